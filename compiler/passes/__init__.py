@@ -1,0 +1,1 @@
+"""The passes of the compiler, each a pure function Graph -> Graph."""

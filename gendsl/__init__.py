@@ -1,0 +1,3 @@
+"""gendsl: deep generative models from a short YAML spec."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Importing this package registers every component that gendsl ships; one module for each kind."""

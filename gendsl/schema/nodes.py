@@ -1,0 +1,89 @@
+"""The tree that the loader makes of a YAML text: every node keeps the place it was read from.
+
+A path is a tuple of keys and indices (`("encoder", "z", "flow", 0, "type")`) from the root of the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gendsl.errors import Place
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """null, a boolean, an integer, a float or a string; `place` covers its text."""
+
+    value: None | bool | int | float | str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Seq:
+    """A list; `place` is where it begins."""
+
+    items: tuple[Node, ...]
+    place: Place
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key of a map with its value."""
+
+    key: Place
+    node: Node
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map in the order of the text; `place` is where it begins."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    place: Place | None = None
+
+
+Node = Scalar | Seq | Map
+
+
+def plain(node: Node) -> Any:
+    """The node as dicts, lists and scalars."""
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Seq):
+        return [plain(item) for item in node.items]
+    return {key: plain(entry.node) for key, entry in node.entries.items()}
+
+
+def locate(root: Node, path: Path, on: str = "value") -> Place | None:
+    """The place of the key (`on="key"`) or value (`on="value"`) at `path`.
+
+    A path may name what the text says in short: `net: mlp` stands for `net: {type: mlp}`, and a factor's flat
+    `classes: 10` for `dist: {..., classes: 10}`. So an element that the text does not have is looked for beside
+    the scalar that stands for it, and skipped when it is not there either; the last place found is the answer.
+    """
+    node, beside = root, root
+    place: Place | None = root.place
+    for element in path:
+        holder = node if _has(node, element) else beside if _has(beside, element) else None
+        if holder is None:
+            continue
+        if isinstance(holder, Seq):
+            assert isinstance(element, int)
+            node = beside = holder.items[element]
+            place = node.place
+        elif isinstance(holder, Map):
+            entry = holder.entries[str(element)]
+            beside = holder
+            node = entry.node
+            place = entry.key if on == "key" or node.place is None or isinstance(node, Map | Seq) else node.place
+    return place
+
+
+def _has(node: Node, element: str | int) -> bool:
+    if isinstance(node, Seq):
+        return isinstance(element, int) and 0 <= element < len(node.items)
+    return isinstance(node, Map) and str(element) in node.entries

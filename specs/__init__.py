@@ -1,0 +1,1 @@
+"""The specs that ship with gendsl, one YAML file for each model."""

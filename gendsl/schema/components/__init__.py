@@ -1,1 +1,15 @@
 """Importing this package registers every component that gendsl ships; one module for each kind."""
+
+from gendsl.schema.components import (  # noqa: F401
+    adversary,
+    bound,
+    corruption,
+    dist,
+    energy,
+    flow,
+    net,
+    optim,
+    ordering,
+    source,
+    step,
+)

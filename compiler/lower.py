@@ -1,0 +1,216 @@
+"""Spec -> Graph: every name resolved to a variable, every key to a factor (SEMANTICS, section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import NamedTuple
+
+from gendsl.compiler.graph import Critic, Factor, Graph, Role, Variable
+from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.net import Mlp, Net, Ref
+from gendsl.schema.components.source import SourceFacts, SourceProblem
+from gendsl.schema.nodes import Path
+from gendsl.schema.sections import Missing, Partial
+from gendsl.schema.spec import FACTOR_SECTIONS, Spec
+from gendsl.schema.suggest import nearest
+
+
+class Use(NamedTuple):
+    """A place where the spec names a variable."""
+
+    name: str
+    path: Path
+    words: str
+
+
+def lower(spec: Spec, base: FilePath, arrays: object = None) -> Graph:
+    """The graph of a spec, with names resolved and nothing inferred yet.
+
+    `base` is the folder that relative paths of the data start from; `arrays` are the columns of a `memory` source.
+    Raises SpecError with every unknown name and every source that cannot be read.
+    """
+    problems: list[Diagnostic] = []
+    notes: list[Diagnostic] = []
+    source = _source(spec, base, arrays, problems)
+    roles = _roles(spec)
+    variables = {name: _variable(spec, name, role, source) for name, role in roles.items()}
+    for use in _uses(spec):
+        if use.name not in roles:
+            problems.append(_unknown(spec, use, roles, source))
+    nets = _nets(spec, problems, notes)
+    factors = dict(_factors(spec, nets))
+    critics = {name: Critic(name, adversary, ("adversary", name)) for name, adversary in spec.adversary.items()}
+    if problems:
+        raise SpecError(problems)
+    return Graph(spec=spec, source=source).update(
+        variables=variables, factors=factors, critics=critics, notes=tuple(notes)
+    )
+
+
+def _source(spec: Spec, base: FilePath, arrays: object, problems: list[Diagnostic]) -> SourceFacts | None:
+    if spec.data is None:
+        return None
+    try:
+        return spec.data.source.facts(base) if arrays is None else spec.data.source.facts_of(arrays)
+    except SourceProblem as problem:
+        problems.append(
+            spec.diagnostic("GD406", problem.message, ("data", "source", problem.field), help=problem.help)
+        )
+        return None
+
+
+def _roles(spec: Spec) -> dict[str, Role]:
+    """Every variable that the spec defines, in the order of reading, with its role."""
+    roles: dict[str, Role] = {}
+    for name in spec.data.bind if spec.data else ():
+        facts = spec.variables.get(name)
+        if name in spec.condition:
+            roles[name] = Role.CONDITION
+        elif facts is not None and facts.observed == "never":
+            roles[name] = Role.METRIC
+        elif facts is not None and isinstance(facts.observed, Partial):
+            roles[name] = Role.PARTIAL
+        else:
+            roles[name] = Role.OBSERVED
+    for name in spec.corruption:
+        roles.setdefault(name, Role.CORRUPTED)
+    for section in (*FACTOR_SECTIONS, "energy"):
+        for name in getattr(spec, section):
+            roles.setdefault(name, Role.LATENT)
+    return roles
+
+
+def _variable(spec: Spec, name: str, role: Role, source: SourceFacts | None) -> Variable:
+    facts = spec.variables.get(name)
+    path = _declared(spec, name)
+    column = None
+    if spec.data is not None and source is not None and name in spec.data.bind:
+        column = source.columns.get(spec.data.bind[name].column)
+    known = facts.observed.partial if facts is not None and isinstance(facts.observed, Partial) else None
+    missing = None
+    if facts is not None and facts.missing:
+        missing = facts.missing.rate if isinstance(facts.missing, Missing) else True
+    return Variable(name, role, path, raw_column=column, known=known, missing=missing)
+
+
+def _declared(spec: Spec, name: str) -> Path:
+    for section in ("prior", "decoder", "flow", "energy", "encoder", "corruption"):
+        if name in getattr(spec, section):
+            return (section, name)
+    return ("data", "bind", name)
+
+
+def _uses(spec: Spec) -> Iterator[Use]:
+    """Every place that names a variable which something else has to define."""
+    for section in FACTOR_SECTIONS:
+        for head, factor in getattr(spec, section).items():
+            for i, parent in enumerate(factor.given):
+                yield Use(parent, (section, head, "given", i), f"a parent of {head}")
+    for head, corruption in spec.corruption.items():
+        yield Use(corruption.given, ("corruption", head, "given"), f"the clean value of {head}")
+    for name, adversary in spec.adversary.items():
+        for i, seen in enumerate(adversary.sees):
+            yield Use(seen, ("adversary", name, "sees", i), f"seen by {name}")
+    for i, name in enumerate(spec.condition):
+        yield Use(name, ("condition", i), "a condition")
+    for section in ("ordering", "variables"):
+        for name in getattr(spec, section):
+            yield Use(name, (section, name), f"named under {section}")
+
+
+def _unknown(spec: Spec, use: Use, roles: dict[str, Role], source: SourceFacts | None) -> Diagnostic:
+    near = nearest(use.name, list(roles))
+    label = f"did you mean {near[0]!r}?" if near else ""
+    if source is not None and use.name in source.columns:
+        help_ = f"{use.name!r} is a column of the data: bind it, data: {{bind: {{{use.name}: {use.name}}}}}"
+    elif use.name in spec.nets or use.name in spec.adversary:
+        help_ = f"{use.name!r} is a {'network' if use.name in spec.nets else 'critic'}, not a variable"
+    else:
+        help_ = f"variables here: {', '.join(roles) or 'none'}"
+    on = "key" if use.path[0] in ("ordering", "variables") else "value"
+    message = f"unknown variable {use.name!r} ({use.words})"
+    return spec.diagnostic("GD206", message, use.path, on=on, label=label, help=help_)
+
+
+def _nets(spec: Spec, problems: list[Diagnostic], notes: list[Diagnostic]) -> dict[Path, Net]:
+    """Where a net is written as a reference: the path of the use -> the named net."""
+    found: dict[Path, Net] = {}
+    used: set[str] = set()
+    uses = [(s, h) for s in ("prior", "decoder", "encoder", "adversary", "energy") for h in getattr(spec, s)]
+    for section, head in uses:
+        net = getattr(spec, section)[head].net
+        if not isinstance(net, Ref):
+            continue
+        path: Path = (section, head, "net", "name")
+        named = spec.nets.get(net.name)
+        if named is None or isinstance(named, Ref):
+            near = nearest(net.name, list(spec.nets))
+            label = f"did you mean {near[0]!r}?" if near else ""
+            help_ = f"networks under nets: {', '.join(spec.nets) or 'none'}"
+            problems.append(
+                spec.diagnostic("GD208", f"unknown network {net.name!r}", (section, head, "net", "ref"), label=label, help=help_)
+            )
+        else:
+            used.add(net.name)
+            found[path[:2]] = named
+    for name in spec.nets:
+        if name not in used:
+            notes.append(
+                spec.diagnostic(
+                    "GD307", f"the network {name!r} is never used", ("nets", name), on="key", severity="warning"
+                )
+            )
+    return found
+
+
+def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
+    for section in ("prior", "decoder", "encoder"):
+        for head, written in getattr(spec, section).items():
+            net, name = written.net, None
+            if isinstance(net, Ref):
+                name, net = net.name, nets.get((section, head), Mlp())
+            if net is None and written.given:
+                net = Mlp()
+            yield (
+                f"{section}.{head}",
+                Factor(
+                    name=f"{section}.{head}",
+                    side="q" if section == "encoder" else "p",
+                    head=head,
+                    parents=written.given,
+                    path=(section, head),
+                    dist=written.dist,
+                    net=net,
+                    net_name=name,
+                    flow=written.flow,
+                    ordering=spec.ordering.get(head),
+                    standard=section == "prior" and net is None and getattr(written.dist, "logits", "") != "learned",
+                ),
+            )
+    for head, flow in spec.flow.items():
+        yield (
+            f"flow.{head}",
+            Factor(
+                name=f"flow.{head}",
+                side="p",
+                head=head,
+                parents=flow.given,
+                path=("flow", head),
+                flow=flow.stack,
+                base=flow.given[0],
+                ordering=spec.ordering.get(head),
+            ),
+        )
+    for head, corruption in spec.corruption.items():
+        yield (
+            f"corruption.{head}",
+            Factor(
+                name=f"corruption.{head}",
+                side="c",
+                head=head,
+                parents=(corruption.given,),
+                path=("corruption", head),
+                channel=corruption.dist,
+            ),
+        )

@@ -1,0 +1,167 @@
+"""Networks: what each reads, the features it gives, and the exact cost of each factor and critic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gendsl.compiler.graph import Critic, Factor, Graph
+from gendsl.compiler.passes.shapes import flow_shape
+from gendsl.compiler.passes.supports import base_support
+from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.dist import Implicit
+from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
+from gendsl.schema.facts import Input, Shape, Support, embedding_parameters, numel
+
+
+def networks(graph: Graph) -> Graph:
+    """Fills in inputs, features, raw shapes and bills of every factor and critic."""
+    problems: list[Diagnostic] = []
+    bodies: dict[str, Factor] = {}
+    factors: dict[str, Factor] = {}
+    for name, factor in graph.factors.items():
+        found = _factor(graph, factor, bodies)
+        if isinstance(found, Diagnostic):
+            problems.append(found)
+        else:
+            factors[name] = found
+    critics: dict[str, Critic] = {}
+    for name, critic in graph.critics.items():
+        judged = _critic(graph, critic)
+        if isinstance(judged, Diagnostic):
+            problems.append(judged)
+        else:
+            critics[name] = judged
+    if problems:
+        raise SpecError(problems)
+    return graph.update(factors=factors, critics=critics)
+
+
+def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
+    if factor.channel is not None:
+        return factor
+    head = graph.variables[factor.head]
+    assert head.shape is not None
+    assert head.support is not None
+    if factor.base is not None:
+        inputs = tuple(graph.variables[v].as_input() for v in factor.parents[1:])
+        factor = replace(factor, inputs=inputs, base_shape=graph.variables[factor.base].shape)
+        return replace(factor, bill=_flow_bill(factor, head.shape) + Bill(embedding_parameters(inputs)))
+    shape = flow_shape(graph, factor, head.shape, [])
+    support = base_support(graph, factor, head.support)
+    assert shape is not None
+    assert isinstance(support, Support)
+    assert factor.dist is not None
+    raw = factor.dist.raw(shape, support)
+    inputs = tuple(graph.variables[v].as_input() for v in factor.parents)
+    if isinstance(factor.dist, Implicit):
+        inputs = (*inputs, Input("noise", (factor.dist.noise,)))
+    factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
+    bill = Bill(parameters=sum(numel(s) for s in factor.dist.free(shape).values()))
+    if factor.net is None:
+        bill += Bill() if factor.standard else Bill(parameters=numel(raw))
+    elif factor.net.autoregressive:
+        target = Input(factor.head, shape, support, head.labels)
+        why = _autoregressive(graph, factor, target)
+        if why is not None:
+            return why
+        bill += factor.net.bill(inputs, target, raw[0])
+    else:
+        why = _direct(graph, factor, shape)
+        if why is not None:
+            return why
+        factor = replace(factor, features=factor.net.features(inputs, shape))
+        assert factor.features is not None
+        bill += head_bill(factor.features, raw)
+        shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
+        if shared is factor:
+            bill += factor.net.bill(inputs, shape)
+        elif not _agree(shared, factor):
+            return graph.spec.diagnostic(
+                "GD401",
+                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+                f"{_shapes(shared)} and {_shapes(factor)}",
+                (*factor.path, "net"),
+                related=(("the other use is here", (*shared.path, "net")),),
+            )
+        else:
+            work = factor.net.bill(inputs, shape)
+            bill += replace(work, parameters=0)
+    factor = replace(factor, bill=bill)
+    return replace(factor, bill=bill + _flow_bill(factor, head.shape))
+
+
+def _agree(one: Factor, other: Factor) -> bool:
+    same = [(i.shape, i.labels, i.support.count) for i in one.inputs]
+    return same == [(i.shape, i.labels, i.support.count) for i in other.inputs] and one.features == other.features
+
+
+def _shapes(factor: Factor) -> str:
+    return ", ".join(f"{i.name} {list(i.shape)}" for i in factor.inputs) or "nothing"
+
+
+def _flow_bill(factor: Factor, shape: Shape) -> Bill:
+    total = Bill()
+    for layer in factor.flow:
+        total += layer.bill(shape, factor.context if layer.amortized else 0)
+        shape = layer.base_shape(shape)
+    return total
+
+
+def _direct(graph: Graph, factor: Factor, shape: Shape) -> Diagnostic | None:
+    assert factor.net is not None
+    if not factor.inputs:
+        return graph.spec.diagnostic(
+            "GD403",
+            f"{factor.net.tag} has nothing to read: {factor.head} has no parents",
+            (*factor.path, "net"),
+            help="name its parents with `given`, drop the net, or use an autoregressive one (gated_pixelcnn)",
+        )
+    why = factor.net.problem(factor.inputs, shape)
+    return None if why is None else graph.spec.diagnostic("GD403", why, (*factor.path, "net"))
+
+
+def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic | None:
+    net, dist, path = factor.net, factor.dist, (*factor.path, "net")
+    assert net is not None
+    assert dist is not None
+    if not dist.factorises:
+        return graph.spec.diagnostic(
+            "GD403", f"{net.tag} gives the parameters of a density entry by entry; {dist.tag} has none", path
+        )
+    if factor.ordering is None:
+        return graph.spec.diagnostic(
+            "GD504",
+            f"{net.tag} is autoregressive and needs an order of the entries of {factor.head}",
+            path,
+            help=f"ordering: {{{factor.head}: {{type: {(net.orderings() or ('natural',))[0]}}}}}",
+        )
+    place = ("ordering", factor.head)
+    why = factor.ordering.problem(target.shape)
+    known = net.orderings()
+    if why is None and known is not None and factor.ordering.tag not in known:
+        why = f"{net.tag} follows {', '.join(known)} only"
+    if why is not None:
+        return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),))
+    why = net.problem(factor.inputs, target)
+    return None if why is None else graph.spec.diagnostic("GD403", why, path)
+
+
+def critic_net(graph: Graph, critic: Critic) -> Net:
+    """The critic's network, a reference followed."""
+    net = critic.spec.net
+    return graph.spec.nets[net.name] if isinstance(net, Ref) else net  # type: ignore[return-value]
+
+
+def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
+    inputs = tuple(graph.variables[v].as_input() for v in critic.spec.sees)
+    net = critic_net(graph, critic)
+    why = "a critic's network gives one number for each tuple; an autoregressive one cannot"
+    if not net.autoregressive:
+        why = net.problem(inputs, None) or ""
+    if why:
+        return graph.spec.diagnostic("GD403", why, (*critic.path, "net"))
+    features = net.features(inputs, None)
+    bill = net.bill(inputs, None) + dense(numel(features), 1)
+    return replace(critic, inputs=inputs, features=features, bill=bill)
+
+

@@ -1,0 +1,314 @@
+"""Routes: how each latent gets its values, and which observed variables are scored (SEMANTICS, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from gendsl.compiler.graph import Factor, Graph, How, Role, Route
+from gendsl.compiler.passes.offers import one_way
+from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.facts import Density, numel
+
+MAX_STATES = 256
+"""Joint states of the finite latents that are summed or enumerated."""
+
+STOCHASTIC = (Density.ANY, Density.OWN)
+
+
+def routes(graph: Graph) -> Graph:
+    """Decides the route of every latent; refuses what no route fits."""
+    problems: list[Diagnostic] = []
+    found: dict[str, Route] = {}
+    needed = _needed(graph)
+    for name, variable in graph.variables.items():
+        if variable.role not in (Role.LATENT, Role.PARTIAL):
+            continue
+        route = _route(graph, name, name in needed)
+        if isinstance(route, Route):
+            found[name] = route
+        elif isinstance(route, Diagnostic):
+            problems.append(route)
+    graph = graph.update(routes=found)
+    scored, unscored = [], []
+    for name in _modelled(graph):
+        blocker = _blocker(graph, name)
+        if blocker is None:
+            scored.append(name)
+        elif not problems and not _excused(graph, name):
+            unscored.append(blocker)
+    problems += _distinct(unscored)
+    problems += list(_states(graph)) if not problems else []
+    if problems:
+        raise SpecError(problems)
+    return graph.update(scored=tuple(scored))
+
+
+def _distinct(found: list[Diagnostic]) -> list[Diagnostic]:
+    return list(dict.fromkeys(found))
+
+
+def _modelled(graph: Graph) -> list[str]:
+    """Observed variables with a p-factor."""
+    roles = (Role.OBSERVED, Role.PARTIAL)
+    return [n for n, v in graph.variables.items() if v.role in roles and graph.p(n) is not None]
+
+
+def _needed(graph: Graph) -> set[str]:
+    """Latents above an observed variable whose own factor has a density."""
+    above: set[str] = set()
+    for name in _modelled(graph):
+        factor = graph.p(name)
+        assert factor is not None
+        if factor.offers.density is Density.ANY:
+            above |= graph.ancestors("p", name)
+            if graph.variables[name].role is Role.PARTIAL:
+                above.add(name)
+    return above
+
+
+def seen_by(graph: Graph, variable: str) -> list[str]:
+    """The adversaries that see a variable."""
+    return [name for name, critic in graph.critics.items() if variable in critic.spec.sees]
+
+
+def _route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
+    encoder, prior = graph.q(name), graph.p(name)
+    flow = graph.bases().get(name)
+    if flow is not None:
+        return _base(graph, name, flow, encoder)
+    if encoder is not None and encoder.offers.density in STOCHASTIC:
+        return _inferred(graph, name, encoder, prior, needed)
+    if encoder is not None:
+        return _point(graph, name, encoder, prior, needed)
+    if prior is None:
+        return None
+    if needed and _finite(graph, name) and prior.offers.density is Density.ANY:
+        return Route(name, How.SUMMED)
+    if graph.variables[name].role is Role.PARTIAL:
+        return None
+    return Route(name, How.SAMPLED_ONLY)
+
+
+def _finite(graph: Graph, name: str) -> bool:
+    support = graph.variables[name].support
+    return support is not None and support.count is not None
+
+
+def states(graph: Graph, name: str) -> int:
+    """How many joint values a finite variable has."""
+    variable = graph.variables[name]
+    assert variable.support is not None
+    assert variable.support.count is not None
+    assert variable.shape is not None
+    size = numel(variable.shape)
+    return int(variable.support.count**size) if size * math.log2(variable.support.count) < 64 else 2**64
+
+
+def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Route | Diagnostic:
+    if encoder is not None:
+        return graph.spec.diagnostic(
+            "GD308",
+            f"{name} is the base of the flow to {flow.head}: its value follows by inverting the flow",
+            encoder.path,
+            on="key",
+            help=f"drop encoder.{name}",
+            related=(("it is the base here", (*flow.path, "given", 0)),),
+        )
+    layer = one_way(flow)
+    if layer is not None:
+        return graph.spec.diagnostic(
+            "GD503",
+            f"{flow.flow[layer].tag} cannot be used here: log p({flow.head}) is needed at the data, and "
+            f"{flow.flow[layer].tag} has no closed-form inverse",
+            (*flow.path, "stack", layer),
+            help="use layers with an inverse, such as coupling; this one is fine inside encoder",
+        )
+    return Route(name, How.BASE)
+
+
+def _inferred(
+    graph: Graph, name: str, encoder: Factor, prior: Factor | None, needed: bool
+) -> Route | Diagnostic | None:
+    """An encoder with a density: KL in closed form, sampled, or enumerated; mutual information above nothing scored."""
+    variable = graph.variables[name]
+    if variable.role is Role.OBSERVED:
+        return None
+    if not needed and variable.role is Role.LATENT and name not in graph.spec.energy:
+        if seen_by(graph, name):
+            return Route(name, How.SAMPLED_ONLY, encoder.name)
+        if prior is None or not graph.descendants("p", name):
+            return graph.spec.diagnostic(
+                "GD502",
+                f"{name} has an encoder but no part in p: nothing is to be inferred",
+                encoder.path,
+                on="key",
+                help=f"add prior: {{{name}: ...}} and make {name} a parent of what is observed, or drop the encoder",
+            )
+        return Route(name, How.INFORMATION, encoder.name)
+    if prior is None:
+        if variable.role is Role.PARTIAL:
+            return None
+        return graph.spec.diagnostic(
+            "GD502",
+            f"{name} has a stochastic encoder but no prior: KL(q || p) has no p",
+            encoder.path,
+            on="key",
+            help=f"add prior: {{{name}: {{dist: normal}}}}, or make the encoder deterministic (an autoencoder's code)",
+        )
+    if prior.offers.density is not Density.ANY:
+        return no_density(graph, prior, f"at the encoder's samples of {name}", encoder)
+    if _finite(graph, name):
+        return Route(name, How.ENUMERATED, encoder.name)
+    return _kl(graph, name, encoder, prior)
+
+
+def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagnostic:
+    """log p is needed at given points, and the factor cannot say it."""
+    layer = one_way(factor)
+    if layer is not None:
+        key = "stack" if factor.base is not None else "flow"
+        tag = factor.flow[layer].tag
+        return graph.spec.diagnostic(
+            "GD503",
+            f"{tag} cannot be used in a {factor.section}: log p({factor.head}) is needed {where}, and {tag} has no "
+            "closed-form inverse; it is fine inside encoder",
+            (*factor.path, key, layer),
+            help="use layers with an inverse, such as coupling",
+            related=((f"{other.name} needs it", other.path),),
+        )
+    assert factor.dist is not None
+    return graph.spec.diagnostic(
+        "GD503",
+        f"{factor.dist.tag} has no density: log p({factor.head}) is needed {where}",
+        (*factor.path, "dist"),
+        help="use a distribution with a density, or an adversary that compares samples",
+        related=((f"{other.name} needs it", other.path),),
+    )
+
+
+def _kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
+    """In closed form only if a formula exists, no flow is in the way, and no p-parent of the latent follows from it in q."""
+    assert encoder.dist is not None
+    assert prior.dist is not None
+    bound = graph.spec.objective.bound
+    below = set(prior.parents) & graph.descendants("q", name)
+    why = ""
+    if bound is not None and bound.weighted:
+        why = f"{bound.tag} uses log w"
+    elif encoder.flow or prior.flow:
+        why = "a flow is in the way"
+    elif prior.dist.tag not in encoder.dist.closed_kl:
+        why = f"no formula for KL({encoder.dist.tag} || {prior.dist.tag})"
+    elif _autoregressive(encoder) or _autoregressive(prior):
+        why = "an autoregressive factor is in the way"
+    elif below:
+        why = f"{', '.join(sorted(below))} is a parent of {name} in p and follows from it in q"
+    return Route(name, How.SAMPLED if why else How.CLOSED, encoder.name, why)
+
+
+def _autoregressive(factor: Factor) -> bool:
+    return factor.net is not None and factor.net.autoregressive
+
+
+def _point(graph: Graph, name: str, encoder: Factor, prior: Factor | None, needed: bool) -> Route | Diagnostic | None:
+    """A deterministic or implicit encoder: there is no KL."""
+    assert encoder.dist is not None
+    spec = graph.spec
+    critics = seen_by(graph, name)
+    if not needed:
+        if critics:
+            return Route(name, How.SAMPLED_ONLY, encoder.name)
+        return spec.diagnostic(
+            "GD511",
+            f"the {encoder.dist.tag} encoder of {name} has no density, and {name} is above nothing that is scored",
+            encoder.path,
+            on="key",
+            help=f"give it a density (normal, categorical), or an adversary that sees {name}",
+        )
+    if prior is None:
+        return Route(name, How.CODE, encoder.name)
+    if critics:
+        return Route(name, How.ADVERSARIAL, encoder.name)
+    if name in spec.objective.mmd:
+        return Route(name, How.MMD, encoder.name)
+    if any(prior.name in s.factors and encoder.name not in s.factors for s in spec.train.stages):
+        if prior.offers.density is not Density.ANY:
+            return no_density(graph, prior, f"at the codes of {name}", encoder)
+        return Route(name, How.FITTED, encoder.name)
+    sees = ", ".join([name, *(p for p in encoder.parents if graph.variables[p].bound)])
+    return spec.diagnostic(
+        "GD511",
+        f"the {encoder.dist.tag} encoder of {name} has no density, so KL(q({name}) || p({name})) cannot be computed",
+        (*encoder.path, "dist"),
+        help=f"add adversary: {{d: {{sees: [{sees}], net: mlp}}}}, objective: {{mmd: {{{name}: {{}}}}}}, or a last stage "
+        f"that fits {prior.name} alone; or drop the prior to get a plain autoencoder",
+        related=((f"p({name}) is here", prior.path),),
+    )
+
+
+def _blocker(graph: Graph, name: str) -> Diagnostic | None:
+    """Why an observed variable is not scored, or None where it is."""
+    factor = graph.p(name)
+    assert factor is not None
+    if factor.offers.density is not Density.ANY:
+        layer = one_way(factor)
+        what = factor.flow[layer].tag if layer is not None else factor.dist.tag if factor.dist is not None else "flow"
+        path = (*factor.path, "dist") if layer is None else (*factor.path, "flow", layer)
+        return graph.spec.diagnostic(
+            "GD501",
+            f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no energy",
+            path,
+            help=f"give {name} a distribution with a density, or add adversary: {{d: {{sees: {name}, net: mlp}}}}",
+        )
+    for latent in graph.order("p"):
+        if latent not in graph.ancestors("p", name) or graph.variables[latent].role is not Role.LATENT:
+            continue
+        route = graph.routes.get(latent)
+        if route is None or route.how is How.SAMPLED_ONLY:
+            return graph.spec.diagnostic(
+                "GD502",
+                f"{latent} is above {name}, but nothing infers it: log p({name}) has no route through {latent}",
+                graph.variables[latent].path,
+                on="key",
+                help=f"add encoder: {{{latent}: {{given: {name}, dist: normal, net: mlp}}}}, or an adversary that sees {name}",
+                related=((f"{name} is scored here", factor.path),),
+            )
+    return None
+
+
+def _excused(graph: Graph, name: str) -> bool:
+    return bool(seen_by(graph, name)) or name in graph.spec.energy
+
+
+def _states(graph: Graph) -> Iterator[Diagnostic]:
+    """The joint states of finite latents are few, and no other estimator is asked for."""
+    total = 1
+    for name, route in graph.routes.items():
+        if route.how not in (How.ENUMERATED, How.SUMMED):
+            continue
+        total *= states(graph, name)
+        if total > MAX_STATES:
+            shown = str(total) if total < 2**63 else "more than 2^63"
+            yield graph.spec.diagnostic(
+                "GD514",
+                f"{shown} joint states of the finite latents up to {name}; at most {MAX_STATES} are enumerated",
+                graph.variables[name].path,
+                on="key",
+                help="use fewer or smaller finite latents",
+            )
+            return
+    for name, estimator in graph.spec.objective.estimator.items():
+        route = graph.routes.get(name)
+        path = ("objective", "estimator", name)
+        if route is None or route.how is not How.ENUMERATED:
+            yield graph.spec.diagnostic(
+                "GD507", f"{name} is not a finite latent with an encoder: there is nothing to estimate", path, on="key"
+            )
+        elif estimator != "enumerate":
+            yield graph.spec.diagnostic(
+                "GD211",
+                f"the estimator {estimator} is not built yet in this version",
+                path,
+                help=f"{states(graph, name)} states are enumerated exactly: drop it, or write enumerate",
+            )

@@ -1,0 +1,117 @@
+"""Settings: names under `evaluate`, `sample`, `train` and `variables` that only the derived graph can judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gendsl.compiler.graph import Graph, Role
+from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.suggest import nearest
+
+METRICS = (
+    "log_prob",
+    "elbo",
+    "bits_per_dim",
+    "reconstruction_error",
+    "accuracy",
+    "mmd",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "c2st",
+    "sliced_wasserstein",
+)
+"""What `evaluate: {metrics: [...]}` may name."""
+
+
+def settings(graph: Graph) -> Graph:
+    """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing values."""
+    problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
+    if problems:
+        raise SpecError(problems)
+    return graph
+
+
+def _metrics(graph: Graph) -> Iterator[Diagnostic]:
+    for i, metric in enumerate(graph.spec.evaluate.metrics or ()):
+        if metric in METRICS:
+            continue
+        near = nearest(metric, list(METRICS))
+        yield graph.spec.diagnostic(
+            "GD512",
+            f"unknown metric {metric!r}",
+            ("evaluate", "metrics", i),
+            label=f"did you mean {near[0]!r}?" if near else "",
+            help=f"known: {', '.join(METRICS)}",
+        )
+
+
+def _given(graph: Graph) -> Iterator[Diagnostic]:
+    conditions = [n for n, v in graph.variables.items() if v.role is Role.CONDITION]
+    for name, value in graph.spec.sample.given.items():
+        path = ("sample", "given", name)
+        if name not in conditions:
+            yield graph.spec.diagnostic(
+                "GD206", f"{name!r} is not a condition", path, on="key", help=f"conditions: {', '.join(conditions) or 'none'}"
+            )
+            continue
+        support = graph.variables[name].support
+        if support is not None and not (support.low <= value <= support.high):
+            yield graph.spec.diagnostic("GD404", f"{name} = {value} is outside {support}", path)
+
+
+def _missing(graph: Graph) -> Iterator[Diagnostic]:
+    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section 6)."""
+    for name, variable in graph.variables.items():
+        if not variable.missing:
+            continue
+        path = ("variables", name, "missing")
+        factor = graph.p(name)
+        if factor is None or name not in graph.scored:
+            yield graph.spec.diagnostic("GD510", f"{name} has missing entries, but p({name}) has no density", path)
+        elif factor.base is not None or factor.flow or factor.dist is None or not factor.dist.factorises:
+            yield graph.spec.diagnostic(
+                "GD510",
+                f"{name} has missing entries, but its density is not a product over its entries: it cannot leave some out",
+                path,
+                related=((f"p({name}) is here", factor.path),),
+            )
+        elif factor.net is not None and factor.net.autoregressive:
+            yield graph.spec.diagnostic(
+                "GD510",
+                f"{name} has missing entries, and its density is autoregressive: zeros in the context would be taken "
+                "for observed values",
+                path,
+                related=((f"p({name}) is here", factor.path),),
+            )
+        else:
+            yield from _read_missing(graph, name)
+
+
+def _read_missing(graph: Graph, name: str) -> Iterator[Diagnostic]:
+    for critic in graph.critics.values():
+        if name in critic.spec.sees:
+            yield graph.spec.diagnostic(
+                "GD510", f"{critic.name} sees {name}, which has missing entries", (*critic.path, "sees")
+            )
+
+
+def _training(graph: Graph) -> Iterator[Diagnostic]:
+    train = graph.spec.train
+    if train.validate_ is not None and graph.spec.data is None:
+        yield graph.spec.diagnostic("GD411", "there is no data to validate on", ("train", "validate"))
+    if graph.spec.data is not None and graph.spec.data.split is not None:
+        split = graph.spec.data.split
+        if sum(split.values()) > 1 + 1e-9:
+            yield graph.spec.diagnostic(
+                "GD411", f"the shares of the split sum to {sum(split.values()):g}, more than 1", ("data", "split")
+            )
+        elif "train" not in split:
+            yield graph.spec.diagnostic("GD411", "the split has no train part", ("data", "split"))
+    if graph.source is not None and train.batch_size > graph.source.rows:
+        yield graph.spec.diagnostic(
+            "GD411",
+            f"batch_size {train.batch_size} is more than the data's {graph.source.rows} rows",
+            ("train", "batch_size"),
+        )

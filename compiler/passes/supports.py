@@ -1,0 +1,166 @@
+"""Supports: where each variable lies, and whether each distribution can be that variable's (SEMANTICS, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gendsl.compiler.graph import Factor, Graph
+from gendsl.compiler.passes.shapes import flow_shape
+from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.dist import Pointwise
+from gendsl.schema.facts import BINARY, COUNTS, POSITIVE, REAL, UNIT, Support
+
+WORDS = {"real": REAL, "positive": POSITIVE, "unit": UNIT, "binary": BINARY, "counts": COUNTS}
+"""What `variables: {x: {support: ...}}` may say."""
+
+
+def supports(graph: Graph) -> Graph:
+    """Every variable's support, and the checks of data against p and of q against p."""
+    problems: list[Diagnostic] = []
+    found: dict[str, Support] = {}
+    for name, variable in graph.variables.items():
+        if variable.column is not None:
+            found[name] = variable.column.support
+    pending = [f for f in graph.factors.values() if f.head not in found]
+    for factor in sorted(pending, key=lambda f: ("p", "c", "q").index(f.side)):
+        if factor.head in found or factor.base is not None:
+            continue
+        if factor.channel is not None:
+            clean = found.get(factor.parents[0])
+            found[factor.head] = factor.channel.support(clean) if clean is not None else REAL
+        elif factor.dist is not None and not isinstance(factor.dist, Pointwise):
+            found[factor.head] = _through(graph, factor, factor.dist.support(None), problems)
+    for name, written in graph.spec.variables.items():
+        if written.support is not None:
+            _written(graph, name, WORDS[written.support], found, problems)
+    variables = {n: replace(v, support=found.get(n, REAL)) for n, v in graph.variables.items()}
+    graph = graph.update(variables=variables)
+    factors = {}
+    for name, factor in graph.factors.items():
+        problems.extend(_check(graph, factor, problems))
+        factors[name] = factor
+    if problems:
+        raise SpecError(problems)
+    return graph
+
+
+def _written(graph: Graph, name: str, support: Support, found: dict[str, Support], problems: list[Diagnostic]) -> None:
+    known = found.get(name)
+    if known is None:
+        found[name] = support
+    elif not known.within(support):
+        problems.append(
+            graph.spec.diagnostic(
+                "GD404",
+                f"{name} lies in {known}, which is not within {support}",
+                ("variables", name, "support"),
+                related=((f"{name} is here", graph.variables[name].path),),
+            )
+        )
+
+
+def _through(graph: Graph, factor: Factor, support: Support, problems: list[Diagnostic]) -> Support:
+    """The support of the variable, from its base outwards."""
+    for i, layer in reversed(list(enumerate(factor.flow))):
+        out = layer.support(support)
+        if out is None:
+            problems.append(_cannot(graph, factor, i, support))
+            return support
+        support = out
+    return support
+
+
+def base_support(graph: Graph, factor: Factor, support: Support) -> Support | Diagnostic:
+    """The support at the base of a factor's flow, or the diagnostic of the layer that cannot take it."""
+    for i, layer in enumerate(factor.flow):
+        inner = layer.base_support(support)
+        if inner is None:
+            return _cannot(graph, factor, i, support)
+        support = inner
+    return support
+
+
+def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagnostic:
+    layer = factor.flow[index]
+    key = "stack" if factor.base is not None else "flow"
+    variable = graph.variables[factor.head]
+    if variable.column is not None:
+        steps = "[dequantize, logit]" if support.low == 0 else "[standardize]"
+        help_ = f"bring the data onto the reals: data: {{bind: {{{factor.head}: {{as: {steps}}}}}}}"
+        related = (("the data are bound here", ("data", "bind", factor.head)),)
+    else:
+        help_, related = "use a distribution on the reals beneath it, such as normal", ()
+    return graph.spec.diagnostic(
+        "GD404",
+        f"{layer.tag} acts on the reals, and {factor.head} lies in {support}",
+        (*factor.path, key, index),
+        help=help_,
+        related=related,
+    )
+
+
+def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator[Diagnostic]:
+    if factor.channel is not None:
+        return
+    variable = graph.variables[factor.head]
+    assert variable.support is not None
+    assert variable.shape is not None
+    shape_problems: list[Diagnostic] = []
+    shape = flow_shape(graph, factor, variable.shape, shape_problems)
+    if shape is None:
+        if factor.base is None:
+            yield from shape_problems
+        return
+    inner = base_support(graph, factor, variable.support) if factor.flow else variable.support
+    if isinstance(inner, Diagnostic):
+        if inner not in problems:
+            yield inner
+        return
+    if factor.dist is None:
+        assert factor.base is not None
+        base = graph.p(factor.base)
+        own = base.dist.support(None) if base is not None and base.dist is not None else REAL
+        if not inner.within(own):
+            yield graph.spec.diagnostic(
+                "GD404", f"the flow brings {factor.head} to {inner}, but its base {factor.base} lies in {own}", factor.path, on="key"
+            )
+        return
+    why = factor.dist.problem(shape, inner)
+    if why is not None:
+        yield graph.spec.diagnostic("GD409", f"{factor.dist.tag} for {factor.head}: {why}", (*factor.path, "dist"))
+        return
+    own = factor.dist.support(inner)
+    if factor.side == "p" and not inner.within(own):
+        yield _data_outside(graph, factor, inner, own)
+    elif factor.side == "q" and not own.within(inner):
+        p = graph.p(factor.head)
+        yield graph.spec.diagnostic(
+            "GD410",
+            f"the encoder of {factor.head} gives {own}, but {factor.head} lies in {inner}",
+            (*factor.path, "dist"),
+            help="KL is infinite outside the prior's support; use a distribution with the same support",
+            related=((f"p({factor.head}) is here", p.path),) if p is not None else (),
+        )
+
+
+def _data_outside(graph: Graph, factor: Factor, data: Support, own: Support) -> Diagnostic:
+    assert factor.dist is not None
+    head = factor.head
+    if factor.dist.tag == "bernoulli" and data == replace(UNIT, levels=data.levels):
+        help_ = "use dist: continuous_bernoulli, or binarize the pixels: as: [{binarize: static}]"
+    elif own.integer and not data.integer:
+        help_ = "keep the integers: as: [ordinal], or use a distribution on the reals such as normal"
+    elif own.integer and data.count is not None:
+        help_ = f"{head} takes {data.count} values: use dist: categorical"
+    else:
+        help_ = "change the distribution, or the preprocessing under `as`"
+    bound = graph.variables[head].column is not None
+    where = ("data", "bind", head) if bound else graph.variables[head].path
+    return graph.spec.diagnostic(
+        "GD404",
+        f"{factor.dist.tag} lies in {own}, but {head} lies in {data}",
+        (*factor.path, "dist"),
+        help=help_,
+        related=((f"{head} is here", where),),
+    )

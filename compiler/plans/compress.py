@@ -1,0 +1,9 @@
+"""compress: not built in this version."""
+
+from __future__ import annotations
+
+from gendsl.compiler.graph import Capability, Graph
+
+
+def plan(graph: Graph) -> Capability:
+    return Capability(None, why="entropy coding is not built in this version")

@@ -1,0 +1,234 @@
+"""Distributions: what each offers and how many raw numbers its parameters are made of.
+
+A factor's output layer (or, without parents, a learned tensor, or zeros for a standard prior) gives *raw* numbers;
+the family maps them to parameters such that zeros mean the standard distribution. Raw tensors have the shape
+`(P, *shape)`: P numbers for each entry of the variable. The maths is in `gendsl.nn.distributions`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from gendsl.schema.facts import BINARY, COUNTS, POSITIVE, REAL, UNIT, Density, Offers, Shape, Support, categories
+from gendsl.schema.fields import Count, Positive, ShapeField
+from gendsl.schema.registry import Component, component
+
+Scale = Literal["learned", "shared", "per_dimension", "fixed"]
+
+
+class Dist(Component):
+    """A conditional distribution of one variable given its parents."""
+
+    density: ClassVar[Density] = Density.ANY
+    reparameterised: ClassVar[bool] = True
+    factorises: ClassVar[bool] = True
+    """Whether the density is a product over the entries of the variable, given the parents."""
+    closed_kl: ClassVar[frozenset[str]] = frozenset()
+    """Tags of the distributions p for which KL(self || p) has a formula."""
+    default_shape: ClassVar[Shape | None] = None
+    numbers: ClassVar[int] = 1
+    """P, the raw numbers for each entry."""
+
+    def support(self, variable: Support | None) -> Support:
+        """Where samples lie, given what is known of the variable's support."""
+        return REAL
+
+    def raw(self, shape: Shape, support: Support) -> Shape:
+        """Shape of the raw tensor of one row."""
+        return (self.numbers, *shape)
+
+    def free(self, shape: Shape) -> dict[str, Shape]:
+        """Learned tensors that do not depend on the parents."""
+        return {}
+
+    def offers(self, support: Support) -> Offers:
+        return Offers(sample=True, rsample=self.reparameterised, density=self.density)
+
+    def problem(self, shape: Shape, support: Support | None) -> str | None:
+        """Why the distribution cannot be that of a variable of this shape and support, or None."""
+        return None
+
+
+class LocationScale(Dist):
+    """A location-scale family; `scale` says where the scale comes from, and it is never below 1e-3."""
+
+    scale: Scale | Positive = Field(
+        default="learned",
+        description="learned (from the net), shared (one), per_dimension, fixed (1), or a number",
+    )
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {},
+        {"scale": "shared"},
+        {"scale": "per_dimension"},
+        {"scale": "fixed"},
+        {"scale": 0.5},
+    )
+
+    def raw(self, shape: Shape, support: Support) -> Shape:
+        return (2 if self.scale == "learned" else 1, *shape)
+
+    def free(self, shape: Shape) -> dict[str, Shape]:
+        if self.scale == "shared":
+            return {"scale": ()}
+        return {"scale": shape} if self.scale == "per_dimension" else {}
+
+
+@component("dist", "normal", build="gendsl.nn.distributions:build_normal")
+class Normal(LocationScale):
+    """Normal distribution with independent entries, N(x; loc, scale^2)."""
+
+    closed_kl = frozenset({"normal"})
+
+
+@component("dist", "laplace", build="gendsl.nn.distributions:build_laplace")
+class Laplace(LocationScale):
+    """Laplace distribution with independent entries, exp(-|x - loc| / scale) / (2 scale)."""
+
+    closed_kl = frozenset({"laplace"})
+
+
+@component("dist", "logistic", build="gendsl.nn.distributions:build_logistic")
+class Logistic(LocationScale):
+    """Logistic distribution with independent entries; its cumulative function is sigmoid((x - loc) / scale)."""
+
+
+@component("dist", "student_t", build="gendsl.nn.distributions:build_student_t")
+class StudentT(LocationScale):
+    """Student's t distribution with independent entries and `df` degrees of freedom."""
+
+    df: Positive = 5.0
+
+
+@component("dist", "uniform", build="gendsl.nn.distributions:build_uniform")
+class Uniform(Dist):
+    """Uniform distribution on [low, high] in every entry; it has no parameters to learn."""
+
+    low: float = 0.0
+    high: float = 1.0
+    numbers = 0
+
+    def support(self, variable: Support | None) -> Support:
+        return Support(self.low, self.high)
+
+    def problem(self, shape: Shape, support: Support | None) -> str | None:
+        return None if self.low < self.high else f"low ({self.low:g}) must be below high ({self.high:g})"
+
+
+@component("dist", "bernoulli", build="gendsl.nn.distributions:build_bernoulli")
+class Bernoulli(Dist):
+    """Bernoulli distribution with independent entries, given by logits."""
+
+    closed_kl = frozenset({"bernoulli"})
+    reparameterised = False
+
+    def support(self, variable: Support | None) -> Support:
+        return BINARY
+
+    def offers(self, support: Support) -> Offers:
+        return Offers(density=Density.ANY, enumerate=True)
+
+
+@component("dist", "continuous_bernoulli", build="gendsl.nn.distributions:build_continuous_bernoulli")
+class ContinuousBernoulli(Dist):
+    """Continuous Bernoulli on [0, 1] (Loaiza-Ganem and Cunningham 2019, eq. 1), with its normalising constant."""
+
+    def support(self, variable: Support | None) -> Support:
+        return UNIT
+
+
+@component("dist", "categorical", build="gendsl.nn.distributions:build_categorical")
+class Categorical(Dist):
+    """Categorical distribution over 0 .. classes - 1 with independent entries, given by logits."""
+
+    classes: Annotated[int, Field(ge=2, le=65536)] | None = Field(
+        default=None, description="number of values; inferred for a variable that is bound to data"
+    )
+    logits: Literal["uniform", "learned"] = Field(
+        default="uniform", description="of a prior without parents: uniform, or learned"
+    )
+    closed_kl = frozenset({"categorical"})
+    reparameterised = False
+    default_shape = ()
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({"classes": 5},)
+
+    def support(self, variable: Support | None) -> Support:
+        if self.classes is not None:
+            return categories(self.classes)
+        if variable is not None and variable.count is not None and variable.low == 0:
+            return variable
+        return Support(low=0.0, integer=True)
+
+    def raw(self, shape: Shape, support: Support) -> Shape:
+        return (support.count or 0, *shape)
+
+    def offers(self, support: Support) -> Offers:
+        return Offers(density=Density.ANY, enumerate=True)
+
+    def problem(self, shape: Shape, support: Support | None) -> str | None:
+        if self.support(support).count is None:
+            return "the number of classes is not known: write `classes`"
+        return None
+
+
+@component("dist", "poisson", build="gendsl.nn.distributions:build_poisson")
+class Poisson(Dist):
+    """Poisson distribution with independent entries, rate = exp(raw)."""
+
+    reparameterised = False
+
+    def support(self, variable: Support | None) -> Support:
+        return COUNTS
+
+
+@component("dist", "beta", build="gendsl.nn.distributions:build_beta")
+class Beta(Dist):
+    """Beta distribution on [0, 1] with independent entries; raw zeros give Beta(1, 1), the uniform."""
+
+    closed_kl = frozenset({"beta"})
+    numbers = 2
+
+    def support(self, variable: Support | None) -> Support:
+        return UNIT
+
+
+@component("dist", "gamma", build="gendsl.nn.distributions:build_gamma")
+class Gamma(Dist):
+    """Gamma distribution with independent entries (concentration, rate); raw zeros give Gamma(1, 1)."""
+
+    closed_kl = frozenset({"gamma"})
+    numbers = 2
+
+    def support(self, variable: Support | None) -> Support:
+        return POSITIVE
+
+
+class Pointwise(Dist):
+    """A distribution without density whose samples are a net's output, mapped onto the variable's support."""
+
+    density = Density.NONE
+    factorises = False
+
+    def support(self, variable: Support | None) -> Support:
+        return variable if variable is not None else REAL
+
+    def problem(self, shape: Shape, support: Support | None) -> str | None:
+        if support is not None and support.integer:
+            return f"a {self.tag} head gives real values; {support} is discrete"
+        return None
+
+
+@component("dist", "deterministic", build="gendsl.nn.distributions:build_deterministic")
+class Deterministic(Pointwise):
+    """Dirac at the net's output, mapped onto the variable's support (sigmoid for an interval)."""
+
+
+@component("dist", "implicit", build="gendsl.nn.distributions:build_deterministic")
+class Implicit(Pointwise):
+    """A net of the parents and of its own standard normal noise: samples without a density (Mescheder et al. 2017)."""
+
+    noise: Count = Field(default=16, description="number of noise dimensions that the net reads beside the parents")
+
+
+__all__ = ["Dist", "LocationScale", "Pointwise", "ShapeField"]

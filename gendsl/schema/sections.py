@@ -1,0 +1,181 @@
+"""The sections of a spec that declare the model: what a key under prior, decoder, flow, encoder, ... may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
+
+from gendsl.schema.components.adversary import Loss, NonSaturating, Penalty
+from gendsl.schema.components.bound import Bound
+from gendsl.schema.components.corruption import Corruption as Channel
+from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.components.net import Net
+from gendsl.schema.fields import Count, Name, Names, NonNegative, Positive, ShapeField
+from gendsl.schema.registry import Component, Slot, Strict, table
+
+NetField = Annotated[Net, Slot("net")]
+Layers = Annotated[tuple[Annotated[FlowLayer, Slot("flow")], ...], Field(strict=False)]
+
+
+class Factor(Strict):
+    """The conditional distribution of one variable given its parents."""
+
+    given: Names = Field(default=(), description="parents: one variable or a list")
+    dist: Annotated[Dist, Slot("dist")] = Field(description="the distribution: a name, or a map with `type`")
+    net: NetField | None = Field(default=None, description="network that computes the parameters from the parents")
+    shape: ShapeField | None = Field(default=None, description="sizes of one row of the variable, without the batch")
+    flow: Layers = Field(default=(), description="normalizing flow on top, from the variable inwards to its base")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        """The distribution's own parameters may be written flat beside `dist`."""
+        return gather(cls, "dist", value)
+
+
+def gather(owner: type[Strict], slot: str, value: Any, kind: str | None = None) -> Any:
+    """Move the parameters of the component named by `slot` that are written flat into its nested form.
+
+    Raises a pydantic error where both forms are used at once.
+    """
+    if not isinstance(value, dict) or slot not in value:
+        return value
+    named = value[slot]
+    tag = named.get("type") if isinstance(named, dict) else named
+    model = table(kind or slot).get(tag) if isinstance(tag, str) else None
+    if model is None:
+        return value
+    flat = {k: v for k, v in value.items() if k in model.model_fields and k not in owner.model_fields}
+    if not flat:
+        return value
+    if isinstance(named, dict):
+        key = next(iter(flat))
+        raise PydanticCustomError(
+            "both_forms", f"{key!r} stands beside a nested `{slot}: {{type: {tag}, ...}}`", {"key": key, "slot": slot}
+        )
+    rest = {k: v for k, v in value.items() if k not in flat}
+    return {**rest, slot: {"type": tag, **flat}}
+
+
+class FlowFactor(Strict):
+    """The variable is a bijection of the first of `given`; the rest of `given` conditions it."""
+
+    given: Annotated[Names, Field(min_length=1)] = Field(description="the base, then what conditions the flow")
+    stack: Annotated[Layers, Field(min_length=1)] = Field(description="layers from the variable inwards to its base")
+
+
+class Corruption(Strict):
+    """A fixed noise channel from `given` to this variable, which an encoder may read."""
+
+    given: Name
+    dist: Annotated[Channel, Slot("corruption")] = Field(description="the channel: gaussian, mask, ...")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        return gather(cls, "dist", value, "corruption")
+
+
+class Noise(Strict):
+    """Instance noise on everything a critic sees (Arjovsky and Bottou 2017)."""
+
+    std: Positive
+    anneal: Count | None = Field(default=None, description="steps over which it goes linearly to zero")
+
+
+class Adversary(Strict):
+    """A critic; `sees` names the variables whose two joints it compares."""
+
+    sees: Annotated[Names, Field(min_length=1)]
+    loss: Annotated[Loss, Slot("loss")] = NonSaturating()
+    net: NetField
+    penalty: Annotated[tuple[Annotated[Penalty, Slot("penalty")], ...], Field(strict=False)] = ()
+    steps: Count = Field(default=1, description="critic steps for each step of the model")
+    noise: Noise | None = None
+    smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        default=0.0, description="one-sided label smoothing of the logistic losses (Salimans et al. 2016)"
+    )
+    start: Annotated[int, Field(ge=0)] = Field(default=0, description="step at which it first acts on the model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """`penalty` takes one or a list."""
+        if isinstance(value, dict) and isinstance(value.get("penalty"), str | dict | Component):
+            return {**value, "penalty": [value["penalty"]]}
+        return value
+
+
+class Partial(Strict):
+    """So many class-balanced, seeded rows of the training part are known; the rest is hidden."""
+
+    partial: Count
+
+
+class Missing(Strict):
+    """Entries removed at random, kept for metrics."""
+
+    rate: Annotated[float, Field(gt=0, lt=1)]
+
+
+class VariableFacts(Strict):
+    """Facts on a variable; what is inferred need not be written, what is written is checked."""
+
+    shape: ShapeField | None = None
+    support: Literal["real", "positive", "unit", "binary", "counts"] | None = None
+    observed: Literal["always", "never"] | Partial | None = None
+    missing: bool | Missing | None = None
+
+
+class TermOptions(Strict):
+    """Weight of a derived term, and the steps over which it grows linearly from 0 to that weight."""
+
+    weight: NonNegative = 1.0
+    warmup: Annotated[int, Field(ge=0)] = 0
+
+
+class KlOptions(TermOptions):
+    """Of a KL term also: nats for each dimension that cost nothing, or a target (Burgess et al. 2018)."""
+
+    free_bits: NonNegative = Field(default=0.0, description="nats for each latent dimension that are not penalised")
+    capacity: NonNegative | None = Field(default=None, description="weight * |KL - capacity| instead of weight * KL")
+
+
+class ReconstructionOptions(TermOptions):
+    """`in: d.features` measures the reconstruction in an adversary's last hidden layer (Larsen et al. 2016)."""
+
+    in_: str | None = Field(default=None, alias="in", pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.features$")
+
+    @model_serializer(mode="wrap")
+    def _alias(self, handler: Any) -> dict[str, Any]:
+        value: dict[str, Any] = handler(self)
+        if "in_" in value:
+            value["in"] = value.pop("in_")
+        return value
+
+
+class MmdOptions(TermOptions):
+    """Maximum mean discrepancy between the codes and the prior (Zhao et al. 2019; Tolstikhin et al. 2018)."""
+
+    scale: Positive | None = Field(default=None, description="kernel scale; sqrt(D) if not written")
+
+
+Terms = dict[Name, TermOptions]
+
+
+class Objective(Strict):
+    """Re-weights or re-estimates the derived terms, or adds a named regulariser."""
+
+    bound: Annotated[Bound, Slot("bound")] | None = None
+    likelihood: Terms = {}
+    reconstruction: dict[Name, ReconstructionOptions] = {}
+    kl: dict[Name, KlOptions] = {}
+    prior: Terms = {}
+    mutual_information: Terms = {}
+    classification: Terms = {}
+    adversary: Terms = {}
+    mmd: dict[Name, MmdOptions] = {}
+    estimator: dict[Name, Literal["enumerate", "gumbel", "score_function", "straight_through"]] = {}

@@ -1,0 +1,144 @@
+"""The sections of a spec that say how the model is fed, trained, evaluated, sampled and run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from gendsl.schema.components.optim import Adam, Optim
+from gendsl.schema.components.source import Digits, Source
+from gendsl.schema.components.step import Step
+from gendsl.schema.fields import Count, Fraction, Name, Positive, Size
+from gendsl.schema.registry import Component, Slot, Strict
+
+
+class Binding(Strict):
+    """Which column a variable is, and through which preprocessing. A bare word names the column."""
+
+    column: str
+    as_: Annotated[tuple[Annotated[Step, Slot("step")], ...], Field(strict=False)] = Field(default=(), alias="as")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"column": value}
+        if isinstance(value, dict) and isinstance(value.get("as"), str | Component):
+            return {**value, "as": [value["as"]]}
+        return value
+
+
+class Data(Strict):
+    """Where the rows come from. The source's own parameters stand beside `source`."""
+
+    source: Annotated[Source, Slot("source")] = Digits()
+    split: Annotated[dict[Literal["train", "valid", "test"], Fraction], Field(min_length=1)] | None = Field(
+        default=None, description="shares of the rows: {train: 0.8, test: 0.2}"
+    )
+    bind: Annotated[dict[Name, Binding], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        from gendsl.schema.sections import gather
+
+        if isinstance(value, dict) and "source" not in value and set(value) - set(cls.model_fields):
+            value = {"source": "digits", **value}
+        return gather(cls, "source", value)
+
+
+class Stage(Strict):
+    """A part of the training that updates only what `fit` names."""
+
+    fit: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | str = Field(
+        description="factors, as explain names them: encoder.z, decoder.x, adversary.d"
+    )
+    steps: Count | None = None
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        return (self.fit,) if isinstance(self.fit, str) else self.fit
+
+
+class PlayerOptions(Strict):
+    """What one player does differently."""
+
+    optim: Annotated[Optim, Slot("optim")] | None = None
+
+
+class Players(Strict):
+    """Options of the players: `model`, and each adversary by its name."""
+
+    model: PlayerOptions = PlayerOptions()
+    adversary: dict[Name, PlayerOptions] = {}
+
+
+class Checkpoints(Strict):
+    """How often the state is kept, and how many of the newest stay."""
+
+    every: Count = 500
+    keep: Count = 2
+
+
+class Validate(Strict):
+    """How often the objective is computed on the validation rows; stops after `patience` times without a better one."""
+
+    every: Count = 500
+    patience: Count | None = None
+
+
+class Train(Strict):
+    """How long, in which batches, with which optimiser."""
+
+    steps: Size | None = Field(default=None, description="optimiser steps of the model (2000 if neither is written)")
+    epochs: Size | None = Field(default=None, description="passes over the training rows, instead of steps")
+    batch_size: Size = 128
+    optim: Annotated[Optim, Slot("optim")] = Adam()
+    players: Players = Players()
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="decay of the averaged weights that evaluation and sampling use"
+    )
+    checkpoint: Checkpoints = Checkpoints()
+    validate_: Validate | None = Field(default=None, alias="validate")
+    on_nan: Literal["stop", "skip", "rollback"] = "stop"
+    stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
+    log: Count = Field(default=50, description="steps between two lines of metrics.jsonl")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Train:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("write `steps` or `epochs`, not both")
+        return self
+
+
+class Evaluate(Strict):
+    """Which metrics, how many importance samples, on which part of the data."""
+
+    metrics: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(
+        default=None, description="all that the model can be asked, if not written"
+    )
+    samples: Count = Field(default=500, description="importance samples for each row")
+    split: Literal["train", "valid", "test"] = "test"
+
+
+class Sample(Strict):
+    """How many samples are drawn after training, how warm, under which conditions."""
+
+    n: Count = 64
+    temperature: Positive = 1.0
+    given: dict[Name, int | float] = {}
+
+
+class Run(Strict):
+    """Device, precision, kernels, threads, seed: never part of the model's hash."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    kernels: Literal["auto", "reference", "triton"] = "auto"
+    threads: Literal["auto"] | Count = "auto"
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+
+
+__all__ = ["Data", "Evaluate", "Run", "Sample", "Train"]

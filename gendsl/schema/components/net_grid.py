@@ -1,0 +1,290 @@
+"""Networks on grids: `conv_down`, `conv_up` and `resnet` (the last one on vectors too).
+
+A stride of two takes n to ceil(n / 2), so the sizes of a net go 28, 14, 7, 4 in both directions and odd sizes
+need no padding of the data. Channels double at every halving, up to eight times `width`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from gendsl.schema.components.net import (
+    Activation,
+    Bill,
+    Kernel,
+    Net,
+    Size,
+    Target,
+    activated,
+    dense,
+    describe,
+    film,
+    kept,
+    readable,
+    shape_of,
+)
+from gendsl.schema.facts import Input, Inputs, Shape, conv, embedding_parameters, numel, vector_width
+from gendsl.schema.registry import component
+
+Plane = tuple[int, int]
+SMALL = 4
+"""The side at which halving stops by itself."""
+
+
+def is_plane(item: Input) -> bool:
+    """Whether convolutions read it as channels: a grid [C, H, W] or [H, W]."""
+    return len(item.shape) in (2, 3)
+
+
+def planes(inputs: Inputs) -> Inputs:
+    """The inputs that convolutions read as channels."""
+    return tuple(i for i in inputs if is_plane(i))
+
+
+def vectors(inputs: Inputs) -> Inputs:
+    """The inputs that convolutions read by feature-wise modulation."""
+    return tuple(i for i in inputs if not is_plane(i))
+
+
+def channels(item: Input) -> int:
+    """How many channels a grid contributes."""
+    outer = item.shape[0] if len(item.shape) == 3 else 1
+    return outer * (item.embedding if item.labels else 1)
+
+
+def plane_channels(inputs: Inputs) -> int:
+    """The channels of all grids together."""
+    return sum(channels(i) for i in planes(inputs))
+
+
+def context_width(inputs: Inputs) -> int:
+    """The width of a context vector: labels in a row are averaged, everything else is flattened."""
+    return sum(i.embedding if i.labels and len(i.shape) == 1 else i.width for i in inputs)
+
+
+def body_size(inputs: Inputs) -> Plane:
+    """The size of the first grid, which the others are resized to."""
+    first = planes(inputs)[0]
+    return (first.shape[-2], first.shape[-1])
+
+
+def target_size(target: Target) -> Plane | None:
+    """The size of a head that is a grid."""
+    shape = shape_of(target)
+    return (shape[-2], shape[-1]) if shape is not None and len(shape) in (2, 3) else None
+
+
+def half(size: Plane) -> Plane:
+    """The size after a stride of two."""
+    return ((size[0] + 1) // 2, (size[1] + 1) // 2)
+
+
+def halvings(size: Plane, end: Plane) -> int | None:
+    """How many halvings lead from `size` to `end`; None if none do."""
+    steps = 0
+    while size != end:
+        if size == (1, 1):
+            return None
+        size, steps = half(size), steps + 1
+    return steps
+
+
+def pyramid(size: Plane, layers: int) -> tuple[Plane, ...]:
+    """`size` and what `layers` halvings make of it, largest first."""
+    sizes = [size]
+    for _ in range(layers):
+        sizes.append(half(sizes[-1]))
+    return tuple(sizes)
+
+
+def until_small(size: Plane) -> int:
+    """How many halvings until no side is longer than 4."""
+    steps = 0
+    while max(size) > SMALL:
+        size, steps = half(size), steps + 1
+    return steps
+
+
+def widths(width: int, layers: int) -> tuple[int, ...]:
+    """The channels of every level of a pyramid, largest plane first."""
+    return tuple(width * min(2**level, 8) for level in range(layers + 1))
+
+
+def convolution(inputs: int, outputs: int, kernel: int, plane: Plane) -> Bill:
+    """A convolution with a square kernel and as many output positions as `plane` has."""
+    return Bill(conv(inputs, outputs, kernel), 2 * inputs * outputs * kernel * kernel * numel(plane))
+
+
+def conv_film(
+    inputs: int, outputs: int, kernel: int, plane: Plane, *, context: int, activation: Activation
+) -> Bill:
+    """Convolution, modulation by the context, activation."""
+    return (
+        convolution(inputs, outputs, kernel, plane)
+        + film(context, outputs, numel(plane))
+        + activated(outputs * numel(plane), activation)
+    )
+
+
+@component("net", "conv_down", build="gendsl.nn.networks.conv_down:build_conv_down")
+class ConvDown(Net):
+    """Strided convolutions from grids to a vector, or to a smaller grid where the head is one they reach."""
+
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"width": 8},
+        {"width": 6, "layers": 2, "activation": "leaky_relu", "kernel": 5},
+    )
+
+    width: Size = 32
+    layers: Annotated[int, Field(ge=0)] | None = None
+    """How many strides of two; by itself until the head's grid, or else until no side is longer than 4."""
+    kernel: Kernel = 3
+    activation: Activation = "silu"
+
+    def problem(self, inputs: Inputs, target: Target) -> str | None:
+        if not planes(inputs):
+            return f"conv_down needs a grid [C, H, W] among its parents; {describe(inputs)}; use mlp"
+        return readable(inputs)
+
+    def steps(self, inputs: Inputs, target: Target) -> int:
+        """The number of strides of two."""
+        if self.layers is not None:
+            return self.layers
+        size, end = body_size(inputs), target_size(target)
+        reached = halvings(size, end) if end is not None else None
+        return until_small(size) if reached is None else reached
+
+    def features(self, inputs: Inputs, target: Target) -> Shape:
+        steps = self.steps(inputs, target)
+        size, width = pyramid(body_size(inputs), steps)[-1], widths(self.width, steps)[-1]
+        return (width, *size) if size == target_size(target) else (width * numel(size),)
+
+    def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
+        steps, context = self.steps(inputs, target), context_width(vectors(inputs))
+        before = plane_channels(inputs)
+        total = Bill(embedding_parameters(inputs), 0, before * numel(body_size(inputs)) + context)
+        levels = zip(pyramid(body_size(inputs), steps), widths(self.width, steps), strict=True)
+        for size, width in levels:
+            total += conv_film(before, width, self.kernel, size, context=context, activation=self.activation)
+            before = width
+        return total
+
+
+@component("net", "conv_up", build="gendsl.nn.networks.conv_up:build_conv_up")
+class ConvUp(Net):
+    """Nearest-neighbour upsampling and convolutions from vectors, or a smaller grid, to the head's grid."""
+
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"width": 8},
+        {"width": 6, "layers": 2, "activation": "relu", "kernel": 5},
+    )
+
+    width: Size = 32
+    layers: Annotated[int, Field(ge=0)] | None = None
+    """How many doublings; by itself from the parents' grid, or else from a start no larger than 4 by 4."""
+    kernel: Kernel = 3
+    activation: Activation = "silu"
+
+    def problem(self, inputs: Inputs, target: Target) -> str | None:
+        size = target_size(target)
+        if size is None:
+            shape = shape_of(target)
+            what = "a critic has no head" if shape is None else f"the head is {list(shape)}"
+            instead = "conv_down or mlp" if planes(inputs) else "mlp"
+            return f"conv_up makes grids [C, H, W] and {what}; use {instead}"
+        if not inputs:
+            return "conv_up has nothing to read; name parents with `given`"
+        if planes(inputs):
+            start = body_size(inputs)
+            reached = halvings(size, start)
+            way = ", ".join(f"{h}x{w}" for h, w in pyramid(size, until_small(size) + 2))
+            if reached is None:
+                here = f"{size[0]}x{size[1]} from {start[0]}x{start[1]}"
+                return f"conv_up cannot reach {here}; start from one of {way}, or use resnet"
+            if self.layers is not None and self.layers != reached:
+                return (
+                    f"conv_up needs {reached} doublings from {start[0]}x{start[1]} to {size[0]}x{size[1]}, "
+                    f"and `layers` says {self.layers}; leave `layers` out"
+                )
+        return readable(inputs)
+
+    def steps(self, inputs: Inputs, target: Target) -> int:
+        """The number of doublings. Raises ValueError where `problem` says why."""
+        size = target_size(target)
+        if size is None:
+            raise ValueError(self.problem(inputs, target))
+        if planes(inputs):
+            reached = halvings(size, body_size(inputs))
+            if reached is None:
+                raise ValueError(self.problem(inputs, target))
+            return reached
+        return until_small(size) if self.layers is None else self.layers
+
+    def levels(self, inputs: Inputs, target: Target) -> tuple[tuple[Plane, int], ...]:
+        """Size and channels of every level, smallest first."""
+        steps, size = self.steps(inputs, target), target_size(target)
+        assert size is not None
+        pairs = zip(pyramid(size, steps), widths(self.width, steps), strict=True)
+        return tuple(reversed(tuple(pairs)))
+
+    def features(self, inputs: Inputs, target: Target) -> Shape:
+        size, width = self.levels(inputs, target)[-1]
+        return (width, *size)
+
+    def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
+        levels = self.levels(inputs, target)
+        size, before = levels[0]
+        total = Bill(embedding_parameters(inputs))
+        context = context_width(vectors(inputs)) if planes(inputs) else 0
+        if planes(inputs):
+            total += Bill(activations=plane_channels(inputs) * numel(size) + context)
+            total += conv_film(
+                plane_channels(inputs), before, self.kernel, size, context=context, activation=self.activation
+            )
+        else:
+            width = vector_width(inputs)
+            total += Bill(activations=width) + dense(width, before * numel(size))
+            total += activated(before * numel(size), self.activation)
+        for size, width in levels[1:] or levels:
+            total += Bill(activations=before * numel(size))
+            total += conv_film(before, width, self.kernel, size, context=context, activation=self.activation)
+            before = width
+        return total
+
+
+@component("net", "resnet", build="gendsl.nn.networks.resnet:build_resnet")
+class Resnet(Net):
+    """Residual blocks of one size: on the parents' grid where there is one, else on their vector."""
+
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"blocks": 2, "width": 8},
+        {"blocks": 1, "width": 6, "activation": "silu"},
+    )
+
+    blocks: Size = 2
+    width: Size = 64
+    kernel: Kernel = 3
+    activation: Activation = "relu"
+
+    def problem(self, inputs: Inputs, target: Target) -> str | None:
+        if not inputs:
+            return "resnet has nothing to read; name parents with `given`, or leave the net out"
+        return readable(inputs)
+
+    def features(self, inputs: Inputs, target: Target) -> Shape:
+        return (self.width, *body_size(inputs)) if planes(inputs) else (self.width,)
+
+    def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
+        on_grid = bool(planes(inputs))
+        size, kernel = (body_size(inputs), self.kernel) if on_grid else ((1, 1), 1)
+        before = plane_channels(inputs) if on_grid else vector_width(inputs)
+        context = context_width(vectors(inputs)) if on_grid else 0
+        units = self.width * numel(size)
+        block = convolution(self.width, self.width, kernel, size) * 2
+        block += film(context, self.width, numel(size))
+        block += activated(units, self.activation) * 2
+        total = Bill(embedding_parameters(inputs), 0, before * numel(size) + context)
+        total += convolution(before, self.width, kernel, size) + block * self.blocks
+        return total + Bill(activations=units * kept(self.activation))

@@ -6,6 +6,7 @@ A diagnostic is data. Nothing here prints; `gendsl.schema.render` makes people's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,10 +79,17 @@ class GendslError(Exception):
 
 
 class SpecError(GendslError):
-    """A spec that cannot be accepted: carries every diagnostic of the stage that refused it."""
+    """A spec that cannot be accepted: carries every diagnostic of the stage that refused it.
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> None:
+    `sources` maps the files that were read to their texts, for `gendsl.schema.render`; stages after the loader
+    leave it empty, because their caller holds the document.
+    """
+
+    def __init__(
+        self, diagnostics: tuple[Diagnostic, ...] | list[Diagnostic], sources: Mapping[str, str] | None = None
+    ) -> None:
         self.diagnostics = tuple(diagnostics)
+        self.sources: Mapping[str, str] = {} if sources is None else sources
         super().__init__("; ".join(f"[{d.code}] {d.message}" for d in self.diagnostics))
 
 

@@ -1,7 +1,7 @@
 """Classifier two-sample test: how well a classifier tells generated rows from real ones it has not seen.
 
 Held-out accuracy of a small network (Lopez-Paz and Oquab 2017, arXiv:1610.06545, section 3): 0.5 means that
-it found no difference, 1 that it is never wrong. As in the paper: one hidden layer of rectified units, equally
+it found no difference, 1 that it is never wrong. As in the paper: one hidden layer of rectified units, as
 many rows of both sides, half of them for training.
 """
 

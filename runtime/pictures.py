@@ -30,7 +30,7 @@ TILE = 64
 """The side in screen pixels that a small image is enlarged to, at least."""
 BROKEN = (255, 0, 200)
 """The colour of a pixel that is not a number."""
-TRAIN, VALID, DATA = "#2f6db3", "#d9701e", "#9aa1ab"
+TRAIN, VALID, DATA = "#2f6db3", "#d9701e", "#6b7280"
 
 
 def save_grid(path: Path, images: Array, columns: int | None = None) -> Path:
@@ -97,7 +97,8 @@ def save_points(path: Path, points: Array, real: Array | None = None) -> Path:
     if real is not None:
         clouds = {"data": _cloud(real), **clouds}
     low, high = _limits(next(iter(clouds.values())), quantile=0.0 if real is not None else 0.005)
-    figure = _figure(4.2 * len(clouds), 4.4)
+    height = float(np.clip(4.0 * (high[1] - low[1]) / (high[0] - low[0]), 2.0, 7.0))
+    figure = _figure(4.4 * len(clouds), height + 0.5)
     for i, (name, cloud) in enumerate(clouds.items()):
         finite = cloud[np.isfinite(cloud).all(axis=1)]
         axes = figure.add_subplot(1, len(clouds), i + 1)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from gendsl.schema.components.optim import Adam, Optim
+from gendsl.schema.components.optim import Adam, OptimSpec
 from gendsl.schema.components.source import Digits, Source
 from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size
@@ -64,7 +64,7 @@ class Stage(Strict):
 class PlayerOptions(Strict):
     """What one player does differently."""
 
-    optim: Annotated[Optim, Slot("optim")] | None = None
+    optim: Annotated[OptimSpec, Slot("optim")] | None = None
 
 
 class Players(Strict):
@@ -94,7 +94,7 @@ class Train(Strict):
     steps: Size | None = Field(default=None, description="optimiser steps of the model (2000 if neither is written)")
     epochs: Size | None = Field(default=None, description="passes over the training rows, instead of steps")
     batch_size: Size = 128
-    optim: Annotated[Optim, Slot("optim")] = Adam()
+    optim: Annotated[OptimSpec, Slot("optim")] = Adam()
     players: Players = Players()
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="decay of the averaged weights that evaluation and sampling use"

@@ -1,0 +1,166 @@
+"""Critics, their losses, and what keeps them smooth.
+
+D(R) and D(F) are the critic's numbers [N] on real and fake tuples; losses are means over rows. For the logistic losses
+D in the formulas is the sigmoid of that number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gendsl.schema.components.adversary import (
+    R1,
+    R2,
+    Clip,
+    GradientPenalty,
+    Hinge,
+    LeastSquares,
+    NonSaturating,
+    Saturating,
+    Spectral,
+    Wasserstein,
+)
+
+Tuples = dict[str, Tensor]
+
+
+class CriticModule(nn.Module):
+    """Seen variables -> one number for each row; `features` is the last hidden layer."""
+
+    def __init__(self, body: nn.Module, features: int, sees: tuple[str, ...]) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(features, 1)
+        self.sees = sees
+
+    def features(self, values: Tuples) -> Tensor:
+        """The last hidden layer, [N, H]."""
+        hidden: Tensor = self.body({name: values[name] for name in self.sees})
+        return hidden.flatten(1)
+
+    def forward(self, values: Tuples) -> Tensor:
+        return self.head(self.features(values)).squeeze(1)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class LossFunctions:
+    """The three parts of an adversary's loss, each from numbers [N] to a mean."""
+
+    critic: Callable[[Tensor, Tensor, float], Tensor]
+    """(D(R), D(F), smoothing) -> what the critic minimises."""
+    fake: Callable[[Tensor], Tensor]
+    """D(F) -> what the makers of F minimise."""
+    real: Callable[[Tensor], Tensor]
+    """D(R) -> what the makers of R minimise."""
+
+
+def _logistic(real: Tensor, fake: Tensor, smoothing: float) -> Tensor:
+    known = (1 - smoothing) * F.softplus(-real).mean() + smoothing * F.softplus(real).mean()
+    return known + F.softplus(fake).mean()
+
+
+def build_non_saturating(spec: NonSaturating) -> LossFunctions:
+    return LossFunctions(_logistic, lambda f: F.softplus(-f).mean(), lambda r: F.softplus(r).mean())
+
+
+def build_saturating(spec: Saturating) -> LossFunctions:
+    return LossFunctions(_logistic, lambda f: -F.softplus(f).mean(), lambda r: -F.softplus(-r).mean())
+
+
+def build_wasserstein(spec: Wasserstein) -> LossFunctions:
+    return LossFunctions(lambda r, f, _: f.mean() - r.mean(), lambda f: -f.mean(), lambda r: r.mean())
+
+
+def build_hinge(spec: Hinge) -> LossFunctions:
+    return LossFunctions(
+        lambda r, f, _: F.relu(1 - r).mean() + F.relu(1 + f).mean(), lambda f: -f.mean(), lambda r: r.mean()
+    )
+
+
+def build_least_squares(spec: LeastSquares) -> LossFunctions:
+    return LossFunctions(
+        lambda r, f, _: (r - 1).square().mean() + f.square().mean(),
+        lambda f: (f - 1).square().mean(),
+        lambda r: r.square().mean(),
+    )
+
+
+PenaltyFunction = Callable[[CriticModule, Tuples, Tuples, int], Tensor | None]
+"""(critic, R, F, critic step) -> the penalty before its weight; None where this step has none."""
+
+
+def _moving(values: Tuples) -> Tuples:
+    """Copies that gradients can be taken at; integers stay as they are."""
+    return {k: v.detach().requires_grad_() if v.is_floating_point() else v for k, v in values.items()}
+
+
+def _squared_gradient(critic: CriticModule, values: Tuples) -> Tensor:
+    """|grad D|^2 over everything real-valued that the critic sees, [N]."""
+    values = _moving(values)
+    points = [v for v in values.values() if v.is_floating_point()]
+    grads = torch.autograd.grad(critic(values).sum(), points, create_graph=True)
+    return torch.cat([g.flatten(1) for g in grads], 1).square().sum(1)
+
+
+def build_gradient_penalty(spec: GradientPenalty) -> PenaltyFunction:
+    def penalty(critic: CriticModule, real: Tuples, fake: Tuples, step: int) -> Tensor:
+        between: Tuples = {}
+        rows = next(iter(real.values())).shape[0]
+        weight = torch.rand(rows, device=next(iter(real.values())).device)
+        for name, value in real.items():
+            if not value.is_floating_point():
+                between[name] = value
+                continue
+            e = weight.to(value.dtype).view(-1, *([1] * (value.dim() - 1)))
+            between[name] = e * value + (1 - e) * fake[name]
+        return ((_squared_gradient(critic, between) + 1e-12).sqrt() - 1).square().mean()
+
+    return penalty
+
+
+def build_r1(spec: R1) -> PenaltyFunction:
+    def penalty(critic: CriticModule, real: Tuples, fake: Tuples, step: int) -> Tensor | None:
+        if step % spec.every:
+            return None
+        return spec.every * _squared_gradient(critic, real).mean() / 2
+
+    return penalty
+
+
+def build_r2(spec: R2) -> PenaltyFunction:
+    def penalty(critic: CriticModule, real: Tuples, fake: Tuples, step: int) -> Tensor | None:
+        if step % spec.every:
+            return None
+        return spec.every * _squared_gradient(critic, fake).mean() / 2
+
+    return penalty
+
+
+Constrain = Callable[[CriticModule], None]
+
+
+def build_spectral(spec: Spectral) -> Constrain:
+    """Applied once, when the critic is built."""
+
+    def constrain(critic: CriticModule) -> None:
+        for module in list(critic.modules()):
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.utils.parametrizations.spectral_norm(module)
+
+    return constrain
+
+
+def build_clip(spec: Clip) -> Constrain:
+    """Applied after every step of the critic."""
+
+    def constrain(critic: CriticModule) -> None:
+        with torch.no_grad():
+            for parameter in critic.parameters():
+                parameter.clamp_(-spec.limit, spec.limit)
+
+    return constrain

@@ -1,0 +1,251 @@
+"""Conditional distributions: a factor, given its parents' values, becomes a Conditioned that samples and scores.
+
+A factor is a body (network), an output layer, a family, and possibly a flow on top. `Conditioned` is p(. | parents)
+for N rows. Row repetition is always whole copies one after another ("tile"): row i of copy j is j * N + i.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gendsl.nn.distributions import Drawn, Family
+from gendsl.nn.transforms.stack import Stack, flat_sum
+
+Values = Mapping[str, Tensor]
+
+
+class Conditioned(ABC):
+    """p(. | parents) for the parents' N rows."""
+
+    @abstractmethod
+    def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        """A sample [N, *shape], with gradients where the family has them, and its log density [N] where there is one."""
+
+    @abstractmethod
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value | parents), [N]. Raises TypeError where there is no density at given points."""
+
+    @abstractmethod
+    def entries(self, value: Tensor) -> Tensor:
+        """log p of each entry, [N, *shape]; only for densities that are products over entries."""
+
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """The mean, or for a flow the image of the base's mean, [N, *shape]."""
+
+    @abstractmethod
+    def repeat(self, times: int) -> Conditioned:
+        """The same distribution on `times` copies of the rows, one copy after another."""
+
+
+class Plain(Conditioned):
+    """Raw numbers of all entries are known at once."""
+
+    def __init__(self, family: Family, raw: Tensor, density: bool) -> None:
+        self.family, self.raw, self.density = family, raw, density
+
+    def distribution(self, temperature: float = 1.0) -> Drawn:
+        return self.family(self.raw, temperature)  # type: ignore[no-any-return]
+
+    def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        drawn = self.distribution(temperature)
+        value = drawn.rsample() if self.family.reparameterised else drawn.sample()
+        return value, flat_sum(self.distribution().log_prob(value)) if self.density else None
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return flat_sum(self.entries(value))
+
+    def entries(self, value: Tensor) -> Tensor:
+        if value.dtype != self.raw.dtype:
+            value = value.to(self.raw.dtype)
+        return self.distribution().log_prob(value)
+
+    def mean(self) -> Tensor:
+        return self.family.mean(self.raw)
+
+    def repeat(self, times: int) -> Plain:
+        return Plain(self.family, tile(self.raw, times), self.density)
+
+
+class Sequential(Conditioned):
+    """An autoregressive density: the raw numbers of an entry depend on the entries before it."""
+
+    def __init__(self, net: nn.Module, family: Family, values: Values, rows: int, turns: Tensor, like: Tensor) -> None:
+        self.net, self.family, self.values, self.rows = net, family, values, rows
+        self.turns, self.like = turns, like
+
+    def _raw(self, value: Tensor) -> Tensor:
+        raw: Tensor = self.net(dict(self.values), value)
+        return raw
+
+    def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        value = self.like.new_zeros(self.rows, *self.like.shape)
+        for turn in self.turns.tolist():
+            drawn: Drawn = self.family(self._raw(value), temperature)
+            sample = drawn.rsample() if self.family.reparameterised else drawn.sample()
+            fresh = sample.to(value.dtype).flatten(1)[:, turn]
+            value = _put(value, turn, fresh)
+        return value, self.log_prob(value)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return flat_sum(self.entries(value))
+
+    def entries(self, value: Tensor) -> Tensor:
+        raw = self._raw(value)
+        return self.family(raw).log_prob(value.to(raw.dtype))  # type: ignore[no-any-return]
+
+    def mean(self) -> Tensor:
+        raise TypeError("an autoregressive distribution has no closed-form mean; draw samples and average them")
+
+    def repeat(self, times: int) -> Sequential:
+        values = {k: tile(v, times) for k, v in self.values.items()}
+        return Sequential(self.net, self.family, values, self.rows * times, self.turns, self.like)
+
+
+def _put(value: Tensor, index: int, fresh: Tensor) -> Tensor:
+    flat = value.flatten(1)
+    if fresh.requires_grad or flat.requires_grad:
+        return torch.cat([flat[:, :index], fresh[:, None], flat[:, index + 1 :]], 1).view_as(value)
+    flat[:, index] = fresh
+    return flat.view_as(value)
+
+
+class Flowed(Conditioned):
+    """The image of a base distribution under a stack of flow layers."""
+
+    def __init__(self, base: Conditioned, stack: Stack, context: Tensor | None) -> None:
+        self.base, self.stack, self.context = base, stack, context
+
+    def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        inner, density = self.base.draw(temperature)
+        value, log_det = self.stack(inner, self.context)
+        return value, None if density is None else density - log_det
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        inner, log_det = self.stack.inverse(value, self.context)
+        return self.base.log_prob(inner) + log_det
+
+    def entries(self, value: Tensor) -> Tensor:
+        raise TypeError("the density of a flow is not a product over entries")
+
+    def mean(self) -> Tensor:
+        value: Tensor = self.stack(self.base.mean(), self.context)[0]
+        return value
+
+    def repeat(self, times: int) -> Flowed:
+        context = None if self.context is None else tile(self.context, times)
+        return Flowed(self.base.repeat(times), self.stack, context)
+
+
+def tile(value: Tensor, times: int) -> Tensor:
+    """`times` copies of the rows, one after another."""
+    return value if times == 1 else value.repeat(times, *([1] * (value.dim() - 1)))
+
+
+class FactorModule(nn.Module):
+    """Parents' values -> Conditioned. Subclasses say where the raw numbers come from."""
+
+    def __init__(self, family: Family, stack: Stack | None, density: bool) -> None:
+        super().__init__()
+        self.family, self.stack, self.density = family, stack, density
+
+    def condition(self, values: Values, rows: int) -> Conditioned:
+        """The distribution given the parents; `rows` counts where there are none.
+
+        Raises KeyError where a parent's value is missing.
+        """
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+    def _flowed(self, base: Conditioned, context: Tensor | None) -> Conditioned:
+        return base if self.stack is None else Flowed(base, self.stack, context)
+
+
+class Unconditional(FactorModule):
+    """Without parents: raw zeros (the standard distribution), or one learned tensor."""
+
+    raw: Tensor
+
+    def __init__(self, family: Family, stack: Stack | None, density: bool, raw: tuple[int, ...], learned: bool) -> None:
+        super().__init__(family, stack, density)
+        if learned:
+            self.raw = nn.Parameter(torch.zeros(raw))
+        else:
+            self.register_buffer("raw", torch.zeros(raw), persistent=False)
+
+    def condition(self, values: Values, rows: int) -> Conditioned:
+        raw = self.raw.expand(rows, *self.raw.shape)
+        return self._flowed(Plain(self.family, raw, self.density), None)
+
+
+class Direct(FactorModule):
+    """A body reads the parents (and noise of its own, for an implicit one); the head gives the raw numbers."""
+
+    def __init__(
+        self,
+        body: nn.Module,
+        head: nn.Module,
+        family: Family,
+        stack: Stack | None,
+        density: bool,
+        parents: tuple[str, ...],
+        noise: int = 0,
+    ) -> None:
+        super().__init__(family, stack, density)
+        self.body, self.head = body, head
+        self.parents, self.noise = parents, noise
+
+    def condition(self, values: Values, rows: int) -> Conditioned:
+        read = {name: values[name] for name in self.parents}
+        if self.noise:
+            rows = next(iter(read.values())).shape[0] if read else rows
+            weight = next(self.parameters())
+            read["noise"] = torch.randn(rows, self.noise, dtype=weight.dtype, device=weight.device)
+        features = self.body(read)
+        base = Plain(self.family, self.head(features), self.density)
+        return self._flowed(base, features.flatten(1))
+
+
+class Autoregressive(FactorModule):
+    """A network that reads the variable itself, in an order, beside the parents."""
+
+    turns: Tensor
+    like: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        family: Family,
+        stack: Stack | None,
+        density: bool,
+        parents: tuple[str, ...],
+        turns: Tensor,
+        like: Tensor,
+    ) -> None:
+        super().__init__(family, stack, density)
+        self.net, self.parents = net, parents
+        self.register_buffer("turns", turns, persistent=False)
+        self.register_buffer("like", like, persistent=False)
+
+    def condition(self, values: Values, rows: int) -> Conditioned:
+        read = {name: values[name] for name in self.parents}
+        rows = next(iter(read.values())).shape[0] if read else rows
+        return self._flowed(Sequential(self.net, self.family, read, rows, self.turns, self.like), None)
+
+
+class FlowSection(nn.Module):
+    """x = f(base; context), with the other parents concatenated into the context."""
+
+    def __init__(self, stack: Stack, context: nn.Module | None, parents: tuple[str, ...]) -> None:
+        super().__init__()
+        self.stack, self.context, self.parents = stack, context, parents
+
+    def read(self, values: Values) -> Tensor | None:
+        """The context vector [N, C] of the parents beside the base, or None."""
+        if self.context is None:
+            return None
+        read: Tensor = self.context({name: values[name] for name in self.parents})
+        return read

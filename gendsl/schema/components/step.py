@@ -1,0 +1,278 @@
+"""Preprocessing steps (`as:`): what each makes of a column's facts, and what is lost or bounded on the way.
+
+A step maps a column x to y = f(x). Where f is invertible its log-Jacobian is tracked, so that
+
+    log p(x) = log p(y) + sum log |dy/dx|,
+
+and bits per dimension are always those of the source's column. `dequantize` adds uniform noise u to
+integers x; E_u[log p(y) + log |dy/d(x+u)|] <= log P(x), so its bits per dimension are an upper bound (Theis
+et al. 2016, arXiv 1511.01844, section 3.1).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from gendsl.errors import GendslError
+from gendsl.schema.components.source_base import Column
+from gendsl.schema.facts import BINARY, REAL, UNIT, Shape, categories
+from gendsl.schema.registry import Component, component
+
+
+class StepProblem(GendslError):
+    """A step that cannot be applied to the column before it. `index`: its place in the list, where known."""
+
+    def __init__(self, message: str, help: str = "", index: int | None = None) -> None:
+        self.message, self.help, self.index = message, help, index
+        super().__init__(message)
+
+
+class Step(Component, ABC):
+    """Base of all preprocessing steps."""
+
+    lossy: ClassVar[bool] = False
+    """The column cannot be recovered, not even up to dequantization noise."""
+    bound: ClassVar[bool] = False
+    """The step makes an exact log_prob an upper bound on bits per dimension."""
+
+    @abstractmethod
+    def apply(self, column: Column) -> Column:
+        """The column after the step. Raises StepProblem where the step makes no sense for it."""
+
+    @property
+    def variant(self) -> str:
+        """A short text for reports, such as binarize:static."""
+        return self.tag
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether this step draws fresh noise at every visit of a row."""
+        return False
+
+
+@dataclass(frozen=True)
+class Through:
+    """The facts of a column after all steps."""
+
+    column: Column
+    stochastic: bool
+    lossy: bool
+    bound: bool
+    variant: str
+
+
+def through(column: Column, steps: tuple[Step, ...]) -> Through:
+    """The facts after `steps`. Raises StepProblem with the index of the step that cannot be applied."""
+    for index, step in enumerate(steps):
+        try:
+            column = step.apply(column)
+        except StepProblem as problem:
+            raise StepProblem(problem.message, problem.help, index) from problem
+    return Through(
+        column,
+        stochastic=any(step.stochastic for step in steps),
+        lossy=any(step.lossy for step in steps),
+        bound=any(step.bound for step in steps),
+        variant="+".join(step.variant for step in steps),
+    )
+
+
+@component("step", "unit", build="gendsl.nn.steps:build_unit")
+class Unit(Step):
+    """To 0 .. 1: (x - low) / (high - low), so uint8 is divided by 255 and the digits by 16."""
+
+    def apply(self, column: Column) -> Column:
+        """Real values in [0, 1]; those of integers stay on their grid (`levels`)."""
+        _bounded("unit", column)
+        return replace(column, dtype="float32", support=replace(UNIT, levels=column.levels), labels=False)
+
+
+@component("step", "binarize", build="gendsl.nn.steps:build_binarize")
+class Binarize(Step):
+    """To 0 or 1: a draw with the grey value in 0 .. 1 as its probability (static, dynamic), or a threshold.
+
+    static: one Bernoulli draw for each entry, made once and for all, a function of the run's seed and of
+    the row's place in the source. dynamic: a fresh draw at every visit. threshold: 1 where the grey value
+    is above `at`.
+    """
+
+    primary = "how"
+    lossy = True
+    examples = ({}, {"how": "dynamic"}, {"how": "threshold", "at": 0.3})
+
+    how: Literal["static", "dynamic", "threshold"] = "static"
+    at: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+
+    def apply(self, column: Column) -> Column:
+        """0 and 1, held as float32 as likelihoods and networks want them."""
+        _bounded("binarize", column)
+        return replace(column, dtype="float32", support=BINARY, labels=False)
+
+    @property
+    def variant(self) -> str:
+        """With how it is done."""
+        return f"binarize:{self.how}"
+
+    @property
+    def stochastic(self) -> bool:
+        """Only dynamic binarization draws anew."""
+        return self.how == "dynamic"
+
+
+@component("step", "dequantize", build="gendsl.nn.steps:build_dequantize")
+class Dequantize(Step):
+    """From a grid of values k = 0 .. levels - 1 to the reals in [0, 1): (k + u) / levels with u uniform."""
+
+    primary = "how"
+    bound = True
+
+    how: Literal["uniform"] = "uniform"
+
+    def apply(self, column: Column) -> Column:
+        """Reals in [0, 1], no longer on a grid."""
+        if column.levels is None:
+            raise StepProblem(
+                f"dequantize needs values on a grid, and these are {column.support}",
+                "it is for integers, and for integers after unit",
+            )
+        if not math.isfinite(column.support.low + column.support.high):
+            raise StepProblem(
+                f"dequantize needs a grid between known bounds, and these are {column.support}",
+                "write dequantize before standardize",
+            )
+        return replace(column, dtype="float32", support=UNIT, labels=False)
+
+    @property
+    def variant(self) -> str:
+        """With how it is done."""
+        return f"dequantize:{self.how}"
+
+    @property
+    def stochastic(self) -> bool:
+        """Always."""
+        return True
+
+
+@component("step", "logit", build="gendsl.nn.steps:build_logit")
+class Logit(Step):
+    """From [0, 1] to the reals: logit(alpha + (1 - 2 alpha) x).
+
+    alpha is 0.05 as in RealNVP (Dinh et al. 2017, arXiv 1605.08803, section 4.1), here at both ends; MAF
+    takes 1e-6 for MNIST (Papamakarios et al. 2017, arXiv 1705.07057).
+    """
+
+    primary = "alpha"
+    examples = ({}, {"alpha": 1e-6})
+
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+
+    def apply(self, column: Column) -> Column:
+        """Reals."""
+        if column.levels is not None:
+            raise StepProblem(
+                "logit needs continuous values, and these sit on a grid", "write dequantize before it"
+            )
+        if not column.support.within(UNIT):
+            raise StepProblem(f"logit needs values in [0, 1], and these are {column.support}")
+        return replace(column, support=REAL)
+
+    @property
+    def variant(self) -> str:
+        """With alpha."""
+        return f"logit:{self.alpha:g}"
+
+
+@component("step", "standardize", build="gendsl.nn.steps:build_standardize")
+class Standardize(Step):
+    """(x - mean) / std of each entry, fitted on the training rows and recorded; constant entries: std 1."""
+
+    def apply(self, column: Column) -> Column:
+        """Reals; those of integers stay on a grid (`levels`), whose spacing differs between entries."""
+        if column.labels:
+            raise StepProblem("standardize makes no sense for labels", "use one_hot, or ordinal before it")
+        return replace(column, dtype="float32", support=replace(REAL, levels=column.levels))
+
+
+@component("step", "one_hot", build="gendsl.nn.steps:build_one_hot")
+class OneHot(Step):
+    """Integers as indicator vectors of K values: [K], for a sequence [T, K], for a grid [C K, H, W]."""
+
+    def apply(self, column: Column) -> Column:
+        """Reals in [0, 1] on a grid of two levels."""
+        support = replace(UNIT, levels=2)
+        shape = one_hot_shape(column.shape, _classes("one_hot", column))
+        return replace(column, dtype="float32", shape=shape, support=support, labels=False)
+
+
+def one_hot_shape(shape: Shape, classes: int) -> Shape:
+    """The shape of a row after one_hot: channels for grids, else a last dimension."""
+    return (shape[0] * classes, *shape[1:]) if len(shape) == 3 else (*shape, classes)
+
+
+@component("step", "ordinal", build="gendsl.nn.steps:build_integers")
+class Ordinal(Step):
+    """Integers as the ordered values 0 .. levels - 1, which networks read scaled, not by embedding."""
+
+    def apply(self, column: Column) -> Column:
+        """int64 without labels."""
+        support = categories(_classes("ordinal", column))
+        return replace(column, dtype="int64", support=support, labels=False)
+
+
+@component("step", "tokens", build="gendsl.nn.steps:build_integers")
+class Tokens(Step):
+    """Integers as the symbols 0 .. levels - 1, which networks read by embedding."""
+
+    def apply(self, column: Column) -> Column:
+        """int64 labels."""
+        return replace(column, dtype="int64", support=categories(_classes("tokens", column)), labels=True)
+
+
+@component("step", "mu_law", build="gendsl.nn.steps:build_mu_law")
+class MuLaw(Step):
+    """Audio to `classes` integers, finer near silence: mu-law companding.
+
+    sign(s) log(1 + mu |s|) / log(1 + mu), with s in [-1, 1] and mu = classes - 1, cut into equal cells.
+    ITU-T G.711, as in WaveNet (van den Oord et al. 2016, arXiv 1609.03499, section 2.2).
+    """
+
+    primary = "classes"
+    lossy = True
+    examples = ({}, {"classes": 16})
+
+    classes: Annotated[int, Field(ge=2)] = 256
+
+    def apply(self, column: Column) -> Column:
+        """int64, ordered."""
+        _bounded("mu_law", column)
+        return replace(column, dtype="int64", support=categories(self.classes), labels=False)
+
+    @property
+    def variant(self) -> str:
+        """With the number of classes."""
+        return f"mu_law:{self.classes}"
+
+
+def _bounded(tag: str, column: Column) -> None:
+    if column.labels:
+        raise StepProblem(f"{tag} makes no sense for labels", "use one_hot or tokens")
+    if not (math.isfinite(column.support.low) and math.isfinite(column.support.high)):
+        raise StepProblem(
+            f"{tag} needs values between known bounds, and these are {column.support}",
+            "use standardize, or declare low and high under columns: of the source",
+        )
+
+
+def _classes(tag: str, column: Column) -> int:
+    count = column.support.count
+    if count is None:
+        raise StepProblem(
+            f"{tag} needs integers between known bounds, and these are {column.support}",
+            "declare classes under columns: of the source" if column.support.integer else "",
+        )
+    return count

@@ -81,8 +81,8 @@ class GendslError(Exception):
 class SpecError(GendslError):
     """A spec that cannot be accepted: carries every diagnostic of the stage that refused it.
 
-    `sources` maps the files that were read to their texts, for `gendsl.schema.render`; stages after the loader
-    leave it empty, because their caller holds the document.
+    `sources` maps the files that were read to their texts, for `gendsl.schema.render`; stages after the
+    loader leave it empty, because their caller holds the document.
     """
 
     def __init__(

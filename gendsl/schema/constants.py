@@ -1,7 +1,7 @@
 """Constants: `let: {width: 64}` names a scalar or a list, and `${width}`, as a whole scalar, stands for it.
 
-A constant may name constants that are written before it. What a use is replaced by takes the place of the use, so that
-a later message points at the line where the value matters.
+A constant may name constants that are written before it. What a use is replaced by takes the place of the
+use, so that a later message points at the line where the value matters.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class _Constant:
 def substitute(root: Map) -> tuple[Map, tuple[Diagnostic, ...]]:
     """The root without `let`, every `${name}` replaced, and the problems found.
 
-    GD133 an unknown constant, GD134 `${...}` in a longer string, GD135 a malformed `let`; GD136 (a warning) a constant
-    that nothing uses; GD116 and GD117 if what the constants stand for passes the limits of `text.read`.
+    GD133 an unknown constant, GD134 `${...}` in a longer string, GD135 a malformed `let`; GD136 (a warning) a
+    constant that nothing uses; GD116 and GD117 if what the constants stand for passes the limits of
+    `text.read`.
     """
     let = root.entries.get("let")
     work = _Substitution(let)
@@ -66,7 +67,9 @@ class _Substitution:
                 self.report("GD135", f"'{name}' cannot name a constant", entry.key, advice)
             elif any(isinstance(node, Map) for node in _walk(entry.node)):
                 self.refused.add(name)
-                advice = "name a network under nets: and refer to it as {ref: name}; for the rest use extends:"
+                advice = (
+                    "name a network under nets: and refer to it as {ref: name}; for the rest use extends:"
+                )
                 self.report("GD135", f"the constant '{name}' holds a map", entry.key, advice)
             else:
                 node = self.replace(entry.node, 1)
@@ -87,7 +90,9 @@ class _Substitution:
         found = _USE.fullmatch(node.value)
         if found is None:
             advice = "write the whole value as ${name}, or the text without constants"
-            self.report("GD134", "a constant stands for a whole value, not for part of a string", node.place, advice)
+            self.report(
+                "GD134", "a constant stands for a whole value, not for part of a string", node.place, advice
+            )
             return node
         return self._filled(found.group(1).strip(), node, depth)
 
@@ -101,7 +106,11 @@ class _Substitution:
         self.nodes += constant.weight
         if self.nodes > MAX_NODES or depth + constant.height > MAX_DEPTH:
             if not self.full:
-                code, limit = ("GD117", "keys and values") if self.nodes > MAX_NODES else ("GD116", "lists and maps deep")
+                code, limit = (
+                    ("GD117", "keys and values")
+                    if self.nodes > MAX_NODES
+                    else ("GD116", "lists and maps deep")
+                )
                 bound = MAX_NODES if code == "GD117" else MAX_DEPTH
                 related = (Related("the constant", constant.key),)
                 message = f"with its constants this spec is more than {bound} {limit}"
@@ -115,9 +124,15 @@ class _Substitution:
             advice = "a constant may name constants that are written before it"
             self.report("GD133", f"the constant '{name}' is not known yet here", place, advice)
             return
-        known = f"known here: {', '.join(sorted(self.names))}" if self.names else "no constants here: add let: {name: value}"
+        known = (
+            f"known here: {', '.join(sorted(self.names))}"
+            if self.names
+            else "no constants here: add let: {name: value}"
+        )
         label = did_you_mean([f"${{{n}}}" for n in nearest(name, self.names)])
-        self.problems.append(Diagnostic("GD133", f"unknown constant '{name}'", place, label=label, help=known))
+        self.problems.append(
+            Diagnostic("GD133", f"unknown constant '{name}'", place, label=label, help=known)
+        )
 
     def unused(self) -> None:
         """Warn of the constants that nothing uses."""

@@ -1,7 +1,7 @@
 """The events of PyYAML's parser, and what its syntax errors and tabs in indentation become.
 
-Only events are taken from PyYAML. Its C parser delivers them by a state machine, so that depth costs nothing (it is
-the composer that recurses); the Python parser is used where PyYAML was built without libyaml.
+Only events are taken from PyYAML. Its C parser delivers them by a state machine, so that depth costs nothing
+(it is the composer that recurses); the Python parser is used where PyYAML was built without libyaml.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def parser(text: str) -> Parser:
     """The fastest parser there is."""
     if not yaml.__with_libyaml__:
         return PythonParser(text)
-    from yaml.cyaml import CParser
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
     found: Parser = CParser(text)
     return found
 
 
 class Events:
-    """The events of `source.text[begin:end]`; `problems` holds the syntax error that ended them, and the tabs."""
+    """The events of `source.text[begin:end]`; `problems` are the tabs and the syntax error."""
 
     def __init__(self, source: Source, begin: int, end: int) -> None:
         self.source = source
@@ -81,7 +81,7 @@ class Events:
         if error is not None and not explained:
             self.problems.append(error)
 
-    def index(self, mark: yaml.Mark) -> int:
+    def index(self, mark: Any) -> int:
         """The index in the whole text of a mark of the parser."""
         return self.begin + int(mark.index)
 
@@ -93,6 +93,8 @@ class Events:
             if span >= 0 and index < self._verbatim[span][1]:
                 continue
             place = self.source.point(index)
-            self.problems.append(Diagnostic("GD104", "a tab in indentation", place, help="indent with spaces"))
+            self.problems.append(
+                Diagnostic("GD104", "a tab in indentation", place, help="indent with spaces")
+            )
             if len(self.problems) == _MAX_TABS:
                 return

@@ -1,8 +1,9 @@
 """What `extends` means: one document laid over its parent (LANGUAGE, section 4).
 
-Maps merge, lists and scalars replace, `null` deletes, a map whose tag changes is replaced whole. A word that stands for
-its tag (`net: mlp`) counts as `{type: mlp}` where the other side is a map. A factor whose `dist` changes drops the old
-distribution's parameters and keeps `given`, `net`, `shape` and `flow` (SEMANTICS, section 2).
+Maps merge, lists and scalars replace, `null` deletes, a map whose tag changes is replaced whole. A word that
+stands for its tag (`net: mlp`) counts as `{type: mlp}` where the other side is a map. A factor whose `dist`
+changes drops the old distribution's parameters and keeps `given`, `net`, `shape` and `flow` (SEMANTICS,
+section 2).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ _LISTS = ("flow", "stack", "as", "penalty", "of", "components")
 
 
 def tag_key(path: Path) -> str | None:
-    """The key that a bare word at `path` stands for: `decoder.x.net: mlp` is `{type: mlp}`, `data.bind.y: label` is
-    `{column: label}`. None where a word is only a word.
+    """The key that a bare word at `path` stands for; None where a word is only a word.
+
+    `decoder.x.net: mlp` is `{type: mlp}`, `data.bind.y: label` is `{column: label}`.
     """
     key = path[-1] if path else None
     if isinstance(key, int):
@@ -51,7 +53,9 @@ def merge(parent: Map, child: Map) -> Map:
 
 def _maps(parent: Map, child: Map, path: Path) -> Map:
     if _holds_tag(path) and _tag(parent) is not None and _tag(child) not in (None, _tag(parent)):
-        kept = {k: e for k, e in parent.entries.items() if k in FACTOR_KEYS} if "dist" in child.entries else {}
+        kept = (
+            {k: e for k, e in parent.entries.items() if k in FACTOR_KEYS} if "dist" in child.entries else {}
+        )
         parent = Map(kept, parent.place)
     if "dist" in parent.entries or "dist" in child.entries:
         parent, child = _same_form(parent, child)
@@ -76,7 +80,7 @@ def _nodes(parent: Node | None, child: Node, path: Path) -> Node:
 
 
 def _holds_tag(path: Path) -> bool:
-    """Whether the keys of the map at `path` are parameters; those of the root, of a section and of `bind` are names."""
+    """Whether the keys of the map at `path` are parameters; those of a section and of `bind` are names."""
     return len(path) >= 2 and path != ("data", "bind")
 
 
@@ -93,14 +97,14 @@ def _tag(node: Map) -> tuple[str, object] | None:
 
 
 def _same_form(parent: Map, child: Map) -> tuple[Map, Map]:
-    """Parent and child of a factor in one form of parameters: nested in `dist`, where either writes them there."""
+    """Parent and child with their parameters in one form: nested in `dist`, where either has them there."""
     if any(isinstance(m.entries["dist"].node, Map) for m in (parent, child) if "dist" in m.entries):
         return _nested(parent), _nested(child)
     return parent, child
 
 
 def _nested(factor: Map) -> Map:
-    """A factor with its flat parameters moved into `dist`; unchanged if it has both forms or no parameters."""
+    """A factor with its flat parameters moved into `dist`; unchanged if it has both forms, or none."""
     flat = {k: e for k, e in factor.entries.items() if k not in (*FACTOR_KEYS, "dist")}
     dist = factor.entries.get("dist")
     if not flat or (dist is not None and isinstance(dist.node, Map)):

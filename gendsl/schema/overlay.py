@@ -1,7 +1,8 @@
 """A document made of several: a spec, the parents it extends, and the changes of the command line.
 
-The order is: the oldest parent, its children laid over it one by one (`merge`), `--unset`, `--set` (`overrides`), and
-last the constants (`constants`), so that `--set let.width=32` and a child's `let:` reach every use.
+The order is: the oldest parent, its children laid over it one by one (`merge`), `--unset`, `--set`
+(`overrides`), and last the constants (`constants`), so that `--set let.width=32` and a child's `let:` reach
+every use.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def load(
     """Read a spec with its parents and lay them over one another.
 
     Args:
-        source: the path of a file, or (a str) the text itself; parents of a text are relative to the current folder.
-        sets, unsets: the texts of `--set` and `--unset` options.
+        source: the path of a file, or (a str) the text itself, whose parents are relative to the current
+        folder. sets, unsets: the texts of `--set` and `--unset` options.
         find: gives the path of a shipped spec by its name, None where there is none.
 
     Raises:
@@ -87,7 +88,9 @@ def load(
     return Document(root, sources, file, warnings)
 
 
-def _chain(source: FilePath | str, find: Callable[[str], FilePath | None], sources: dict[str, str]) -> list[_Link]:
+def _chain(
+    source: FilePath | str, find: Callable[[str], FilePath | None], sources: dict[str, str]
+) -> list[_Link]:
     """The document and its parents, youngest first."""
     if isinstance(source, str):
         chain = [_link(source, TEXT_FILE, FilePath(), TEXT_FILE, sources)]
@@ -139,9 +142,11 @@ def _parent(entry: Entry, child: _Link, find: Callable[[str], FilePath | None]) 
         return found
     others = sorted(path.name for path in beside.parent.glob("*.y*ml")) if beside.parent.is_dir() else []
     kind = "no file and no shipped spec of this name" if bare else "no such file"
-    label = did_you_mean([str((FilePath(name).parent / other)) for other in nearest(beside.name, others)])
+    label = did_you_mean([str(FilePath(name).parent / other) for other in nearest(beside.name, others)])
     advice = "a path is relative to the file that it is written in; a bare name is a shipped spec"
-    raise SpecError([Diagnostic("GD130", f"cannot extend '{name}': {kind}", node.place, help=advice, label=label)])
+    raise SpecError(
+        [Diagnostic("GD130", f"cannot extend '{name}': {kind}", node.place, help=advice, label=label)]
+    )
 
 
 def _cycle(cycle: list[_Link], last: _Link) -> Diagnostic:
@@ -157,13 +162,13 @@ def _cycle(cycle: list[_Link], last: _Link) -> Diagnostic:
 
 
 def blame(root: Node) -> list[tuple[str, Place]]:
-    """The path of every value that is written somewhere, with the place it came from, in order of the document."""
+    """The path and place of every value that is written somewhere, in the order of the document."""
     found: list[tuple[str, Place]] = []
     todo: list[tuple[Path, Node]] = [((), root)]
     while todo:
         path, node = todo.pop()
         if isinstance(node, Map) and node.entries:
-            todo.extend(((*path, key), entry.node) for key, entry in reversed(node.entries.items()))
+            todo.extend(((*path, key), entry.node) for key, entry in reversed(list(node.entries.items())))
         elif isinstance(node, Seq) and node.items:
             todo.extend(((*path, i), item) for i, item in reversed(list(enumerate(node.items))))
         elif node.place is not None:

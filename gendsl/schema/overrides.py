@@ -1,7 +1,7 @@
-"""`--set a.b[0].c=VALUE` and `--unset a.b`: changes to a document, each with its place in the text of the option.
+"""`--set a.b[0].c=VALUE` and `--unset a.b`: changes to a document, each with its place in the option's text.
 
-The texts of the options are a file of their own, `<--set>`, one option on a line, so that a message about a value that
-was set points into it.
+The texts of the options are a file of their own, `<--set>`, one option on a line, so that a message about a
+value that was set points into it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Setting:
 def parse_sets(options: Sequence[str]) -> tuple[tuple[Setting, ...], Source]:
     """The settings of the `--set` options, VALUE read by the loader as a value on one line.
 
-    Raises SpecError with every problem: GD137 for an option that is not PATH=VALUE, and those of `text.read_node`.
+    Raises SpecError with every problem: GD137 for an option that is not PATH=VALUE, and those of
+    `text.read_node`.
     """
     return _parse(options, SET_FILE)
 
@@ -85,7 +86,7 @@ def _steps(source: Source, begin: int, end: int) -> tuple[Step, ...]:
     at = begin
     while at < end:
         found = _ELEMENT.match(source.text, at, end)
-        if found is None or (at == begin) != (not source.text[at] in ".[") or len(steps) == MAX_DEPTH:
+        if found is None or (at == begin) != (source.text[at] not in ".[") or len(steps) == MAX_DEPTH:
             break
         group = 1 if found.group(1) is not None else 2
         element = found.group(1) if group == 1 else int(found.group(2))
@@ -105,8 +106,8 @@ def _steps(source: Source, begin: int, end: int) -> tuple[Step, ...]:
 def apply(root: Map, settings: Sequence[Setting]) -> Map:
     """The root with the settings applied in turn.
 
-    Raises SpecError with every problem, at its place in the option: GD138 a path that leads through a scalar or past
-    the end of a list, GD139 nothing to remove.
+    Raises SpecError with every problem, at its place in the option: GD138 a path that leads through a scalar
+    or past the end of a list, GD139 nothing to remove.
     """
     problems: list[Diagnostic] = []
     for setting in settings:
@@ -140,7 +141,9 @@ def _put(node: Node | None, setting: Setting, depth: int) -> Node:
     if setting.value is None and old is None:
         label = did_you_mean(nearest(step.element, entries))
         advice = f"keys here: {', '.join(entries)}" if entries else "there are no keys here"
-        raise SpecError([Diagnostic("GD139", f"no key '{step.element}' to remove", step.place, label=label, help=advice)])
+        raise SpecError(
+            [Diagnostic("GD139", f"no key '{step.element}' to remove", step.place, label=label, help=advice)]
+        )
     if last and setting.value is None:
         del entries[step.element]
     else:

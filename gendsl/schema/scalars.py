@@ -1,8 +1,9 @@
 """Plain scalars: the YAML 1.2 core schema, narrower.
 
-`true`, `false`, `null` (also `~` and nothing at all), decimal integers and decimal floats are what they look like,
-`1e-3` included. Every other plain word is a string: `on`, `yes`, `2024-01-31`, `12:30`. Numbers that two readers of
-YAML would read differently, or that lose digits, are refused with the way to write what was meant.
+`true`, `false`, `null` (also `~` and nothing at all), decimal integers and decimal floats are what they look
+like, `1e-3` included. Every other plain word is a string: `on`, `yes`, `2024-01-31`, `12:30`. Numbers that
+two readers of YAML would read differently, or that lose digits, are refused with the way to write what was
+meant.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _WORDS: dict[str, Value] = {
 }
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
-_BASED = re.compile(r"([-+]?)0([oOxXbB])([0-9a-fA-F_]+)")
+_BASED = re.compile(r"([-+]?)0(?:([oO])([0-7_]*[0-7])|([xX])([0-9a-fA-F_]*[0-9a-fA-F])|([bB])([01_]*[01]))")
 _BASES = {"o": 8, "x": 16, "b": 2}
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 _UNDERSCORES = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?")
@@ -70,17 +71,14 @@ def _unclear(text: str) -> Unclear | None:
     """The refusal of a word that looks like a number, or None for a string."""
     quoted = f"'{text}' in quotes for a string"
     if _NOT_FINITE.fullmatch(text):
-        return Unclear("a spec holds finite numbers only", f"leave the key out where there is no limit, or write {quoted}")
+        return Unclear(
+            "a spec holds finite numbers only",
+            f"leave the key out where there is no limit, or write {quoted}",
+        )
     based = _BASED.fullmatch(text)
     if based:
-        sign, letter, digits = based.groups()
-        try:
-            number = int(digits.replace("_", ""), _BASES[letter.lower()])
-        except ValueError:
-            return None
-        if len(digits) > _MAX_DIGITS:
-            return Unclear("numbers are written in decimal", f"write it in decimal, or {quoted}")
-        return Unclear("numbers are written in decimal", f"write {sign}{number} for the number, or {quoted}")
+        decimal = _decimal(*based.groups())
+        return Unclear("numbers are written in decimal", f"write {decimal} for the number, or {quoted}")
     if _LEADING_ZERO.fullmatch(text):
         why = "a leading zero means octal to some readers of YAML and nothing to others"
         return Unclear(why, f"write {_strip_zeros(text)} for the number, or {quoted}")
@@ -90,9 +88,16 @@ def _unclear(text: str) -> Unclear | None:
     return None
 
 
+def _decimal(sign: str, *groups: str | None) -> str:
+    letter, digits = (group for group in groups if group is not None)
+    if len(digits) > _MAX_DIGITS:
+        return "it in decimal"
+    return f"{sign}{int(digits.replace('_', ''), _BASES[letter.lower()])}"
+
+
 def _strip_zeros(text: str) -> str:
     sign = text[0] if text[0] in "+-" else ""
-    return sign + (re.sub(r"^0+(?=[0-9])", "", text[len(sign) :]))
+    return sign + re.sub(r"^0+(?=[0-9])", "", text[len(sign) :])
 
 
 def _shorten(digits: str) -> str:

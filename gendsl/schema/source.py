@@ -1,7 +1,7 @@
 """The text of one file: decoded, checked character by character, and measured in lines and columns.
 
-Lines end at LF, CR LF or a lone CR, as in YAML 1.2. The two Unicode line separators and NEL, which YAML 1.1 also
-takes for ends of lines, are refused, so that a line here is the line an editor shows.
+Lines end at LF, CR LF or a lone CR, as in YAML 1.2. The two Unicode line separators and NEL, which YAML 1.1
+also takes for ends of lines, are refused, so that a line here is the line an editor shows.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MAX_BYTES = 1 << 20
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 
-# Controls, surrogates, a byte-order mark inside the text, separators that only some programs take for line ends,
-# and marks that reorder the text around them.
+# Controls, surrogates, a byte-order mark inside the text, separators that only some programs take for line
+# ends, and marks that reorder the text around them.
 _REFUSED = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -86,7 +86,9 @@ def decode(text: str | bytes, file: str) -> Source:
 def _from_utf8(data: bytes, file: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         message = "this file is UTF-16, a spec is UTF-8"
-        raise SpecError([Diagnostic("GD102", message, Source(file, "").point(0), help="save it again as UTF-8")])
+        raise SpecError(
+            [Diagnostic("GD102", message, Source(file, "").point(0), help="save it again as UTF-8")]
+        )
     try:
         return data.decode()
     except UnicodeDecodeError as error:

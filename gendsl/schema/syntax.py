@@ -1,7 +1,7 @@
 """What PyYAML says about text that is not YAML, said again in words about the spec (GD101).
 
-The C parser and the Python parser word the same mistake differently; a row of the table is chosen by parts that both
-have in common.
+The C parser and the Python parser word the same mistake differently; a row of the table is chosen by parts
+that both have in common.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gendsl.schema.source import Source
 
 @dataclass(frozen=True)
 class _Row:
-    """How one kind of mistake is told. `at`: the place to change is where it was noticed, or where it began."""
+    """How one kind of mistake is told; the place to change is where it was `noticed` or where it `began`."""
 
     problem: str
     context: str
@@ -89,13 +89,30 @@ _ROWS = (
         "put text that begins with '*' in quotes",
         "began",
     ),
-    _Row("", "anchor", "the name after '&' holds a character that no name may hold", "use letters and digits", "began"),
-    _Row("", "alias", "the name after '*' holds a character that no name may hold", "use letters and digits", "began"),
+    _Row(
+        "",
+        "anchor",
+        "the name after '&' holds a character that no name may hold",
+        "use letters and digits",
+        "began",
+    ),
+    _Row(
+        "",
+        "alias",
+        "the name after '*' holds a character that no name may hold",
+        "use letters and digits",
+        "began",
+    ),
     _Row("", "tag", "a spec has no YAML tags", "remove the word that begins with '!'", "began", "GD110"),
     _Row("tag handle", "", "a spec has no YAML tags", "remove the word that begins with '!'", code="GD110"),
     _Row("", "directive", "a spec has no YAML directives", _NO_DIRECTIVES, "began", "GD119"),
     _Row("incompatible YAML", "", "a spec has no YAML directives", _NO_DIRECTIVES, code="GD119"),
-    _Row("", "block scalar", "a text block cannot begin like this", "put nothing but a comment after '|' or '>'"),
+    _Row(
+        "",
+        "block scalar",
+        "a text block cannot begin like this",
+        "put nothing but a comment after '|' or '>'",
+    ),
     _Row(
         "expected ','",
         "flow mapping",
@@ -138,9 +155,10 @@ def syntax_error(error: yaml.YAMLError | ValueError, source: Source, begin: int)
     began = _index(getattr(error, "context_mark", None), begin)
     if noticed is None:
         noticed = begin if began is None else began
-    open_bracket = _open_bracket(source, noticed, begin, began, problem, context)
-    if open_bracket is not None:
-        return open_bracket
+    if "flow" in context and "expected" in problem and not source.text[noticed:].strip():
+        unclosed = _unclosed(source, begin, began, noticed)
+        if unclosed is not None:
+            return unclosed
     row = next((r for r in _ROWS if r.problem in problem and r.context in context), None)
     if row is None:
         return Diagnostic("GD101", f"this is not YAML: {problem}", source.point(noticed))
@@ -151,22 +169,20 @@ def syntax_error(error: yaml.YAMLError | ValueError, source: Source, begin: int)
         return Diagnostic(row.code, row.message, _head(source, began), help=advice)
     if row.context == "block mapping" and _before(source, noticed).strip():
         advice = "one value follows a key; put text that holds quotes, brackets or '*' in quotes as a whole"
-        return Diagnostic("GD101", "this does not belong to the value before it", _head(source, noticed), help=advice)
+        return Diagnostic(
+            "GD101", "this does not belong to the value before it", _head(source, noticed), help=advice
+        )
     related: tuple[Related, ...] = ()
     if began is not None and source.position(began).line != source.position(noticed).line:
         related = (Related("it began here", source.point(began)),)
     return Diagnostic(row.code, row.message, source.point(noticed), help=advice, related=related)
 
 
-def _open_bracket(
-    source: Source, noticed: int, begin: int, began: int | None, problem: str, context: str
-) -> Diagnostic | None:
+def _unclosed(source: Source, begin: int, began: int | None, end: int) -> Diagnostic | None:
     """The diagnostic for a bracket that the end of the text leaves open."""
-    if "flow" not in context or source.text[noticed:].strip():
-        return None
     if began is None or source.text[began : began + 1] not in ("[", "{"):
-        began = max(source.text.rfind("[", begin, noticed), source.text.rfind("{", begin, noticed))
-    if began < begin or "expected" not in problem:
+        began = max(source.text.rfind("[", begin, end), source.text.rfind("{", begin, end))
+    if began < begin:
         return None
     closing = "]" if source.text[began] == "[" else "}"
     message = f"this {source.text[began]!r} is never closed"

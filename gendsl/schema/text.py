@@ -1,8 +1,8 @@
 """YAML text -> nodes with places (LANGUAGE, section 4).
 
-The parser's events are read in one loop with a stack of our own, never recursively, while depth, nodes and aliases are
-counted: what would exhaust a composing loader (nested brackets, alias and merge bombs) is refused as soon as it has
-passed a limit, and nothing is ever built that is larger than the limits.
+The parser's events are read in one loop with a stack of our own, never recursively, while depth, nodes and
+aliases are counted: what would exhaust a composing loader (nested brackets, alias and merge bombs) is refused
+as soon as it has passed a limit, and nothing is ever built that is larger than the limits.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 def read(text: str | bytes, file: str) -> Map:
     """The map that a spec's text describes; every node knows its place in `file`.
 
-    Raises SpecError with every problem of the text (GD101 to GD120), in the order of the text; reading goes on past a
-    problem where what follows can still be understood.
+    Raises SpecError with every problem of the text (GD101 to GD120), in the order of the text; reading goes
+    on past a problem where what follows can still be understood.
     """
     source = decode(text, file)
     root = read_node(source, 0, len(source.text))
@@ -45,7 +45,7 @@ def read(text: str | bytes, file: str) -> Map:
 
 
 def read_node(source: Source, begin: int, end: int, flow: bool = False) -> Node:
-    """The one value written in `source.text[begin:end]`: any node; with `flow`, none that needs lines of its own.
+    """The one value written in `source.text[begin:end]`; with `flow`, none that needs lines of its own.
 
     Raises SpecError as `read` does.
     """
@@ -65,7 +65,7 @@ def _not_a_map(root: Node) -> Diagnostic:
         return Diagnostic("GD105", "this text holds no spec", root.place, help="begin with 'gendsl: 1'")
     found = "a list" if isinstance(root, Seq) else "a single value"
     advice = "begin with 'gendsl: 1' and write one 'key: value' on a line, with a space after ':'"
-    return Diagnostic("GD106", f"a spec is a map of sections, this is {found}", root.place, help=advice)
+    return Diagnostic("GD106", f"a spec is a map of sections, this is {found}", root.place, advice)
 
 
 class _Stop(Exception):
@@ -130,7 +130,7 @@ class _Reader:
         self.problems += self.events.problems
         if self.root is None and not self.problems:
             place = self.source.point(self.events.begin)
-            self._problem("GD105", "this text holds no spec", place, help="begin with 'gendsl: 1'")
+            self._problem("GD105", "this text holds no spec", place, "begin with 'gendsl: 1'")
 
     def _event(self, event: ev.Event) -> None:
         match event:
@@ -149,11 +149,11 @@ class _Reader:
         start = self.events.index(event.start_mark)
         place = self.source.place(start, self.source.line_end(start))
         if self.root is not None:
-            self._problem("GD107", "a second document begins here", place, help="one file holds one spec")
+            self._problem("GD107", "a second document begins here", place, "one file holds one spec")
             raise _Stop
         if event.version or event.tags:
             advice = "remove the line that begins with '%'"
-            self._problem("GD119", "a spec has no YAML directives", place, help=advice)
+            self._problem("GD119", "a spec has no YAML directives", place, advice)
 
     def _scalar(self, event: ev.ScalarEvent) -> None:
         start, end = self._span(event)
@@ -162,38 +162,44 @@ class _Reader:
         plain = bool(event.implicit[0])
         value = resolve(event.value) if plain else event.value
         if _NO_TEXT.search(event.value):
-            advice = "remove the escape"
-            self._problem("GD103", "this string holds a NUL or half a surrogate pair", place, help=advice)
+            message = "this string holds a NUL or half a surrogate pair"
+            self._problem("GD103", message, place, "remove the escape")
+        node = Scalar(None if isinstance(value, Unclear) else value, place)
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchor(node, 1, 0, place)
         if self._at_key():
             self._key(value, event.value, plain, place, end)
             return
         if isinstance(value, Unclear):
-            self._problem("GD114", f"unclear number: {value.why}", place, help=value.help)
-            value = None
-        top = self.stack[-1] if self.stack else None
-        if top is not None and top.is_map and start == end and ":" not in self.source.text[top.key_end : start]:
-            if top.key_place is not None and top.key is not None:
-                advice = "write 'key: value', with a space after ':'"
-                self._problem("GD120", f"the key '{_short(top.key)}' has no value", top.key_place, help=advice)
-        node = Scalar(value, place)
-        if event.anchor:
-            self.anchors[event.anchor] = _Anchor(node, 1, 0, place)
+            self._problem("GD114", f"unclear number: {value.why}", place, value.help)
+        if start == end:
+            self._empty(start)
         self._add(node, 1, 0)
+
+    def _empty(self, index: int) -> None:
+        """A value of no text is null after `key:`, and a slip where not even the ':' is there (`{a:1}`)."""
+        top = self.stack[-1] if self.stack else None
+        if top is None or top.key is None or top.key_place is None:
+            return
+        if ":" not in self.source.text[top.key_end : index]:
+            advice = "write 'key: value', with a space after ':'"
+            self._problem("GD120", f"the key '{_short(top.key)}' has no value", top.key_place, advice)
 
     def _key(self, value: object, text: str, plain: bool, place: Place, end: int) -> None:
         top = self.stack[-1]
+        top.weight += 1
         top.awaiting, top.key, top.key_place, top.key_end = True, None, place, end
         if plain and text == "<<":
             advice = "write the keys out, or put them in a parent spec and name it under extends:"
-            self._problem("GD111", "a spec has no merge keys", place, help=advice)
+            self._problem("GD111", "a spec has no merge keys", place, advice)
         elif not isinstance(value, str):
             found = "nothing" if text == "" else f"{_short(text)}, which YAML reads as {_kind(value)}"
             advice = "write a name before ':'" if text == "" else f"write '{_short(text)}' in quotes"
-            self._problem("GD109", f"a key is a string, this is {found}", place, help=advice)
+            self._problem("GD109", f"a key is a string, this is {found}", place, advice)
         elif value in top.entries:
             related = (Related("first written here", top.entries[value].key),)
-            advice = "keep one of the two"
-            self._problem("GD108", f"the key '{_short(value)}' is written twice", place, help=advice, related=related)
+            message = f"the key '{_short(value)}' is written twice"
+            self._problem("GD108", message, place, "keep one of the two", related=related)
         else:
             top.key = value
 
@@ -204,12 +210,13 @@ class _Reader:
         if len(self.stack) >= MAX_DEPTH:
             self._deep(place)
         if self.flow and not event.flow_style:
-            advice = "write a list as [a, b] and a map as {key: value}"
-            self._problem("GD137", "a value on one line holds no '-' list and no bare 'key: value'", place, help=advice)
+            message = "a value on one line holds no '-' list and no bare 'key: value'"
+            self._problem("GD137", message, place, "write a list as [a, b] and a map as {key: value}")
             raise _Stop
         is_key = self._at_key()
         if is_key:
-            self._problem("GD109", "a key is a string, this is a list or a map", place, help="write a name before ':'")
+            message = "a key is a string, this is a list or a map"
+            self._problem("GD109", message, place, "write a name before ':'")
         if event.anchor:
             self.anchors[event.anchor] = _Anchor(None, 0, 0, place)
         self.stack.append(_Open(start, event, is_key))
@@ -234,20 +241,23 @@ class _Reader:
         name = str(event.anchor)
         self.aliases += 1
         if self.aliases > MAX_ALIASES:
-            self._problem("GD118", f"more than {MAX_ALIASES} aliases", place, help="use constants: let: and ${name}")
+            self._problem(
+                "GD118", f"more than {MAX_ALIASES} aliases", place, "use constants: let: and ${name}"
+            )
             raise _Stop
-        anchor = self.anchors.get(name)
         if self._at_key():
-            self._problem("GD109", f"a key is a string, this is the alias '*{name}'", place, help="write the key out")
+            self._problem(
+                "GD109", f"a key is a string, this is the alias '*{name}'", place, "write the key out"
+            )
             self.stack[-1].awaiting, self.stack[-1].key = True, None
             return
+        anchor = self.anchors.get(name)
         if anchor is None:
-            label = did_you_mean(nearest(name, self.anchors))
-            advice = f"write '&{name}' before the value that it stands for, or put text that begins with '*' in quotes"
-            self._problem("GD112", f"no anchor '&{name}' comes before this alias", place, help=advice, label=label)
+            self._unknown_anchor(name, place)
         elif anchor.node is None:
             related = (Related("the anchor begins here", anchor.place),)
-            self._problem("GD113", f"the alias '*{name}' stands inside its own anchor", place, related=related)
+            message = f"the alias '*{name}' stands inside its own anchor"
+            self._problem("GD113", message, place, related=related)
         if anchor is None or anchor.node is None:
             self._add(Scalar(None, place), 1, 0)
             return
@@ -255,6 +265,11 @@ class _Reader:
         if len(self.stack) + anchor.height > MAX_DEPTH:
             self._deep(place)
         self._add(anchor.node, anchor.weight, anchor.height)
+
+    def _unknown_anchor(self, name: str, place: Place) -> None:
+        label = did_you_mean([f"*{near}" for near in nearest(name, self.anchors)])
+        advice = f"write '&{name}' before the value meant, or put text that begins with '*' in quotes"
+        self._problem("GD112", f"no anchor '&{name}' comes before this alias", place, advice, label=label)
 
     def _add(self, node: Node, weight: int, height: int) -> None:
         if not self.stack:
@@ -282,9 +297,9 @@ class _Reader:
             own = start if found is None else found.end()
             tag = _TAG.search(text, start, own) if event.tag else None
             if tag is not None:
-                place = self.source.place(tag.start(), tag.end())
+                message = f"a spec has no YAML tags, this is '{_short(tag.group())}'"
                 advice = "remove it; a string is written in quotes, a float with a point"
-                self._problem("GD110", f"a spec has no YAML tags, this is '{_short(tag.group())}'", place, help=advice)
+                self._problem("GD110", message, self.source.place(tag.start(), tag.end()), advice)
             start = own if isinstance(event, ev.CollectionStartEvent) else min(own, end)
         while end > start and text[end - 1] in " \t\r\n":
             end -= 1
@@ -294,7 +309,7 @@ class _Reader:
         self.nodes += weight
         if self.nodes > MAX_NODES:
             advice = "an alias counts as all that its anchor holds"
-            self._problem("GD117", f"more than {MAX_NODES} keys and values", place, help=advice)
+            self._problem("GD117", f"more than {MAX_NODES} keys and values", place, advice)
             raise _Stop
 
     def _deep(self, place: Place) -> None:
@@ -302,7 +317,14 @@ class _Reader:
         raise _Stop
 
     def _problem(
-        self, code: str, message: str, place: Place, help: str = "", label: str = "", related: tuple[Related, ...] = ()
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        help: str = "",
+        *,
+        label: str = "",
+        related: tuple[Related, ...] = (),
     ) -> None:
         self.problems.append(Diagnostic(code, message, place, help=help, label=label, related=related))
 

@@ -104,8 +104,8 @@ def overfitting(records: Sequence[Record]) -> list[str]:
     """Says that the validation loss of `model` rises while its training loss falls.
 
     All of these must hold: no adversary (its losses have no such reading); five validation records or more;
-    the best is before three quarters of them; each of the last two exceeds it by 5 % of the fall from first to
-    best and by 1 % of the best; the mean training loss of the last quarter since is below that around the best.
+    the best is before three quarters of them; each of the last two exceeds it by 5 % of the fall from first
+    to best and by 1 % of the best; the mean training loss of the last quarter since is below that around it.
     """
     if any(name.startswith("adversary.") for g in ("terms", "losses") for name in names(records, g)):
         return []
@@ -142,9 +142,9 @@ def critic_saturated(records: Sequence[Record]) -> list[str]:
         if name.endswith(".accuracy") and len(late) >= 4 and min(late) > 0.98:
             critic = name.removesuffix(".accuracy")
             found.append(
-                f"{critic} told real from generated rows with an accuracy above {min(late):.3f} for the last half "
-                "of training: the generator then learns little. A penalty (gradient, r1), instance noise, or a "
-                "lower learning rate for the critic helps."
+                f"{critic} told real from generated rows with an accuracy above {min(late):.3f} for the last "
+                "half of training: the generator then learns little. A penalty (gradient, r1), instance noise, "
+                "or a lower learning rate for the critic helps."
             )
     return found
 

@@ -1,0 +1,201 @@
+"""The report's sections of numbers: cards, the table of metrics, judges of samples beside their floor, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gendsl.runtime.diagnoses import curve, finite, names
+from gendsl.runtime.report.charts import curve_panel, judge_line
+from gendsl.runtime.report.records import Files
+from gendsl.runtime.report.words import (
+    JUDGES,
+    UNITS,
+    esc,
+    kind_words,
+    number,
+    term_unit,
+    term_words,
+    title,
+    with_error,
+)
+
+Metric = dict[str, Any]
+CARDS = 4
+
+
+def metrics_by_split(result: Mapping[str, Any]) -> dict[str, dict[str, Metric]]:
+    """The metrics of result.json by split and name; a bare number becomes one of unknown kind."""
+    splits = result.get("metrics")
+    found: dict[str, dict[str, Metric]] = {}
+    for split, entries in splits.items() if isinstance(splits, dict) else ():
+        if isinstance(entries, dict):
+            found[str(split)] = {
+                str(name): entry if isinstance(entry, dict) else {"value": entry}
+                for name, entry in entries.items()
+            }
+    return found
+
+
+def cards(files: Files) -> str:
+    """The headline: the first numbers of the first split that is not training, with their kinds in words."""
+    splits = metrics_by_split(files.result)
+    split = next((s for s in ("test", "valid", *splits) if splits.get(s)), None)
+    if split is None:
+        return '<p class="empty">No metrics were recorded.</p>'
+    entries = splits[split]
+    valued = [n for n, e in entries.items() if finite(e.get("value")) is not None]
+    shown = [n for n in valued if n not in JUDGES][:CARDS]
+    judges = [n for n in ("c2st", "coverage", "precision", "mmd") if n in valued]
+    shown += judges[: max(0, min(CARDS, 3) - len(shown))]
+    made = "".join(_card(name, entries[name]) for name in shown)
+    absent = "".join(_absent(name, e) for name, e in entries.items() if finite(e.get("value")) is None)
+    return f'<p class="note">On the {esc(split)} split.</p><div class="cards">{made}</div>{absent}'
+
+
+def _card(name: str, entry: Metric) -> str:
+    value, error = with_error(entry.get("value"), entry.get("stderr"))
+    kind = str(entry.get("kind", "estimate"))
+    label, meaning = kind_words(kind)
+    how = [str(entry["estimator"])] if entry.get("estimator") else []
+    if finite(entry.get("samples")) is not None:
+        how.append(f"n = {number(entry['samples'])}")
+    if error:
+        how.append(f"standard error {error}")
+    floor = _floor(entry)
+    if floor is not None:
+        how.append(f"real against real: {with_error(*floor)[0]}")
+    meaning = JUDGES[name].meaning + "; " + JUDGES[name].best if name in JUDGES else meaning
+    return (
+        f'<div class="card"><h3>{esc(title(name))} <code>{esc(name)}</code></h3>'
+        f'<p class="value">{esc(value)} <span class="unit">{esc(_unit(name, entry))}</span></p>'
+        f'<p class="kind"><span class="badge {_kind_class(kind)}">{esc(label)}</span> {esc(meaning)}</p>'
+        f'<p class="how">{esc(" · ".join(how))}</p></div>'
+    )
+
+
+def _absent(name: str, entry: Metric) -> str:
+    why = entry.get("why") or kind_words("none")[1]
+    return (
+        f'<p class="absent"><span class="badge none">no value</span> <b>{esc(title(name))}</b>'
+        f" <code>{esc(name)}</code>: {esc(why)}</p>"
+    )
+
+
+def metrics_table(files: Files) -> str:
+    """Every metric of every split but the judges of samples, one row each."""
+    rows = []
+    for split, entries in metrics_by_split(files.result).items():
+        for name, entry in entries.items():
+            if name in JUDGES:
+                continue
+            value, error = with_error(entry.get("value"), entry.get("stderr"))
+            kind = str(entry.get("kind", "estimate"))
+            remark = entry.get("why") or entry.get("note") or kind_words(kind)[1]
+            cells = [
+                f"<td>{esc(split)}</td><th scope='row'>{esc(title(name))} <code>{esc(name)}</code></th>",
+                f"<td class='n'>{esc(value)}</td><td class='n'>{esc(error)}</td><td>{esc(_unit(name, entry))}</td>",
+                f"<td><span class='badge {_kind_class(kind)}'>{esc(kind_words(kind)[0])}</span></td>",
+                f"<td>{esc(entry.get('estimator', ''))}</td>",
+                f"<td class='n'>{esc(number(entry['samples']) if 'samples' in entry else '')}</td>",
+                f"<td class='remark'>{esc(remark)}</td>",
+            ]
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+    if not rows:
+        return ""
+    heads = ("split", "metric", "value", "± s.e.", "unit", "kind", "estimator", "n", "reading")
+    return _table("Metrics by split", heads, rows)
+
+
+def judges_table(files: Files) -> str:
+    """The judges of samples, each with its value, real against real, and both on a line; "" without any."""
+    rows = []
+    notes: list[str] = []
+    for split, entries in metrics_by_split(files.result).items():
+        for name, entry in entries.items():
+            value = finite(entry.get("value"))
+            if name not in JUDGES or value is None:
+                continue
+            floor = _floor(entry)
+            notes.append(f"{title(name).lower()}: {entry['note']}" if entry.get("note") else "")
+            rows.append(
+                f"<tr><th scope='row'>{esc(title(name))} <code>{esc(name)}</code>"
+                f"<span class='words'>{esc(JUDGES[name].meaning)}; {esc(JUDGES[name].best)}</span></th>"
+                f"<td class='n'>{_both(value, entry.get('stderr'))}</td>"
+                f"<td class='n floor'>{_both(*floor) if floor else '–'}</td>"
+                f"<td>{judge_line(name, value, floor[0] if floor else None)}</td>"
+                f"<td class='n'>{esc(number(entry.get('samples')))}</td><td>{esc(split)}</td></tr>"
+            )
+    if not rows:
+        return ""
+    heads = ("judge", "samples", "real against real", "on its line", "n", "split")
+    said = "; ".join(dict.fromkeys(n for n in notes if n))
+    return (
+        '<p class="note">Each judge compares samples with real rows. Two halves of the real rows, compared in the same '
+        "way, give the floor that a perfect model would reach: the tick on the line; the dot is the model.</p>"
+        + _table("Judges of samples", heads, rows)
+        + (
+            f'<p class="fine">Computed on the rows themselves, not on features of a network. {esc(said)}.</p>'
+            if said
+            else ""
+        )
+    )
+
+
+def curves(files: Files) -> str:
+    """One panel for each term, loss and diagnostic of metrics.jsonl."""
+    parts = []
+    adversarial = any(n.startswith("adversary.") for n in names(files.records, "losses"))
+    groups = {
+        "terms": "Terms of the objective",
+        "losses": "What each player minimises",
+        "diagnostics": "Diagnostics",
+    }
+    for group, heading in groups.items():
+        panels = []
+        for name in names(files.records, group):
+            train = curve(files.records, group, name)
+            valid = curve(files.records, group, name, "valid")
+            unit = (
+                term_unit(name)
+                if group == "terms"
+                else "nats"
+                if group == "losses" and not adversarial
+                else ""
+            )
+            if train or valid:
+                words = term_words(name) if group == "terms" else ""
+                panels.append(curve_panel(name, train, valid, unit, words))
+            else:
+                panels.append(f'<p class="empty">{esc(name)} was never finite.</p>')
+        if panels:
+            parts.append(f'<h3>{heading}</h3><div class="panels">{"".join(panels)}</div>')
+    return "".join(parts)
+
+
+def _both(value: float, stderr: object) -> str:
+    shown, error = with_error(value, stderr)
+    return f"{esc(shown)}" + (f" <span class='se'>± {esc(error)}</span>" if error else "")
+
+
+def _floor(entry: Metric) -> tuple[float, object] | None:
+    floor = entry.get("floor")
+    value, stderr = (floor.get("value"), floor.get("stderr")) if isinstance(floor, dict) else (floor, None)
+    known = finite(value)
+    return None if known is None else (known, stderr)
+
+
+def _unit(name: str, entry: Metric) -> str:
+    return str(entry.get("unit") or UNITS.get(name, ""))
+
+
+def _kind_class(kind: str) -> str:
+    return kind if kind in ("exact", "lower", "upper", "estimate", "none") else "unknown"
+
+
+def _table(caption: str, heads: tuple[str, ...], rows: list[str]) -> str:
+    head = "".join(f"<th scope='col'>{esc(h)}</th>" for h in heads)
+    return (
+        f'<div class="scroll"><table><caption class="hidden">{esc(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )

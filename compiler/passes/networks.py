@@ -10,7 +10,7 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
-from gendsl.schema.facts import Input, Shape, Support, embedding_parameters, numel
+from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
 
 
 def networks(graph: Graph) -> Graph:
@@ -52,9 +52,9 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     assert isinstance(support, Support)
     assert factor.dist is not None
     raw = factor.dist.raw(shape, support)
-    inputs = tuple(graph.variables[v].as_input() for v in factor.parents)
+    inputs = _inputs(graph, factor.parents)
     if isinstance(factor.dist, Implicit):
-        inputs = (*inputs, Input("noise", (factor.dist.noise,)))
+        inputs = (*inputs, Input(NOISE, (factor.dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
     bill = Bill(parameters=sum(numel(s) for s in factor.dist.free(shape).values()))
     if factor.net is None:
@@ -88,6 +88,18 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             bill += replace(work, parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
+
+
+def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
+    """The parents as a network reads them; one with missing entries comes with its mask."""
+    found: list[Input] = []
+    for name in parents:
+        variable = graph.variables[name]
+        found.append(variable.as_input())
+        if variable.missing:
+            assert variable.shape is not None
+            found.append(Input(mask_name(name), variable.shape))
+    return tuple(found)
 
 
 def _agree(one: Factor, other: Factor) -> bool:

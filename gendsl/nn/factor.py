@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gendsl.nn.distributions import Drawn, Family
 from gendsl.nn.transforms.stack import Stack, flat_sum
+from gendsl.schema.facts import NOISE
 
 Values = Mapping[str, Tensor]
 
@@ -203,7 +204,7 @@ class Direct(FactorModule):
         if self.noise:
             rows = next(iter(read.values())).shape[0] if read else rows
             weight = next(self.parameters())
-            read["noise"] = torch.randn(rows, self.noise, dtype=weight.dtype, device=weight.device)
+            read[NOISE] = torch.randn(rows, self.noise, dtype=weight.dtype, device=weight.device)
         features = self.body(read)
         base = Plain(self.family, self.head(features), self.density)
         return self._flowed(base, features.flatten(1))

@@ -124,6 +124,14 @@ class Input:
 
 Inputs = tuple[Input, ...]
 
+NOISE = "noise?"
+"""The name under which an implicit factor's network reads its own noise; no variable can have it."""
+
+
+def mask_name(variable: str) -> str:
+    """The name under which networks read which entries of a variable are present."""
+    return f"{variable}?"
+
 
 def numel(shape: Shape) -> int:
     """The number of entries of one row."""

@@ -1,0 +1,117 @@
+"""Graph -> Model: the one place of the compiler that imports torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gendsl.compiler.graph import Critic, Factor, Graph
+from gendsl.compiler.passes.networks import critic_net
+from gendsl.compiler.passes.shapes import flow_shape
+from gendsl.compiler.passes.supports import base_support
+from gendsl.nn.adversarial import Constrain, CriticModule, PenaltyFunction
+from gendsl.nn.building import build_net, builder
+from gendsl.nn.conditioning import Vector
+from gendsl.nn.corruptions import Channel
+from gendsl.nn.factor import Autoregressive, Direct, FlowSection, Unconditional
+from gendsl.nn.head import Head
+from gendsl.nn.model import Model
+from gendsl.nn.ordering import rank_tensor, turns
+from gendsl.nn.transforms.stack import Stack
+from gendsl.schema.components.adversary import Clip, Constraint
+from gendsl.schema.components.dist import Implicit
+from gendsl.schema.facts import NOISE, Density, Input, Support, numel
+
+
+def build(graph: Graph) -> Model:
+    """The model of an analysed graph, on the CPU in torch's default dtype, initialised from torch's default generator."""
+    bodies: dict[str, nn.Module] = {}
+    factors = {n: _factor(graph, f, bodies) for n, f in graph.factors.items() if f.channel is None}
+    critics = {n: _critic(graph, c) for n, c in graph.critics.items()}
+    return Model(
+        graph,
+        factors,
+        critics,
+        {n: builder(c.spec.loss)(c.spec.loss) for n, c in graph.critics.items()},
+        {n: _penalties(c) for n, c in graph.critics.items()},
+        {n: _constraints(c) for n, c in graph.critics.items()},
+        {f.head: _channel(graph, f) for f in graph.factors.values() if f.channel is not None},
+    )
+
+
+def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Module:
+    if factor.base is not None:
+        context = Vector(factor.inputs) if factor.inputs else None
+        stack = _stack(graph, factor)
+        assert stack is not None
+        return FlowSection(stack, context, tuple(i.name for i in factor.inputs))
+    head = graph.variables[factor.head]
+    assert head.shape is not None
+    assert head.support is not None
+    shape = flow_shape(graph, factor, head.shape, [])
+    support = base_support(graph, factor, head.support)
+    assert shape is not None
+    assert isinstance(support, Support)
+    assert factor.dist is not None
+    assert factor.raw is not None
+    family = builder(factor.dist)(factor.dist, shape, support)
+    density = factor.dist.density is not Density.NONE
+    stack = _stack(graph, factor)
+    parents = tuple(i.name for i in factor.inputs if i.name != NOISE)
+    if factor.net is None:
+        return Unconditional(family, stack, density, factor.raw, learned=not factor.standard)
+    if factor.net.autoregressive:
+        assert factor.ordering is not None
+        target = Input(factor.head, shape, support, head.labels)
+        ranks = rank_tensor(factor.ordering, shape)
+        net = builder(factor.net)(factor.net, factor.inputs, target, factor.raw[0], ranks)
+        like = torch.zeros(shape, dtype=torch.int64 if support.integer else torch.get_default_dtype())
+        return Autoregressive(net, family, stack, density, parents, turns(ranks), like)
+    assert factor.features is not None
+    body = bodies.get(factor.net_name) if factor.net_name is not None else None
+    if body is None:
+        body = build_net(factor.net, factor.inputs, shape)
+        if factor.net_name is not None:
+            bodies[factor.net_name] = body
+    noise = factor.dist.noise if isinstance(factor.dist, Implicit) else 0
+    return Direct(body, Head(factor.features, factor.raw), family, stack, density, parents, noise)
+
+
+def _stack(graph: Graph, factor: Factor) -> Stack | None:
+    """The flow of a factor, from the variable inwards."""
+    if not factor.flow:
+        return None
+    shape = graph.variables[factor.head].shape
+    assert shape is not None
+    layers = []
+    for layer in factor.flow:
+        context = factor.context if layer.amortized else 0
+        layers.append(builder(layer)(layer, shape, context, graph.spec.run.kernels))
+        shape = layer.base_shape(shape)
+    return Stack(layers, [layer.amortized and factor.context > 0 for layer in factor.flow])
+
+
+def _critic(graph: Graph, critic: Critic) -> CriticModule:
+    assert critic.features is not None
+    body = build_net(critic_net(graph, critic), critic.inputs, None)
+    module = CriticModule(body, numel(critic.features), critic.spec.sees)
+    for penalty in critic.spec.penalty:
+        if isinstance(penalty, Constraint) and not isinstance(penalty, Clip):
+            builder(penalty)(penalty)(module)
+    return module
+
+
+def _penalties(critic: Critic) -> dict[int, PenaltyFunction]:
+    return {i: builder(p)(p) for i, p in enumerate(critic.spec.penalty) if not isinstance(p, Constraint)}
+
+
+def _constraints(critic: Critic) -> tuple[Constrain, ...]:
+    return tuple(builder(p)(p) for p in critic.spec.penalty if isinstance(p, Clip))
+
+
+def _channel(graph: Graph, factor: Factor) -> Channel:
+    assert factor.channel is not None
+    support = graph.variables[factor.parents[0]].support
+    assert support is not None
+    channel: Channel = builder(factor.channel)(factor.channel, support)
+    return channel

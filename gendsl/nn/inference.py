@@ -1,0 +1,300 @@
+"""Trace: values of every latent for one batch, and log-probabilities of everything that is scored.
+
+Rows are tiled copies of the batch's B rows. The full number is S_E * S_M * k * B: joint states of the latents
+enumerated under an encoder, of those summed out, draws of the sampled ones, rows of the batch, in this order. A tensor
+may have fewer rows (B, k * B, ...) as long as it can be tiled up to more: a factor is evaluated on the fewest rows that
+its parents need.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from gendsl.compiler.graph import Factor, How, Role, Variable
+from gendsl.data.dataset import Batch
+from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
+from gendsl.nn.transforms.stack import flat_sum
+from gendsl.schema.facts import mask_name, numel
+
+if TYPE_CHECKING:
+    from gendsl.nn.model import Model
+
+DRAWN = (How.CLOSED, How.SAMPLED)
+POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD)
+
+
+class Trace:
+    """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob)."""
+
+    def __init__(self, model: Model, batch: Batch, samples: int = 1, *, marginal: bool = False, corrupt: bool) -> None:
+        self.model, self.graph, self.batch = model, model.graph, batch
+        self.rows, self.samples = batch.rows, samples
+        self.marginal, self.corrupt = marginal, corrupt
+        finite = [n for n, r in self.graph.routes.items() if r.how in (How.ENUMERATED, How.SUMMED)]
+        self.enumerated = [
+            n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal
+        ]
+        self.summed = [n for n in finite if n not in self.enumerated]
+        self.values: dict[str, Tensor] = dict(batch.values)
+        self.log_q: dict[str, Tensor] = {}
+        self.posterior: dict[str, Conditioned] = {}
+        self.log_det: dict[str, Tensor] = {}
+        self._masks()
+        self._states()
+        self._encode()
+        self._invert()
+        if marginal:
+            self._propose()
+
+    # -- sizes ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(S_E, S_M, k, B)."""
+        return (self._count(self.enumerated), self._count(self.summed), self.samples, self.rows)
+
+    @property
+    def full(self) -> int:
+        return math.prod(self.shape)
+
+    def _count(self, names: Iterable[str]) -> int:
+        return math.prod(_states_of(self.graph.variables[n]) for n in names)
+
+    def grid(self, value: Tensor) -> Tensor:
+        """Numbers of any row count as [S_E, S_M, k, B]."""
+        return tile(value, self.full // value.shape[0]).view(self.shape)
+
+    # -- values ---------------------------------------------------------------------------------------------------
+
+    def _masks(self) -> None:
+        for name, known in self.batch.known.items():
+            if self.graph.variables[name].missing:
+                self.values[mask_name(name)] = known.to(self.model.dtype)
+
+    def _states(self) -> None:
+        """Every joint state of the finite latents, on the full number of rows."""
+        names = [*self.enumerated, *self.summed]
+        if not names:
+            return
+        counts = [_states_of(self.graph.variables[n]) for n in names]
+        index = torch.arange(math.prod(counts), device=self.model.device)
+        for name, count in zip(reversed(names), reversed(counts), strict=True):
+            state = _decode(self.graph.variables[name], index % count)
+            index = index // count
+            repeats = self.samples * self.rows
+            self.values[name] = state.repeat_interleave(repeats, 0)
+
+    def condition(self, factor: Factor, rows: int | None = None) -> Conditioned:
+        """The factor's distribution on the fewest rows that its parents need, and at least `rows`."""
+        module = self.model.factor(factor.name)
+        assert isinstance(module, FactorModule)
+        names = [n for n in self.model.reads(factor.name) if n in self.values]
+        most = max([self.rows, *(self.values[n].shape[0] for n in names)])
+        read = {n: self._lift(self.values[n], most) for n in names}
+        conditioned = module.condition(read, most)
+        return conditioned if rows is None or rows <= most else conditioned.repeat(rows // most)
+
+    def _lift(self, value: Tensor, rows: int) -> Tensor:
+        return tile(value, rows // value.shape[0])
+
+    def _encode(self) -> None:
+        """Corruptions and encoders, in the order of q."""
+        least = self.samples * self.rows
+        for name in self.graph.order("q"):
+            if self.graph.variables[name].role is Role.CORRUPTED:
+                clean = self.values[self.graph.factors[f"corruption.{name}"].parents[0]]
+                self.values[name] = self.model.channel(name)(clean) if self.corrupt else clean
+                continue
+            route = self.graph.routes.get(name)
+            encoder = self.graph.q(name)
+            if route is None or encoder is None:
+                continue
+            if route.how in DRAWN:
+                posterior, rows = self.condition(encoder), _rows_of(self, encoder)
+                self.posterior[name] = posterior
+                self.values[name], density = posterior.repeat(max(least // rows, 1)).draw()
+                assert density is not None
+                self.log_q[name] = density
+            elif route.how in POINTS and not (self.marginal and route.how is not How.CODE):
+                self.values[name], _ = self.condition(encoder).draw()
+
+    def _invert(self) -> None:
+        """Bases of flows, by inverting the flow of the observed variable."""
+        for base, factor in self.graph.bases().items():
+            if any(p not in self.values for p in factor.parents[1:]):
+                continue
+            module = self.model.factor(factor.name)
+            assert isinstance(module, FlowSection)
+            names = [factor.head, *factor.parents[1:]]
+            most = max(self.values[n].shape[0] for n in names)
+            read = {n: self._lift(self.values[n], most) for n in names}
+            inner, log_det = module.stack.inverse(read[factor.head], module.read(read))
+            shape = self.graph.variables[base].shape
+            assert shape is not None
+            self.values[base] = inner.reshape(most, *shape)
+            self.log_det[factor.head] = log_det
+
+    def _propose(self) -> None:
+        """Latents whose encoder has no density are drawn from the prior."""
+        for name in self.graph.order("p"):
+            prior = self.graph.p(name)
+            if name in self.values or prior is None or self.graph.variables[name].role is not Role.LATENT:
+                continue
+            if any(n not in self.values for n in prior.parents):
+                continue
+            self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
+
+    # -- log-probabilities ----------------------------------------------------------------------------------------
+
+    def log_p(self, name: str) -> Tensor:
+        """log p(name | parents) of each row; of the entries that are present, where some are missing."""
+        factor = self.graph.p(name)
+        assert factor is not None
+        if factor.base is not None:
+            base = self.graph.p(factor.base)
+            assert base is not None
+            inner = self._score(base, self.values[factor.base])
+            log_det = self.log_det[name]
+            most = max(inner.shape[0], log_det.shape[0])
+            return self._lift(inner, most) + self._lift(log_det, most)
+        return self._score(factor, self.values[name])
+
+    def _score(self, factor: Factor, value: Tensor) -> Tensor:
+        conditioned = self.condition(factor, value.shape[0])
+        rows = max(value.shape[0], _rows_of(self, factor))
+        if self.graph.variables[factor.head].missing:
+            entries = conditioned.entries(self._lift(value, rows))
+            known = self._lift(self.batch.known[factor.head], rows)
+            return flat_sum(torch.where(known, entries, torch.zeros_like(entries)))
+        return conditioned.log_prob(self._lift(value, rows))
+
+    @cached_property
+    def known(self) -> dict[str, Tensor]:
+        """Which rows of each partly observed variable are known, [B] of booleans."""
+        return {n: self.batch.known[n] for n, v in self.graph.variables.items() if v.role is Role.PARTIAL}
+
+    def is_state(self, name: str) -> Tensor:
+        """Whether a row of the grid carries the known value of a partly observed variable, [S_E, S_M, k, B]."""
+        true = self.batch.values[name]
+        return self.grid(self._lift(true, self.full) == self.values[name])
+
+    @cached_property
+    def log_weights(self) -> Tensor:
+        """log q of the enumerated states, with known values certain: [S_E, k, B]."""
+        total = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        for name in self.enumerated:
+            total = total + self.log_state(name)
+        return total[:, 0]
+
+    def log_state(self, name: str) -> Tensor:
+        """log q(state | parents), or 0 / -inf where the value is known: [S_E, S_M, k, B]."""
+        encoder = self.graph.q(name)
+        assert encoder is not None
+        log_q = self.grid(self.condition(encoder, self.full).log_prob(self.values[name]))
+        if name not in self.known:
+            return log_q
+        certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(log_q.dtype)
+        return torch.where(self.known[name], certain, log_q)
+
+    @cached_property
+    def contributions(self) -> dict[str, Tensor]:
+        """log p of each scored variable and each latent in p's order, summed variables summed out: [S_E, k, B].
+
+        With latents summed out, each is a step of the chain rule: the log of the sum after the variable's factor
+        minus the log of the sum before it. In a marginal trace a sampled latent's is log p - log q.
+        """
+        found: dict[str, Tensor] = {}
+        joint = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        before = torch.zeros(self.shape[0], *self.shape[2:], dtype=self.model.dtype, device=self.model.device)
+        for name in self.graph.order("p"):
+            if not self._counts(name):
+                continue
+            log_p = self.grid(self.log_p(name))
+            if self.marginal and name in self.log_q:
+                log_p = log_p - self.grid(self.log_q[name])
+            if not self.summed:
+                found[name] = log_p[:, 0]
+                continue
+            joint = joint + log_p
+            if name in self.summed and name in self.known:
+                certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(joint.dtype)
+                joint = joint + torch.where(self.known[name], certain, torch.zeros_like(certain))
+            after = torch.logsumexp(joint, 1)
+            found[name] = after - before
+            before = after
+        return found
+
+    def _counts(self, name: str) -> bool:
+        """Whether log p(name) is part of what is computed."""
+        if self.graph.p(name) is None:
+            return False
+        route = self.graph.routes.get(name)
+        if name in self.graph.scored:
+            return True
+        if route is None:
+            return False
+        if route.how is How.CLOSED:
+            return self.marginal or self.model.weighted
+        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED)
+
+    def kl(self, name: str) -> Tensor:
+        """log q - log p of a sampled or enumerated latent at its values, or the closed form: [S_E, k, B]."""
+        how = self.graph.routes[name].how
+        if how is How.CLOSED and not self.model.weighted:
+            return self.grid(flat_sum(self.closed_kl(name)))[:, 0]
+        if how is How.ENUMERATED:
+            log_q = self.log_state(name)[:, 0]
+            difference = torch.where(torch.isfinite(log_q), log_q - self.contributions[name], 0.0)
+            return difference * (~self.known[name]).to(difference.dtype) if name in self.known else difference
+        return self.grid(self.log_q[name])[:, 0] - self.contributions[name]
+
+    def closed_kl(self, name: str) -> Tensor:
+        """KL(q || p) of each entry by formula, [rows, *shape]."""
+        prior, encoder = self.graph.p(name), self.graph.q(name)
+        assert prior is not None
+        assert encoder is not None
+        own = _rows_of(self, encoder)
+        rows = max(_rows_of(self, prior), own)
+        p, q = self.condition(prior, rows), self.posterior[name].repeat(rows // own)
+        assert isinstance(p, Plain)
+        assert isinstance(q, Plain)
+        return kl_divergence(q.distribution(), p.distribution())  # type: ignore[arg-type]
+
+    def log_joint(self) -> Tensor:
+        """log w = log p(observed, latents) - log q(latents), [k, B]; needs a marginal trace."""
+        total = torch.zeros(self.samples, self.rows, dtype=self.model.dtype, device=self.model.device)
+        for value in self.contributions.values():
+            total = total + value[0]
+        return total
+
+
+def _rows_of(trace: Trace, factor: Factor) -> int:
+    names = [n for n in trace.model.reads(factor.name) if n in trace.values]
+    return max([trace.rows, *(trace.values[n].shape[0] for n in names)])
+
+
+def _states_of(variable: Variable) -> int:
+    assert variable.support is not None
+    assert variable.support.count is not None
+    assert variable.shape is not None
+    return int(variable.support.count ** numel(variable.shape))
+
+
+def _decode(variable: Variable, index: Tensor) -> Tensor:
+    """State numbers [S] -> values [S, *shape]."""
+    assert variable.support is not None
+    assert variable.support.count is not None
+    assert variable.shape is not None
+    digits = []
+    for _ in range(numel(variable.shape)):
+        digits.append(index % variable.support.count)
+        index = index // variable.support.count
+    values = torch.stack(digits, 1) + int(variable.support.low)
+    return values.view(-1, *variable.shape)

@@ -1,0 +1,362 @@
+"""Model: what compilation returns, an ordinary nn.Module that trains, samples and scores by its graph.
+
+Values are dicts from variable names to tensors [N, *shape], in the space of the bound variables (after `as`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gendsl.compiler.graph import Graph, How, Role
+from gendsl.compiler.passes.objective import bound_of
+from gendsl.compiler.plans.encode import encoded
+from gendsl.compiler.plans.reconstruct import rebuilt
+from gendsl.compiler.plans.sample import drawn, ordered
+from gendsl.data.dataset import Batch
+from gendsl.errors import UsageError
+from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, PenaltyFunction
+from gendsl.nn.corruptions import Channel
+from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
+from gendsl.nn.inference import Trace
+from gendsl.nn.objective import Evaluation, Loss
+from gendsl.nn.preprocessing import Pipeline
+from gendsl.schema.facts import NOISE
+
+CHUNK_ROWS = 16384
+"""Rows that one pass of importance sampling holds at most."""
+
+
+class Model(nn.Module):
+    """The compiled graph. Parameters are named after the spec: `encoder.z...`, `adversary.d...`."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        factors: Mapping[str, nn.Module],
+        critics: Mapping[str, CriticModule],
+        losses: Mapping[str, LossFunctions],
+        penalties: Mapping[str, Mapping[int, PenaltyFunction]],
+        constraints: Mapping[str, tuple[Constrain, ...]],
+        channels: Mapping[str, Channel],
+    ) -> None:
+        super().__init__()
+        self.graph = graph
+        for section in ("prior", "decoder", "flow", "encoder"):
+            own = {n.split(".", 1)[1]: m for n, m in factors.items() if n.split(".", 1)[0] == section}
+            self.add_module(section, nn.ModuleDict(own))
+        self.adversary = nn.ModuleDict(critics)
+        self.preprocessing = nn.ModuleDict()
+        self._losses, self._penalties, self._constraints = losses, penalties, constraints
+        self._channels = channels
+        self.weighted = bound_of(graph).weighted
+        self.register_buffer("_where", torch.zeros(()), persistent=False)
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        return self.get_buffer("_where").device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.get_buffer("_where").dtype
+
+    def factor(self, name: str) -> nn.Module:
+        """The module of `encoder.z`, `decoder.x`, ..."""
+        section, head = name.split(".", 1)
+        return self.get_submodule(f"{section}.{head}")
+
+    def critic(self, name: str) -> CriticModule:
+        module = self.get_submodule(f"adversary.{name}")
+        assert isinstance(module, CriticModule)
+        return module
+
+    def adversarial_loss(self, critic: str) -> LossFunctions:
+        return self._losses[critic]
+
+    def penalty(self, critic: str, index: int) -> PenaltyFunction:
+        return self._penalties[critic][index]
+
+    def channel(self, name: str) -> Channel:
+        return self._channels[name]
+
+    def reads(self, factor: str) -> tuple[str, ...]:
+        """The values that a factor's module reads, masks of missing entries included."""
+        return tuple(i.name for i in self.graph.factors[factor].inputs if i.name != NOISE)
+
+    def parameters_of(self, factors: Iterable[str]) -> list[tuple[str, nn.Parameter]]:
+        """The distinct named parameters of factors and critics, in the order of the module."""
+        wanted = {id(p) for name in factors for p in self.factor(name).parameters()}
+        return [(n, p) for n, p in self.named_parameters() if id(p) in wanted]
+
+    def attach(self, pipelines: Mapping[str, Pipeline]) -> None:
+        """Keep the fitted preprocessing of every bound variable with the model."""
+        for name, pipeline in pipelines.items():
+            self.preprocessing[name] = pipeline
+
+    # -- training -------------------------------------------------------------------------------------------------
+
+    def losses(self, batch: Batch, step: int = 0) -> dict[str, Loss]:
+        """Every player's loss on one batch; each player's total is to be minimised over its own parameters only."""
+        return {p.name: self.loss(p.name, batch, step) for p in self.graph.players}
+
+    def loss(
+        self, player: str, batch: Batch, step: int = 0, terms: Iterable[str] | None = None, *, training: bool = True
+    ) -> Loss:
+        """One player's loss: all its terms, or those named."""
+        mine = next(p for p in self.graph.players if p.name == player)
+        names = set(mine.terms if terms is None else terms)
+        chosen = [t for t in self.graph.terms if t.name in names]
+        return Evaluation(self, batch, step, training=training).loss(chosen)
+
+    def constrain(self, player: str) -> None:
+        """What a critic's weights are held to after its step (weight clipping)."""
+        for constraint in self._constraints.get(player.removeprefix("adversary."), ()):
+            constraint(self.critic(player.removeprefix("adversary.")))
+
+    # -- distributions --------------------------------------------------------------------------------------------
+
+    def distribution(self, factor: str, values: Mapping[str, Tensor], rows: int) -> Conditioned:
+        """A factor's distribution given its parents' values, all on the same number of rows."""
+        module = self.factor(factor)
+        assert isinstance(module, FactorModule)
+        return module.condition({n: values[n] for n in self.reads(factor) if n in values}, rows)
+
+    def ancestral(
+        self,
+        rows: int,
+        given: Mapping[str, Tensor] | None = None,
+        targets: list[str] | None = None,
+        temperature: float = 1.0,
+    ) -> dict[str, Tensor]:
+        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`."""
+        given = given or {}
+        values: dict[str, Tensor] = {}
+        names = self.graph.order("p") if targets is None else ordered(self.graph, targets)
+        for name in names:
+            factor = self.graph.p(name)
+            if self.graph.variables[name].role is Role.CONDITION:
+                if name in given:
+                    values[name] = given[name]
+                continue
+            if factor is None or any(p not in values for p in factor.parents):
+                continue
+            values[name] = self._draw(name, values, rows, temperature)
+        return values
+
+    def _draw(self, name: str, values: Mapping[str, Tensor], rows: int, temperature: float) -> Tensor:
+        factor = self.graph.p(name)
+        assert factor is not None
+        if factor.base is None:
+            return self.distribution(factor.name, values, rows).draw(temperature)[0]
+        return self._flow(name, values)
+
+    def _flow(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
+        """x = f(base) of a flow section."""
+        factor, shape = self.graph.p(name), self.graph.variables[name].shape
+        assert factor is not None
+        assert factor.base is not None
+        assert shape is not None
+        module = self.factor(factor.name)
+        assert isinstance(module, FlowSection)
+        base = values[factor.base].reshape(-1, *_base_shape(self.graph, factor.name))
+        value: Tensor = module.stack(base, module.read(values))[0]
+        return value.reshape(-1, *shape)
+
+    # -- queries --------------------------------------------------------------------------------------------------
+
+    def _refuse(self, query: str) -> None:
+        plan = self.graph.capabilities[query]
+        if plan.how is None:
+            raise UsageError(f"this model cannot be asked to {query}: {plan.why}")
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, given: Mapping[str, Tensor] | None = None, temperature: float = 1.0
+    ) -> dict[str, Tensor]:
+        """`n` samples of the observed variables; `given` holds the values of every condition, n rows each.
+
+        Raises UsageError where the model cannot be sampled or a condition is missing.
+        """
+        self._refuse("sample")
+        targets = drawn(self.graph)
+        for name in ordered(self.graph, targets):
+            if self.graph.variables[name].role is Role.CONDITION and name not in (given or {}):
+                raise UsageError(f"sampling needs the condition {name}: given={{{name!r}: values}}")
+        values = self.ancestral(n, given, targets, temperature)
+        return {name: values[name] for name in targets}
+
+    @torch.no_grad()
+    def log_prob(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 500) -> Tensor:
+        """log p of all observed entries of each row, [B]: exact, or a lower bound from `samples` importance samples.
+
+        Raises UsageError where the model has no density. What kind of number it is: `graph.capabilities["log_prob"]`.
+        """
+        self._refuse("log_prob")
+        batch = self.batch(data)
+        drawing = [r.how for r in self.graph.routes.values()]
+        if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
+            samples = 1
+        chunk = max(1, min(samples, CHUNK_ROWS // max(batch.rows, 1)))
+        total = torch.full((batch.rows,), -torch.inf, dtype=self.dtype, device=self.device)
+        done = 0
+        while done < samples:
+            count = min(chunk, samples - done)
+            log_w = Trace(self, batch, count, marginal=True, corrupt=False).log_joint()
+            total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
+            done += count
+        return total - math.log(samples)
+
+    @torch.no_grad()
+    def elbo(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 1) -> Tensor:
+        """E_q[log p - log q] of each row by `samples` draws, [B]: a lower bound of log p.
+
+        Raises UsageError where the model has no density.
+        """
+        self._refuse("log_prob")
+        batch = self.batch(data)
+        total = torch.zeros(batch.rows, dtype=self.dtype, device=self.device)
+        for _ in range(samples):
+            total += Trace(self, batch, 1, marginal=True, corrupt=False).log_joint()[0]
+        return total / samples
+
+    @torch.no_grad()
+    def encode(self, data: Batch | Mapping[str, Tensor] | Tensor, *, mean: bool = False) -> dict[str, Tensor]:
+        """Values of the latents given the data: draws of q (or its means), or exact inverses of a flow.
+
+        Raises UsageError where no latent can be encoded.
+        """
+        self._refuse("encode")
+        batch = self.batch(data)
+        values = dict(batch.values)
+        for name in self.graph.order("q"):
+            encoder = self.graph.q(name)
+            if self.graph.variables[name].role is Role.CORRUPTED:
+                values[name] = values[self.graph.factors[f"corruption.{name}"].parents[0]]
+            elif encoder is not None and self.graph.variables[name].role is Role.LATENT:
+                conditioned = self.distribution(encoder.name, values, batch.rows)
+                values[name] = conditioned.mean() if mean else conditioned.draw()[0]
+                if mean and self.graph.variables[name].labels:
+                    values[name] = values[name].round()
+        for base, factor in self.graph.bases().items():
+            module = self.factor(factor.name)
+            assert isinstance(module, FlowSection)
+            if all(p in values for p in factor.parents[1:]):
+                inner = module.stack.inverse(values[factor.head], module.read(values))[0]
+                shape = self.graph.variables[base].shape
+                assert shape is not None
+                values[base] = inner.reshape(-1, *shape)
+        return {name: values[name] for name in encoded(self.graph) if name in values}
+
+    @torch.no_grad()
+    def decode(self, latents: Mapping[str, Tensor], given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Means of the observed variables that the latents determine."""
+        values = {**(given or {}), **latents}
+        rows = next(iter(latents.values())).shape[0]
+        found: dict[str, Tensor] = {}
+        for name in rebuilt(self.graph):
+            factor = self.graph.p(name)
+            assert factor is not None
+            if factor.base is not None:
+                found[name] = self._flow(name, values)
+            else:
+                found[name] = self.distribution(factor.name, values, rows).mean()
+        return found
+
+    @torch.no_grad()
+    def reconstruct(self, data: Batch | Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
+        """Means of p(x | z) at the encoder's means. Raises UsageError where there is nothing to encode."""
+        self._refuse("reconstruct")
+        batch = self.batch(data)
+        return self.decode(self.encode(batch, mean=True), batch.values)
+
+    @torch.no_grad()
+    def interpolate(
+        self, one: Mapping[str, Tensor] | Tensor, other: Mapping[str, Tensor] | Tensor, steps: int = 8
+    ) -> dict[str, Tensor]:
+        """Means on the straight line between the codes of two batches of rows, [steps, B, *shape].
+
+        Raises UsageError where codes are discrete or missing.
+        """
+        self._refuse("interpolate")
+        first, last = self.batch(one), self.batch(other)
+        a, b = self.encode(first, mean=True), self.encode(last, mean=True)
+        found: dict[str, list[Tensor]] = {}
+        for t in torch.linspace(0, 1, steps).tolist():
+            for name, value in self.decode({n: (1 - t) * a[n] + t * b[n] for n in a}, first.values).items():
+                found.setdefault(name, []).append(value)
+        return {name: torch.stack(values) for name, values in found.items()}
+
+    @torch.no_grad()
+    def ood(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 100) -> Tensor:
+        """-log_prob of each row, [B]: larger is less like the training data. Raises UsageError without a density."""
+        self._refuse("ood")
+        return -self.log_prob(data, samples)
+
+    @torch.no_grad()
+    def classify(self, data: Batch | Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
+        """The most probable value of every label with an encoder, [B]. Raises UsageError where there is none."""
+        self._refuse("classify")
+        from gendsl.compiler.plans.classify import labelled
+
+        batch = self.batch(data)
+        found: dict[str, Tensor] = {}
+        for name in labelled(self.graph):
+            encoder, variable = self.graph.q(name), self.graph.variables[name]
+            assert encoder is not None
+            assert variable.support is not None
+            assert variable.support.count is not None
+            assert variable.shape is not None
+            values = {**batch.values, **self._latents_for(encoder.parents, batch)}
+            conditioned = self.distribution(encoder.name, values, batch.rows)
+            low = int(variable.support.low)
+            scores = []
+            for value in range(low, low + variable.support.count):
+                state = torch.full((batch.rows, *variable.shape), value, device=self.device)
+                scores.append(conditioned.entries(state))
+            found[name] = torch.stack(scores).argmax(0) + low
+        return found
+
+    def _latents_for(self, parents: tuple[str, ...], batch: Batch) -> dict[str, Tensor]:
+        latent = any(p not in batch.values for p in parents)
+        return self.encode(batch, mean=True) if latent else {}
+
+    def batch(self, data: Batch | Mapping[str, Tensor] | Tensor) -> Batch:
+        """A Batch of given values: a tensor stands for the only observed variable.
+
+        Raises UsageError for a name that is not a bound variable, or a shape that is not its shape.
+        """
+        if isinstance(data, Batch):
+            return data
+        bound = {n: v for n, v in self.graph.variables.items() if v.bound}
+        if isinstance(data, Tensor):
+            names = [n for n, v in bound.items() if v.role in (Role.OBSERVED, Role.PARTIAL)]
+            if len(names) != 1:
+                raise UsageError(f"name the variables, as a dict: this model observes {', '.join(names)}")
+            data = {names[0]: data}
+        values: dict[str, Tensor] = {}
+        for name, value in data.items():
+            if name not in bound:
+                raise UsageError(f"{name!r} is not a bound variable; they are {', '.join(bound)}")
+            if tuple(value.shape[1:]) != bound[name].shape:
+                raise UsageError(f"{name} is {list(bound[name].shape or ())} for each row, not {list(value.shape[1:])}")
+            values[name] = value.to(self.device)
+        rows = next(iter(values.values())).shape[0]
+        zeros = {n: torch.zeros(rows, dtype=self.dtype, device=self.device) for n in values}
+        return Batch(values=values, log_det=zeros, known={}, hidden={})
+
+
+def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:
+    """The shape at the base's end of a flow section's stack."""
+    found = graph.factors[factor]
+    shape = graph.variables[found.head].shape
+    assert shape is not None
+    for layer in found.flow:
+        shape = layer.base_shape(shape)
+    return shape
+
+

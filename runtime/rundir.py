@@ -154,7 +154,7 @@ class RunDirectory:
         self._timings.flush()
 
     def cut_back(self, step: int) -> None:
-        """Drop both logs' records later than `step` and torn last lines. Raises RunError for a damaged log."""
+        """Drop both logs' records later than `step`, and torn lines. Raises RunError for a damaged log."""
         self._metrics.cut_back(step)
         self._timings.cut_back(step)
 

@@ -86,7 +86,7 @@ def build_rmsprop(spec: RMSprop, parameters: list[nn.Parameter]) -> torch.optim.
 
 
 def can_fuse(parameters: Sequence[Tensor]) -> bool:
-    """Whether torch has a fused update for these (five times as fast): dense, floating point, on CPU or CUDA."""
+    """Whether torch has a fused update for these (five times as fast): dense floats on CPU or CUDA."""
     return all(
         p.is_floating_point()
         and p.device.type in ("cpu", "cuda")
@@ -172,7 +172,7 @@ class Optimiser:
         }
 
     def restore(self, prefix: str, tensors: Mapping[str, Tensor]) -> None:
-        """Take over the state that `tensors(prefix)` gave; raises RunError where names or shapes differ."""
+        """Take over the state that `tensors(prefix)` gave; raises RunError where they differ in kind."""
         _take_over(self.tensors(prefix), prefix, tensors)
 
 
@@ -224,7 +224,7 @@ class Average:
         }
 
     def restore(self, prefix: str, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors(prefix)` gave; raises RunError where names or shapes differ."""
+        """Take over what `tensors(prefix)` gave; raises RunError where they differ in kind."""
         _take_over(self.tensors(prefix), prefix, tensors)
 
 
@@ -239,7 +239,9 @@ def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
 
 def _take_over(own: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]) -> None:
     given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
-    wrong = sorted(own.keys() ^ given.keys()) or sorted(n for n in own if own[n].shape != given[n].shape)
+    wrong = sorted(own.keys() ^ given.keys()) or sorted(
+        n for n in own if (own[n].shape, own[n].dtype) != (given[n].shape, given[n].dtype)
+    )
     if wrong:
         raise RunError(
             f"the saved state does not fit this model: {', '.join(wrong[:3])} ({len(wrong)} in all)"

@@ -18,6 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,14 +60,13 @@ class RunDirectory:
                 _refuse_used(path)
                 path.mkdir(parents=True, exist_ok=True)
             run = cls(path, _acquire(path))
-            try:
+            with ExitStack() as undo:
+                undo.callback(run.close)
                 _refuse_used(path)
                 run.checkpoints.mkdir(exist_ok=True)
                 run.samples.mkdir(exist_ok=True)
                 sync_directory(path)
-            except BaseException:
-                run.close()
-                raise
+                undo.pop_all()
         except OSError as error:
             raise RunError(f"cannot make the run directory {path}: {error.strerror}") from error
         return run
@@ -154,7 +154,7 @@ class RunDirectory:
         self._timings.flush()
 
     def cut_back(self, step: int) -> None:
-        """Drop both logs' records later than `step` and torn last lines. Raises RunError for a damaged log."""
+        """Drop both logs' records later than `step`, and torn lines. Raises RunError for a damaged log."""
         self._metrics.cut_back(step)
         self._timings.cut_back(step)
 

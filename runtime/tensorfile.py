@@ -53,14 +53,14 @@ def read_signature(path: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype]]
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 2 <= length <= min(size - 8, HEADER_LIMIT):
-            raise RunError(f"{path.name}: its header does not fit into the file")
+            raise RunError(f"{path}: its header does not fit into the file")
         text = file.read(length)
     try:
         header = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path.name}: its header is not JSON") from error
+        raise RunError(f"{path}: its header is not JSON") from error
     if not isinstance(header, dict):
-        raise RunError(f"{path.name}: its header is not a JSON object")
+        raise RunError(f"{path}: its header is not a JSON object")
     header.pop("__metadata__", None)
     found, spans = {}, []
     for name, record in header.items():
@@ -70,26 +70,24 @@ def read_signature(path: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype]]
     position = 0
     for start, end in sorted(spans):
         if start != position:
-            raise RunError(f"{path.name}: its header leaves a gap or an overlap at byte {position}")
+            raise RunError(f"{path}: its header leaves a gap or an overlap at byte {position}")
         position = end
     if position != size - 8 - length:
-        raise RunError(
-            f"{path.name}: its header speaks of {position} bytes, the file holds {size - 8 - length}"
-        )
+        raise RunError(f"{path}: its header speaks of {position} bytes, the file holds {size - 8 - length}")
     return found
 
 
 def _read_record(path: Path, name: str, record: Any) -> tuple[tuple[int, ...], torch.dtype, tuple[int, int]]:
     if not isinstance(record, dict) or record.keys() != {"dtype", "shape", "data_offsets"}:
-        raise RunError(f"{path.name}: the header's record of {name!r} is malformed")
+        raise RunError(f"{path}: the header's record of {name!r} is malformed")
     code, shape, span = record["dtype"], record["shape"], record["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
-        raise RunError(f"{path.name}: {name!r} has the unknown dtype {code!r}")
+        raise RunError(f"{path}: {name!r} has the unknown dtype {code!r}")
     if not (_counts(shape) and len(shape) <= MAX_RANK and _counts(span) and len(span) == 2):
-        raise RunError(f"{path.name}: the header's record of {name!r} is malformed")
+        raise RunError(f"{path}: the header's record of {name!r} is malformed")
     dtype = _DTYPES[code]
     if span[1] - span[0] != math.prod(shape) * dtype.itemsize:
-        raise RunError(f"{path.name}: the size of {name!r} does not follow from its shape")
+        raise RunError(f"{path}: the size of {name!r} does not follow from its shape")
     return tuple(shape), dtype, (span[0], span[1])
 
 

@@ -7,7 +7,8 @@ only. Weight W[k, j] is kept where unit k may see unit j (their equations 12 and
     hidden k of an entry j:   degree(k) > degree(j)         output k of an entry j:    rank(k) > rank(j)
     hidden k of a hidden j:   degree(k) >= degree(j)        output k of a hidden j:    rank(k) >= degree(j)
 
-Hidden units of degree 0 exist when there is a context: without them the first entry could not depend on it.
+Hidden units of degree 0 exist when there is a context, and it reaches the outputs directly too:
+otherwise the first entry could not depend on it.
 """
 
 from __future__ import annotations
@@ -62,8 +63,10 @@ class MADE(nn.Module):
             layers += [MaskedLinear(seen), make_activation(spec.activation)]
             before, mask = after, final[:, None] >= after[None, :]
         self.layers = nn.Sequential(*layers, MaskedLinear(mask))
-        direct = spec.direct and bool(spec.hidden)
-        self.direct = MaskedLinear(final[:, None] > entering[None, :], bias=False) if direct else None
+        direct = entering if spec.direct else entering[len(ranks) :]
+        known = final[:, None] > direct[None, :]
+        self.first = len(entering) - len(direct)
+        self.direct = MaskedLinear(known, bias=False) if spec.hidden and len(direct) else None
 
     def forward(self, values: Values, x: Tensor) -> Tensor:
         h = self.entry(x).reshape(x.shape[0], self.width)
@@ -71,7 +74,7 @@ class MADE(nn.Module):
             h = torch.cat([h, self.context(values)], dim=1)
         raw: Tensor = self.layers(h)
         if self.direct is not None:
-            raw = raw + self.direct(h)
+            raw = raw + self.direct(h[:, self.first :])
         return raw.reshape(x.shape[0], *self.raw)
 
 

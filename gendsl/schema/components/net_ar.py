@@ -119,6 +119,6 @@ class Made(AutoregressiveNet):
         for size in self.hidden:
             total += dense(width, size) + activated(size, self.activation)
             width = size
-        if self.direct and self.hidden:
-            total += dense(entering, raw, bias=False)
+        if self.hidden:
+            total += dense(entering if self.direct else vector_width(inputs), raw, bias=False)
         return total + dense(width, raw)

@@ -20,7 +20,7 @@ from gendsl.schema.components.dist import Dist
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, Net
 from gendsl.schema.components.ordering import Ordering
-from gendsl.schema.components.source import Column, SourceFacts
+from gendsl.schema.components.source_base import Column, SourceFacts
 from gendsl.schema.facts import Density, Input, Inputs, Offers, Shape, Support, numel, vector_width
 from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Adversary

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gendsl.compiler.graph import Critic, Factor, Graph, Role, Variable
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.net import Mlp, Net, Ref
-from gendsl.schema.components.source import SourceFacts, SourceProblem
+from gendsl.schema.components.source_base import SourceFacts, SourceProblem
 from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Missing, Partial
 from gendsl.schema.spec import FACTOR_SECTIONS, Spec

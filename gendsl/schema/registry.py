@@ -39,9 +39,6 @@ KINDS: dict[str, str] = {
 }
 """Every kind of component, with the words that messages use for it."""
 
-LATER: dict[str, frozenset[str]] = {}
-"""Names of the language that this version does not build yet, by kind (filled by `components/later.py`)."""
-
 
 class Strict(BaseModel):
     """Base of all spec models: frozen, unknown keys refused, no conversion of strings to numbers."""

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from gendsl.schema.components.optim import Adam, OptimSpec
-from gendsl.schema.components.source import Digits, Source
+from gendsl.schema.components.source_base import Source
+from gendsl.schema.components.source_generated import Digits
 from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size
 from gendsl.schema.registry import Component, Slot, Strict

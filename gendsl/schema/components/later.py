@@ -1,0 +1,67 @@
+"""Names of the language that this version does not build yet, so that a message can say so.
+
+A name leaves this table when its component is registered; a test holds the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+LATER: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "dist": frozenset({"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "vq", "langevin"}),
+        "flow": frozenset(
+            {
+                "radial",
+                "sylvester",
+                "householder",
+                "actnorm",
+                "lu_linear",
+                "inv_1x1_conv",
+                "masked_ar",
+                "inverse_ar",
+                "squeeze",
+                "split",
+                "elementwise",
+                "residual",
+                "chain",
+                "continuous",
+            }
+        ),
+        "net": frozenset({"unet", "pixelcnn_pp", "wavenet", "rnn", "lstm", "gru", "transformer", "style"}),
+        "energy": frozenset({"u1", "u2", "u3", "u4"}),
+        "negatives": frozenset({"langevin", "contrastive_divergence"}),
+        "corruption": frozenset({"block"}),
+        "key": frozenset(
+            {
+                "unroll",
+                "pack",
+                "augment",
+                "classify",
+                "total_correlation",
+                "path_length",
+                "codebook",
+                "relative_to",
+                "covariance",
+                "bins",
+                "between",
+            }
+        ),
+    }
+)
+"""Kind -> names; `key` are keys rather than components."""
+
+RESERVED: Mapping[str, str] = MappingProxyType(
+    {
+        "diffusion": "diffusion models are reserved for a later version of the language",
+        "ddpm": "diffusion models are reserved for a later version of the language",
+        "score_sde": "diffusion models are reserved for a later version of the language",
+        "flow_matching": "flow matching is reserved for a later version of the language",
+        "rectified_flow": "flow matching is reserved for a later version of the language",
+        "time": "time-indexed latents (time, lag, schedule) are reserved for a later version of the language",
+        "lag": "time-indexed latents (time, lag, schedule) are reserved for a later version of the language",
+        "schedule": "time-indexed latents (time, lag, schedule) are reserved for a later version of the language",
+    }
+)
+"""Words with a meaning that is not fixed yet."""

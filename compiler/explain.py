@@ -1,0 +1,214 @@
+"""explain: what the compiler derived, as JSON (a contract: LANGUAGE, section 5) and as text (every spec's golden file)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gendsl.compiler.graph import Factor, Graph, Role, Term
+from gendsl.compiler.passes.objective import says
+
+
+def as_json(graph: Graph) -> dict[str, Any]:
+    """Everything that was derived, as one JSON document."""
+    return {
+        "format_version": 1,
+        "name": graph.spec.name,
+        "hash": graph.spec.hash,
+        "maths": list(factorisation(graph)),
+        "variables": {
+            n: {
+                "role": str(v.role),
+                "shape": list(v.shape) if v.shape is not None else None,
+                "support": str(v.support),
+                "observed": _observed(graph, n),
+            }
+            for n, v in graph.variables.items()
+        },
+        "factors": {n: _factor(graph, f) for n, f in graph.factors.items()},
+        "objective": {
+            "kind": str(graph.objective_kind),
+            "of": graph.objective_of,
+            "says": graph.objective_says,
+            "terms": [_term(t) for t in graph.terms],
+        },
+        "players": {
+            p.name: {"factors": list(p.factors), "terms": list(p.terms), "steps": p.steps} for p in graph.players
+        },
+        "stages": [
+            {
+                "steps": s.steps,
+                "players": {p.name: {"factors": list(p.factors), "terms": list(p.terms)} for p in s.players},
+            }
+            for s in graph.stages
+        ],
+        "capabilities": {n: c.as_json() for n, c in graph.capabilities.items()},
+        "parameters": graph.resources.parameters,
+        "memory": graph.resources.memory,
+        "flops": graph.resources.flops,
+        "threads": graph.resources.threads,
+        "kernels": [
+            {"op": p.op, "implementation": p.implementation, "reason": p.reason} for p in graph.placements
+        ],
+        "notes": [d.as_json() for d in graph.notes],
+    }
+
+
+def _observed(graph: Graph, name: str) -> str:
+    variable = graph.variables[name]
+    if variable.role is Role.PARTIAL:
+        return f"partial: {variable.known}"
+    if variable.role in (Role.OBSERVED, Role.CONDITION):
+        return "always" if not variable.missing else "entries missing"
+    return "never"
+
+
+def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
+    what = factor.dist.tag if factor.dist is not None else factor.channel.tag if factor.channel is not None else "flow"
+    return {
+        "maths": says(graph, factor),
+        "dist": what,
+        "given": list(factor.parents),
+        "net": factor.net.tag if factor.net is not None else None,
+        "flow": [layer.tag for layer in factor.flow],
+        "offers": {
+            "sample": factor.offers.sample,
+            "rsample": factor.offers.rsample,
+            "log_prob": str(factor.offers.density),
+            "enumerate": factor.offers.enumerate,
+        },
+        "parameters": factor.bill.parameters,
+    }
+
+
+def _term(term: Term) -> dict[str, Any]:
+    return {
+        "name": term.name,
+        "formula": term.formula,
+        "weight": term.weight,
+        "warmup": term.warmup,
+        "sign": term.sign,
+        "estimator": term.estimator,
+        "player": term.player,
+        "kind": str(term.kind),
+        "of": term.of,
+        "options": {k: v for k, v in term.options.items() if k != "index"},
+    }
+
+
+def factorisation(graph: Graph) -> Iterator[str]:
+    """The model in mathematical notation: p(x, z) = p(z) p(x | z), then q and the channels."""
+    conditions = [n for n, v in graph.variables.items() if v.role is Role.CONDITION]
+    given = f" | {', '.join(conditions)}" if conditions else ""
+    p = {f.head: f for f in graph.side("p")}
+    ordered = [p[n] for n in graph.order("p") if n in p]
+    if ordered:
+        joint = ", ".join(f.head for f in reversed(ordered) if f.head not in graph.bases())
+        parts = []
+        for factor in ordered:
+            if factor.head in graph.bases():
+                continue
+            parts.append(_maths(graph, factor))
+        yield f"p({joint}{given}) = {' '.join(parts)}"
+    q = [f for f in graph.side("q")]
+    if q:
+        latent = [f for f in q if graph.variables[f.head].role in (Role.LATENT, Role.PARTIAL)]
+        for factor in latent + [f for f in q if f not in latent]:
+            yield says(graph, factor)
+    for factor in graph.side("c"):
+        yield says(graph, factor)
+    for critic in graph.critics.values():
+        yield f"{critic.name}({', '.join(critic.spec.sees)}) compares real with fake"
+
+
+def _maths(graph: Graph, factor: Factor) -> str:
+    if factor.base is None:
+        return says(graph, factor)
+    base = graph.p(factor.base)
+    assert base is not None
+    inner = ", ".join((factor.head, *factor.parents[1:]))
+    return f"{says(graph, base)} |d{factor.base}/d{factor.head}|, {factor.base} = f^-1({inner})"
+
+
+def as_text(graph: Graph, *, estimates: bool = True) -> str:
+    """The same for people; `estimates=False` leaves out what depends on the version's cost model."""
+    return "\n".join(_lines(graph, estimates)) + "\n"
+
+
+def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
+    yield graph.spec.name
+    yield ""
+    yield from (f"  {line}" for line in factorisation(graph))
+    yield ""
+    yield "variables"
+    for name, v in graph.variables.items():
+        shape = "scalar" if v.shape == () else str(list(v.shape or ()))
+        seen = "" if _observed(graph, name) in ("always", "never") else f", {_observed(graph, name)}"
+        yield f"  {name:<12} {v.role!s:<10} {shape:<12} {v.support}{seen}"
+    yield ""
+    yield "factors"
+    for name, factor in graph.factors.items():
+        yield f"  {name:<16} {says(graph, factor):<18} {_built(factor)}; {factor.bill.parameters:,} parameters"
+    for critic in graph.critics.values():
+        net = critic.spec.net.tag
+        made = ", ".join((*critic.real_makers, *critic.fake_makers))
+        yield f"  {critic.player:<16} sees {', '.join(critic.spec.sees):<13} {net}; {critic.bill.parameters:,} parameters; moves {made}"
+    routes = [r for r in graph.routes.values()]
+    if routes:
+        yield ""
+        yield "latents"
+        for route in routes:
+            why = f" ({route.why})" if route.why else ""
+            yield f"  {route.variable:<12} {route.how}{why}"
+    yield ""
+    yield f"objective: {graph.objective_kind} for {graph.objective_of}"
+    yield f"  {graph.objective_says}"
+    for term in graph.terms:
+        sign = "-" if term.sign < 0 else "+"
+        warm = f", warm-up over {term.warmup} steps" if term.warmup else ""
+        extra = "".join(f", {k} {v}" for k, v in term.options.items() if k != "index")
+        yield f"  {sign} {term.weight:g} * {term.name:<20} {term.formula}"
+        yield f"      {term.estimator}; {term.kind}; minimised by {term.player}{warm}{extra}"
+    yield ""
+    yield "players, in the order of a step"
+    for player in graph.players:
+        times = f", {player.steps} times" if player.steps > 1 else ""
+        yield f"  {player.name} changes {', '.join(player.factors)}{times}"
+    if len(graph.stages) > 1:
+        for i, stage in enumerate(graph.stages, 1):
+            fits = ", ".join(f for p in stage.players for f in p.factors)
+            terms = ", ".join(t for p in stage.players for t in p.terms)
+            yield f"  stage {i} ({stage.steps or graph.spec.train.steps or 2000} steps): {fits} by {terms}"
+    yield ""
+    yield "it can be asked to"
+    for name, capability in graph.capabilities.items():
+        if capability.how is None:
+            yield f"  {name:<12} no: {capability.why}"
+        else:
+            kind = f" ({capability.kind})" if capability.kind is not None else ""
+            yield f"  {name:<12} {capability.how}{kind}"
+    yield ""
+    yield f"parameters  {graph.resources.parameters:,}"
+    if estimates:
+        yield f"memory      about {graph.resources.memory / 2**20:,.0f} MiB while training"
+        yield f"work        about {graph.resources.flops / 1e9:,.2f} GFLOP for each step of batch {graph.spec.train.batch_size}"
+    yield f"threads     {graph.resources.threads}"
+    for placement in graph.placements:
+        yield f"kernel      {placement.op}: {placement.implementation}: {placement.reason}"
+
+
+def _built(factor: Factor) -> str:
+    if factor.channel is not None:
+        return factor.channel.tag
+    layers = " <- ".join(_layer(layer) for layer in factor.flow)
+    if factor.base is not None:
+        return f"{layers} <- {factor.base}"
+    assert factor.dist is not None
+    net = f", {factor.net.tag}" if factor.net is not None else ", standard" if factor.standard else ", learned"
+    shared = f" (nets.{factor.net_name})" if factor.net_name is not None else ""
+    return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
+
+
+def _layer(layer: Any) -> str:
+    repeat = getattr(layer, "repeat", 1)
+    return f"{layer.tag} x {repeat}" if repeat > 1 else str(layer.tag)

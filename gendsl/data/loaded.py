@@ -25,22 +25,22 @@ class Loaded:
     parts: Mapping[str, slice] | None = None
 
 
-def load(source: Source, base: Path) -> Loaded:
-    """Load a source with the function that its `build` names, and check it against the source's facts.
+def load(source: Source, base: Path, facts: SourceFacts | None = None) -> Loaded:
+    """Load a source with the function its `build` names, and check it against its facts (asked for if None).
 
     Raises DataError where a file cannot be read or is not what its header said.
     """
     module, function = source.build.split(":")
     loader = cast(Callable[[Source, Path], Loaded], getattr(importlib.import_module(module), function))
     loaded = loader(source, base)
-    check(loaded, source.facts(base))
+    check(loaded, source.facts(base) if facts is None else facts)
     return loaded
 
 
 def check(loaded: Loaded, facts: SourceFacts) -> None:
     """Compare columns, types, shapes, rows and values with the facts; raises DataError where they differ."""
     if loaded.columns.keys() != facts.columns.keys():
-        raise DataError(f"columns {sorted(loaded.columns)} were read, {sorted(facts.columns)} were announced")
+        raise DataError(f"columns {sorted(loaded.columns)} were read, {sorted(facts.columns)} announced")
     for name, column in facts.columns.items():
         array = loaded.columns[name]
         if facts.rows and len(array) != facts.rows:

@@ -41,6 +41,7 @@ class Pipeline(nn.Module):
             columns.append(step.apply(columns[-1]))
         self.columns = tuple(columns)
         self.steps = nn.ModuleList(modules)
+        self.whole = True
 
     @property
     def column(self) -> Column:
@@ -53,15 +54,19 @@ class Pipeline(nn.Module):
         return self.columns[-1]
 
     @torch.no_grad()
-    def fit(self, x: Tensor, rows: Tensor | None = None, seed: int = 0) -> None:
-        """Fit the steps to training rows x [N, *shape] of a column, in float64; NaN entries are left out.
+    def fit(self, x: Tensor, rows: Tensor | None = None, seed: int = 0, known: Tensor | None = None) -> None:
+        """Fit the steps to training rows x [N, *shape] of a column, in float64, NaN and unknown ones left out.
 
         `rows` [N] are the rows' places in the source (0, 1, ... if None). Noise of earlier steps is here
         always a function of seed and place, so that fitting twice gives the same.
         """
         places = torch.arange(len(x)) if rows is None else rows
         value = x.double()
-        for step in self._modules_in_order():
+        if known is not None:
+            value = torch.where(_entries(known, value), value, math.nan)
+        modules = self._modules_in_order()
+        fitted = [i for i, step in enumerate(modules) if type(step).fit is not StepModule.fit]
+        for step in modules[: max(fitted, default=-1) + 1]:
             step.fit(value)
             none = value.new_empty(0)
             noise = none if step.noise == "none" else row_uniform(places, seed, value.shape[1:])
@@ -78,15 +83,13 @@ class Pipeline(nn.Module):
         """
         real = torch.float64 if x.dtype == torch.float64 else torch.get_default_dtype()
         total = torch.zeros(len(x), dtype=real, device=x.device)
-        if not len(self.steps):
-            return self._typed(x, real), total
-        value = x.to(real)
+        value = x.to(real) if len(self.steps) else x
         for step in self._modules_in_order():
             value, log_det = step(value, self._noise(step, value, rows, seed))
             if known is not None:
-                log_det = torch.where(known, log_det, 0.0)
+                log_det = torch.where(_entries(known, log_det), log_det, torch.zeros_like(log_det))
                 known = step.spread(known)
-            total = total + log_det.reshape(len(x), -1).sum(1)
+            total = total + (log_det.flatten(1).sum(1) if log_det.dim() > 1 else log_det)
         return self._typed(value, real), total
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -102,6 +105,12 @@ class Pipeline(nn.Module):
             value = value.round()
         return value.clamp(self.column.support.low, self.column.support.high)
 
+    def spread(self, known: Tensor) -> Tensor:
+        """Which entries of y are known, given those of x; a mask of rows [B] stays one."""
+        for step in self._modules_in_order():
+            known = step.spread(known)
+        return known
+
     def split_static(self) -> tuple[Pipeline, Pipeline]:
         """Two pipelines that share the steps: those before the first that draws at every visit, and the rest.
 
@@ -113,7 +122,9 @@ class Pipeline(nn.Module):
         return self._part(0, cut), self._part(cut, len(noises))
 
     def _part(self, start: int, stop: int) -> Pipeline:
+        """Steps start .. stop - 1; where others follow, what comes out keeps the type it has."""
         part = Pipeline((), self.column)
+        part.whole = stop == len(self.steps)
         part.columns = self.columns[start : stop + 1]
         part.steps = nn.ModuleList(list(self.steps)[start:stop])
         return part
@@ -129,8 +140,14 @@ class Pipeline(nn.Module):
         return value.new_empty(0)
 
     def _typed(self, value: Tensor, real: torch.dtype) -> Tensor:
+        if not self.whole:
+            return value
         counts = self.result.support.integer and not self.result.dtype.startswith("float")
         return value.to(torch.int64) if counts else value.to(real)
+
+
+def _entries(known: Tensor, of: Tensor) -> Tensor:
+    return known.reshape(known.shape + (1,) * (of.dim() - known.dim()))
 
 
 def row_uniform(rows: Tensor, seed: int, shape: Sequence[int]) -> Tensor:

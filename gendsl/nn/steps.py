@@ -50,7 +50,7 @@ class StepModule(nn.Module, ABC):
         """The x of y; after a lossy step, one of those that y may have come from."""
 
     def spread(self, known: Tensor) -> Tensor:
-        """Which entries of y are known, given those of x."""
+        """Which entries of y are known, given those of x; a mask of rows [B] stays one."""
         return known
 
 
@@ -173,7 +173,8 @@ class OneHotModule(StepModule):
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        hot = F.one_hot((x - self.low).long(), self.classes).to(x.dtype)  # [B, *shape, K]
+        place = (x.nan_to_num(self.low) - self.low).long()
+        hot = F.one_hot(place, self.classes).to(x.dtype)  # [B, *shape, K]
         return self._lay_out(hot), torch.zeros_like(x)
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -185,6 +186,8 @@ class OneHotModule(StepModule):
 
     def spread(self, known: Tensor) -> Tensor:
         """An entry's K values are known together."""
+        if known.dim() == 1 and self.shape:
+            return known
         return self._lay_out(known[..., None].expand(*known.shape, self.classes))
 
     def _lay_out(self, hot: Tensor) -> Tensor:

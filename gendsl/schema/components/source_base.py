@@ -151,13 +151,13 @@ def split_counts(facts: SourceFacts, split: Mapping[str, float], valid: bool = F
     """
     _check_fractions(split)
     counts: dict[str, int] = {}
-    cut = split if {"train", "test"} & split.keys() else None
-    if facts.parts is not None and cut is None:
+    cut = split if {"train", "test"} & split.keys() else DEFAULT_SPLIT
+    if facts.parts is not None and keeps_parts(facts, split):
         counts = {name: facts.parts[name] for name in PARTS if name in facts.parts}
     else:
         total, before = 0.0, 0
         for name in PARTS:
-            fraction = (cut or DEFAULT_SPLIT).get(name)
+            fraction = cut.get(name)
             if fraction is not None:
                 total += fraction
                 upto = math.floor(total * facts.rows + 1e-6)
@@ -169,6 +169,11 @@ def split_counts(facts: SourceFacts, split: Mapping[str, float], valid: bool = F
         if rows < 1:
             raise SourceProblem("split", f"the part {name!r} would have no rows: the source has {facts.rows}")
     return {name: counts[name] for name in PARTS if name in counts}
+
+
+def keeps_parts(facts: SourceFacts, split: Mapping[str, float]) -> bool:
+    """Whether the source's own parts are used: it has some, and `split` names neither train nor test."""
+    return facts.parts is not None and not {"train", "test"} & split.keys()
 
 
 def _check_fractions(split: Mapping[str, float]) -> None:

@@ -1,17 +1,18 @@
 """The table of diagnostic codes: what `gendsl explain GD210` prints.
 
-GD1xx text, GD2xx names and keys, GD3xx graph, GD4xx shapes, supports and data, GD5xx capabilities, objective and
-players, GD6xx resources, GD9xx plug-ins.
+GD1xx text, GD2xx names and keys, GD3xx graph, GD4xx shapes, supports and data, GD5xx capabilities, objective
+and players, GD6xx resources, GD9xx plug-ins.
 """
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Code:
-    """A kind of problem: a few words, and a page that says what it means, with a bad and a good example."""
+    """A kind of problem: a few words, and a page with its meaning, a bad and a good example."""
 
     title: str
     text: str
@@ -19,7 +20,7 @@ class Code:
 
 def page(meaning: str, bad: str, good: str) -> str:
     """The text of a Code: what it means, an example that is refused, and one that is accepted."""
-    return f"{meaning}\n\nRefused:\n\n{_indent(bad)}\n\nAccepted:\n\n{_indent(good)}\n"
+    return f"{textwrap.fill(meaning, 88)}\n\nRefused:\n\n{_indent(bad)}\n\nAccepted:\n\n{_indent(good)}\n"
 
 
 def _indent(example: str) -> str:
@@ -30,9 +31,9 @@ CODES: dict[str, Code] = {
     "GD101": Code(
         "not YAML",
         page(
-            "The text breaks a rule of YAML: a bracket or quote that is never closed, keys of one map that are not\n"
-            "equally indented, two values on one line. The caret stands where the parser could not go on, or where\n"
-            "what was left open began. Nothing after it was read.",
+            "The text breaks a rule of YAML: a bracket or quote that is never closed, keys of one map "
+            "that are not equally indented, two values on one line. The caret stands where the parser "
+            "could not go on, or where what was left open began. Nothing after it was read.",
             "encoder: {z: {given: x, dist: normal\ntrain: {steps: 100}",
             "encoder: {z: {given: x, dist: normal}}\ntrain: {steps: 100}",
         ),
@@ -40,8 +41,8 @@ CODES: dict[str, Code] = {
     "GD102": Code(
         "not UTF-8",
         page(
-            "A spec is UTF-8 text (a byte-order mark at its start is allowed). Files saved as UTF-16 or in a code\n"
-            "page have to be saved again.",
+            "A spec is UTF-8 text (a byte-order mark at its start is allowed). Files saved as UTF-16 "
+            "or in a code page have to be saved again.",
             "name: caf\\xe9        (Latin-1)",
             "name: café           (UTF-8)",
         ),
@@ -49,9 +50,10 @@ CODES: dict[str, Code] = {
     "GD103": Code(
         "a character that cannot stand in a spec",
         page(
-            "Control characters, line separators that only some programs take for ends of lines, and marks that\n"
-            "reorder the text around them are refused, because a reader does not see what they do. Inside double\n"
-            "quotes such a character can be written as an escape, but for NUL and halves of surrogate pairs.",
+            "Control characters, line separators that only some programs take for ends of lines, and "
+            "marks that reorder the text around them are refused, because a reader does not see what "
+            "they do. Inside double quotes such a character can be written as an escape, but for NUL "
+            "and halves of surrogate pairs.",
             "name: a<U+2028>b",
             'name: "a\\u2028b"',
         ),
@@ -79,8 +81,8 @@ CODES: dict[str, Code] = {
     "GD107": Code(
         "a second document",
         page(
-            "One file holds one spec, so there is nothing after a line of '---'. To say what two specs have in\n"
-            "common, put it into a third and name that under extends: in both.",
+            "One file holds one spec, so there is nothing after a line of '---'. To say what two "
+            "specs have in common, put it into a third and name that under extends: in both.",
             "name: one\n---\nname: two",
             "extends: common.yaml\nname: one",
         ),
@@ -96,8 +98,8 @@ CODES: dict[str, Code] = {
     "GD109": Code(
         "a key that is not a string",
         page(
-            "Keys are names. A plain number, true, false or null is not one, nor is a list, a map or an alias.\n"
-            "(on, off, yes, no and y are names here.)",
+            "Keys are names. A plain number, true, false or null is not one, nor is a list, a map or "
+            "an alias. (on, off, yes, no and y are names here.)",
             "decoder: {1: {dist: normal}}",
             "decoder: {x1: {dist: normal}}",
         ),
@@ -105,8 +107,8 @@ CODES: dict[str, Code] = {
     "GD110": Code(
         "a YAML tag",
         page(
-            "Tags ('!!float', '!include') would let a spec choose how it is read. What a value is follows from how\n"
-            "it is written.",
+            "Tags ('!!float', '!include') would let a spec choose how it is read. What a value is "
+            "follows from how it is written.",
             "name: !!str 12",
             "name: '12'",
         ),
@@ -114,17 +116,17 @@ CODES: dict[str, Code] = {
     "GD111": Code(
         "a merge key",
         page(
-            "'<<' copies the keys of another map; it is no part of YAML 1.2 and has been used to exhaust readers.\n"
-            "Use extends:, a shared network under nets:, or constants under let:.",
-            "encoder:\n  z: {<<: *common, net: mlp}",
+            "'<<' copies the keys of another map; it is no part of YAML 1.2 and has been used to "
+            "exhaust readers. Use extends:, a shared network under nets:, or constants under let:.",
+            "common: &common {given: x, dist: normal}\nencoder:\n  z: {<<: *common, net: mlp}",
             "encoder:\n  z: {given: x, dist: normal, net: mlp}",
         ),
     ),
     "GD112": Code(
         "an unknown anchor",
         page(
-            "'*name' stands for the value that was marked '&name' before it, and there is none. Text that begins\n"
-            "with '*' needs quotes.",
+            "'*name' stands for the value that was marked '&name' before it, and there is none. Text "
+            "that begins with '*' needs quotes.",
             "a: *shape\nb: &shape [16]",
             "a: &shape [16]\nb: *shape",
         ),
@@ -136,8 +138,9 @@ CODES: dict[str, Code] = {
     "GD114": Code(
         "an unclear number",
         page(
-            "Leading zeros (010), other bases (0o17, 0x1f), underscores (1_000), infinities, NaN and integers above\n"
-            "64 bits are read differently by different readers of YAML, or lose digits.",
+            "Leading zeros (010), other bases (0o17, 0x1f), underscores (1_000), infinities, NaN and "
+            "integers above 64 bits are read differently by different readers of YAML, or lose "
+            "digits.",
             "train: {steps: 1_000}",
             "train: {steps: 1000}",
         ),
@@ -175,8 +178,8 @@ CODES: dict[str, Code] = {
     "GD120": Code(
         "a key without ':'",
         page(
-            "In braces YAML reads a word without ': ' as a key without a value; most often the space after ':' is\n"
-            "missing.",
+            "In braces YAML reads a word without ': ' as a key without a value; most often the space "
+            "after ':' is missing.",
             "prior: {z: {dist:normal}}",
             "prior: {z: {dist: normal}}",
         ),
@@ -184,7 +187,8 @@ CODES: dict[str, Code] = {
     "GD130": Code(
         "the parent spec cannot be found",
         page(
-            "extends: names a file, relative to the file it is written in, or a shipped spec by its bare name.",
+            "extends: names a file, relative to the file it is written in, or a shipped spec by its "
+            "bare name.",
             "extends: vea",
             "extends: vae",
         ),
@@ -204,8 +208,8 @@ CODES: dict[str, Code] = {
     "GD133": Code(
         "an unknown constant",
         page(
-            "${name} stands for a constant of let:, of the spec or of a parent. A constant may name those that are\n"
-            "written before it.",
+            "${name} stands for a constant of let:, of the spec or of a parent. A constant may name "
+            "those that are written before it.",
             "let: {width: 64}\nnets: {trunk: {type: resnet, width: '${widht}'}}",
             "let: {width: 64}\nnets: {trunk: {type: resnet, width: '${width}'}}",
         ),
@@ -213,7 +217,8 @@ CODES: dict[str, Code] = {
     "GD134": Code(
         "a constant inside a string",
         page(
-            "A constant stands for a whole value. There is no arithmetic and no joining of strings in a spec.",
+            "A constant stands for a whole value. There is no arithmetic and no joining of strings in "
+            "a spec.",
             "name: vae_${width}",
             "name: vae_64",
         ),
@@ -221,8 +226,8 @@ CODES: dict[str, Code] = {
     "GD135": Code(
         "let cannot hold this",
         page(
-            "let: is a map from names (letters, digits, '_') to scalars and lists. For maps there are nets: and\n"
-            "extends:.",
+            "let: is a map from names (letters, digits, '_') to scalars and lists. For maps there are "
+            "nets: and extends:.",
             "let: {net: {type: mlp}}",
             "let: {hidden: [256, 256]}",
         ),
@@ -234,8 +239,8 @@ CODES: dict[str, Code] = {
     "GD137": Code(
         "an option that cannot be read",
         page(
-            "--set takes PATH=VALUE and --unset takes PATH. A path is keys joined by '.', with [0] for items of\n"
-            "lists; a value is what could follow 'key: ' on one line.",
+            "--set takes PATH=VALUE and --unset takes PATH. A path is keys joined by '.', with [0] "
+            "for items of lists; a value is what could follow 'key: ' on one line.",
             "--set train.steps 100",
             "--set train.steps=100 --set 'encoder.z.net.hidden=[64, 64]'",
         ),
@@ -243,9 +248,9 @@ CODES: dict[str, Code] = {
     "GD138": Code(
         "a path that leads nowhere",
         page(
-            "The path of --set or --unset goes through a value that is no map or list, or past the end of a list.\n"
-            "Maps that are missing on the way are made; items of lists are not. gendsl and extends belong to the\n"
-            "file.",
+            "The path of --set or --unset goes through a value that is no map or list, or past the "
+            "end of a list. Maps that are missing on the way are made; items of lists are not. gendsl "
+            "and extends belong to the file.",
             "--set train.steps.x=100",
             "--set train.steps=100",
         ),
@@ -257,8 +262,8 @@ CODES: dict[str, Code] = {
     "GD201": Code(
         "an unknown key",
         page(
-            "The key is not one that this part of a spec has. The message names the nearest key, the section that\n"
-            "the key belongs to, or what another library's word is called here.",
+            "The key is not one that this part of a spec has. The message names the nearest key, the "
+            "section that the key belongs to, or what another library's word is called here.",
             "train: {learning_rate: 0.001}",
             "train: {optim: {lr: 0.001}}",
         ),
@@ -274,8 +279,8 @@ CODES: dict[str, Code] = {
     "GD203": Code(
         "the wrong type of value",
         page(
-            "The key takes another type: a number where text is written, a list where one value is. Nothing is\n"
-            "converted silently.",
+            "The key takes another type: a number where text is written, a list where one value is. "
+            "Nothing is converted silently.",
             "train: {steps: '100'}",
             "train: {steps: 100}",
         ),
@@ -299,8 +304,8 @@ CODES: dict[str, Code] = {
     "GD206": Code(
         "an unknown variable",
         page(
-            "A variable is defined by a key of prior:, decoder:, flow:, corruption:, data: {bind: ...} and the\n"
-            "like; the name written here is none of them.",
+            "A variable is defined by a key of prior:, decoder:, flow:, corruption:, data: {bind: "
+            "...} and the like; the name written here is none of them.",
             "prior:   {z: {dist: normal, shape: [16]}}\ndecoder: {x: {given: zz, dist: bernoulli}}",
             "prior:   {z: {dist: normal, shape: [16]}}\ndecoder: {x: {given: z, dist: bernoulli}}",
         ),
@@ -316,8 +321,8 @@ CODES: dict[str, Code] = {
     "GD210": Code(
         "an unknown component",
         page(
-            "No distribution, flow layer, network, loss, ... of this name is known. 'gendsl components' lists them.\n"
-            "Those of a plug-in are known only where requires: names it.",
+            "No distribution, flow layer, network, loss, ... of this name is known. 'gendsl "
+            "components' lists them. Those of a plug-in are known only where requires: names it.",
             "flow: [{type: planer, repeat: 16}]",
             "flow: [{type: planar, repeat: 16}]",
         ),
@@ -333,7 +338,8 @@ CODES: dict[str, Code] = {
     "GD212": Code(
         "a component without its name",
         page(
-            "A map that describes a component says which one under 'type' (a distribution of a factor under 'dist').",
+            "A map that describes a component says which one under 'type' (a distribution of a factor "
+            "under 'dist').",
             "flow: [{repeat: 16}]",
             "flow: [{type: planar, repeat: 16}]",
         ),
@@ -341,7 +347,8 @@ CODES: dict[str, Code] = {
     "GD213": Code(
         "reserved for later",
         page(
-            "Diffusion, flow matching and time-indexed latents are reserved: their words are kept free and refused.",
+            "Diffusion, flow matching and time-indexed latents are reserved: their words are kept "
+            "free and refused.",
             "prior: {z: {dist: normal, time: 100}}",
             "prior: {z: {dist: normal, shape: [16]}}",
         ),
@@ -357,7 +364,7 @@ CODES: dict[str, Code] = {
     "GD901": Code(
         "a plug-in that is not installed",
         page(
-            "requires: names a package whose components are registered under the entry-point group\n"
+            "requires: names a package whose components are registered under the entry-point group "
             "gendsl.components, and no installed package has this name there.",
             "requires: [not_installed]",
             "requires: [installed]        (pip install the package first)",

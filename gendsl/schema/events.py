@@ -74,11 +74,13 @@ class Events:
         except (yaml.YAMLError, ValueError) as raised:  # the Python parser passes chr()'s ValueError on
             error = syntax_error(raised, self.source, self.begin)
             assert error.place is not None
-            reached = self.source.line_end(self.source.starts[error.place.start.line - 1])
+            start = self.source.starts[error.place.start.line - 1]
+            reached = self.source.line_end(start)
+            tab = self._first_tab(start)
+            if tab is not None:
+                error, reached = self._tab(tab), start
         self._tabs(reached)
-        last = self.problems[-1].place if self.problems else None
-        explained = error and error.place and last and last.start.line == error.place.start.line
-        if error is not None and not explained:
+        if error is not None:
             self.problems.append(error)
 
     def index(self, mark: Any) -> int:
@@ -86,15 +88,24 @@ class Events:
         return self.begin + int(mark.index)
 
     def _tabs(self, reached: int) -> None:
-        """Report the tabs in indentation before `reached`; inside quotes and text blocks a tab is text."""
+        """Report the tabs in indentation before `reached`."""
         for match in _INDENT_TAB.finditer(self.source.text, self.begin, reached):
-            index = match.start(1)
-            span = bisect_right(self._verbatim, (index, self.end)) - 1
-            if span >= 0 and index < self._verbatim[span][1]:
-                continue
-            place = self.source.point(index)
-            self.problems.append(
-                Diagnostic("GD104", "a tab in indentation", place, help="indent with spaces")
-            )
-            if len(self.problems) == _MAX_TABS:
-                return
+            if len(self.problems) < _MAX_TABS and not self._is_text(match.start(1)):
+                self.problems.append(self._tab(match.start(1)))
+
+    def _first_tab(self, start: int) -> int | None:
+        """The index of the tab that the line at `start` begins with, spaces aside."""
+        index = start
+        while self.source.text.startswith(" ", index):
+            index += 1
+        return index if self.source.text.startswith("\t", index) and not self._is_text(index) else None
+
+    def _is_text(self, index: int) -> bool:
+        """Whether a character is part of a quoted string or a text block, where a tab is text."""
+        span = bisect_right(self._verbatim, (index, self.end)) - 1
+        return span >= 0 and index < self._verbatim[span][1]
+
+    def _tab(self, index: int) -> Diagnostic:
+        return Diagnostic(
+            "GD104", "a tab in indentation", self.source.point(index), help="indent with spaces"
+        )

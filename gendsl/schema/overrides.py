@@ -96,10 +96,6 @@ def _steps(source: Source, begin: int, end: int) -> tuple[Step, ...]:
         advice = f"a path is written a.b[0].c, of at most {MAX_DEPTH} parts"
         place = source.point(at) if at < end else source.place(begin, end)
         raise SpecError([Diagnostic("GD137", "this is not a path", place, help=advice)])
-    if steps[0].element in ("extends", "gendsl"):
-        advice = "write it in the spec itself"
-        message = f"'{steps[0].element}' cannot be set or removed by an option"
-        raise SpecError([Diagnostic("GD138", message, steps[0].place, help=advice)])
     return tuple(steps)
 
 
@@ -112,6 +108,7 @@ def apply(root: Map, settings: Sequence[Setting]) -> Map:
     problems: list[Diagnostic] = []
     for setting in settings:
         try:
+            _allowed(setting.steps[0])
             changed = _put(root, setting, 0)
         except SpecError as error:
             problems += error.diagnostics
@@ -121,6 +118,12 @@ def apply(root: Map, settings: Sequence[Setting]) -> Map:
     if problems:
         raise SpecError(problems)
     return root
+
+
+def _allowed(first: Step) -> None:
+    if first.element in ("extends", "gendsl"):
+        message = f"'{first.element}' cannot be set or removed by an option"
+        raise SpecError([Diagnostic("GD138", message, first.place, help="write it in the spec itself")])
 
 
 def _put(node: Node | None, setting: Setting, depth: int) -> Node:

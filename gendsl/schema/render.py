@@ -20,7 +20,7 @@ from gendsl.errors import Diagnostic, Place
 from gendsl.schema.source import LINE_END
 
 Style = Callable[[str, str], str]
-"""(role, text) -> coloured text; roles: error, warning, note, message, place, gutter, caret, related, help."""
+"""(role, text) -> coloured text; roles: error, warning, note, message, place, gutter, caret, related, help"""
 
 MAX_WIDTH = 100
 """Cells of a source line that are shown."""

@@ -65,7 +65,7 @@ def _not_a_map(root: Node) -> Diagnostic:
         return Diagnostic("GD105", "this text holds no spec", root.place, help="begin with 'gendsl: 1'")
     found = "a list" if isinstance(root, Seq) else "a single value"
     advice = "begin with 'gendsl: 1' and write one 'key: value' on a line, with a space after ':'"
-    return Diagnostic("GD106", f"a spec is a map of sections, this is {found}", root.place, advice)
+    return Diagnostic("GD106", f"a spec is a map of sections, this is {found}", root.place, help=advice)
 
 
 class _Stop(Exception):

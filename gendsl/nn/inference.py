@@ -35,7 +35,7 @@ class Trace:
 
     def __init__(self, model: Model, batch: Batch, samples: int = 1, *, marginal: bool = False, corrupt: bool) -> None:
         self.model, self.graph, self.batch = model, model.graph, batch
-        self.rows, self.samples = batch.rows, samples
+        self.rows, self.samples = len(batch), samples
         self.marginal, self.corrupt = marginal, corrupt
         finite = [n for n, r in self.graph.routes.items() if r.how in (How.ENUMERATED, How.SUMMED)]
         self.enumerated = [

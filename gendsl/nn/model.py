@@ -201,8 +201,8 @@ class Model(nn.Module):
         drawing = [r.how for r in self.graph.routes.values()]
         if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
             samples = 1
-        chunk = max(1, min(samples, CHUNK_ROWS // max(batch.rows, 1)))
-        total = torch.full((batch.rows,), -torch.inf, dtype=self.dtype, device=self.device)
+        chunk = max(1, min(samples, CHUNK_ROWS // max(len(batch), 1)))
+        total = torch.full((len(batch),), -torch.inf, dtype=self.dtype, device=self.device)
         done = 0
         while done < samples:
             count = min(chunk, samples - done)
@@ -219,7 +219,7 @@ class Model(nn.Module):
         """
         self._refuse("log_prob")
         batch = self.batch(data)
-        total = torch.zeros(batch.rows, dtype=self.dtype, device=self.device)
+        total = torch.zeros(len(batch), dtype=self.dtype, device=self.device)
         for _ in range(samples):
             total += Trace(self, batch, 1, marginal=True, corrupt=False).log_joint()[0]
         return total / samples
@@ -238,7 +238,7 @@ class Model(nn.Module):
             if self.graph.variables[name].role is Role.CORRUPTED:
                 values[name] = values[self.graph.factors[f"corruption.{name}"].parents[0]]
             elif encoder is not None and self.graph.variables[name].role is Role.LATENT:
-                conditioned = self.distribution(encoder.name, values, batch.rows)
+                conditioned = self.distribution(encoder.name, values, len(batch))
                 values[name] = conditioned.mean() if mean else conditioned.draw()[0]
                 if mean and self.graph.variables[name].labels:
                     values[name] = values[name].round()
@@ -312,11 +312,11 @@ class Model(nn.Module):
             assert variable.support.count is not None
             assert variable.shape is not None
             values = {**batch.values, **self._latents_for(encoder.parents, batch)}
-            conditioned = self.distribution(encoder.name, values, batch.rows)
+            conditioned = self.distribution(encoder.name, values, len(batch))
             low = int(variable.support.low)
             scores = []
             for value in range(low, low + variable.support.count):
-                state = torch.full((batch.rows, *variable.shape), value, device=self.device)
+                state = torch.full((len(batch), *variable.shape), value, device=self.device)
                 scores.append(conditioned.entries(state))
             found[name] = torch.stack(scores).argmax(0) + low
         return found
@@ -347,7 +347,7 @@ class Model(nn.Module):
             values[name] = value.to(self.device)
         rows = next(iter(values.values())).shape[0]
         zeros = {n: torch.zeros(rows, dtype=self.dtype, device=self.device) for n in values}
-        return Batch(values=values, log_det=zeros, known={}, hidden={})
+        return Batch(values, zeros, {}, {}, torch.arange(rows))
 
 
 def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:

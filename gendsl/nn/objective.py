@@ -72,7 +72,7 @@ class Evaluation:
     @cached_property
     def fake(self) -> dict[str, Tensor]:
         """An ancestral sample of everything in p, given the batch's conditions."""
-        return self.model.ancestral(self.batch.rows, self.batch.values)
+        return self.model.ancestral(len(self.batch), self.batch.values)
 
     def loss(self, terms: Iterable[Term]) -> Loss:
         """The weighted sum of the terms."""
@@ -108,7 +108,7 @@ class Evaluation:
     @cached_property
     def log_w(self) -> Tensor:
         """log w with the terms' weights, [k, B]: what the bound averages."""
-        total = torch.zeros(self.bound.samples, self.batch.rows, dtype=self.model.dtype, device=self.model.device)
+        total = torch.zeros(self.bound.samples, len(self.batch), dtype=self.model.dtype, device=self.model.device)
         for term in self.graph.terms:
             if term.family in ("likelihood", "reconstruction", "kl"):
                 total = total - weight_at(term, self.step) * self.rowwise(term)[0]
@@ -205,7 +205,7 @@ def _information(e: Evaluation, term: Term) -> Value:
     """E[log q(c | x)], c and x from prior and decoder."""
     encoder = e.graph.q(term.subject)
     assert encoder is not None
-    conditioned = e.model.distribution(encoder.name, e.fake, e.batch.rows)
+    conditioned = e.model.distribution(encoder.name, e.fake, len(e.batch))
     value = conditioned.log_prob(e.fake[term.subject]).mean()
     return Value(value, value)
 
@@ -220,7 +220,7 @@ def _classification(e: Evaluation, term: Term) -> Value:
     rows = max(v.shape[0] for v in read.values())
     conditioned = e.model.distribution(encoder.name, {**trace.values, **read}, rows)
     log_q = conditioned.log_prob(trace._lift(e.batch.values[term.subject], rows))
-    value = -log_q.view(-1, e.batch.rows).mean(0)
+    value = -log_q.view(-1, len(e.batch)).mean(0)
     if term.subject in trace.known:
         value = torch.where(trace.known[term.subject], value, torch.zeros_like(value))
     return Value(value.mean(), value.mean())
@@ -230,7 +230,7 @@ def _mmd(e: Evaluation, term: Term) -> Value:
     """Unbiased squared MMD with k(a, b) = C / (C + |a - b|^2), C = 2 D scale^2 (Tolstikhin et al. 2018)."""
     codes = e.trace.values[term.subject].flatten(1)
     prior = e.fake[term.subject].flatten(1).to(codes.dtype)
-    codes = codes[: e.batch.rows]
+    codes = codes[: len(e.batch)]
     scale = term.options.get("scale", 1.0)
     c = 2.0 * codes.shape[1] * scale**2
 
@@ -254,7 +254,7 @@ def tuples(e: Evaluation, critic: Critic) -> tuple[Tuples, Tuples]:
     for name in critic.spec.sees:
         role = e.graph.variables[name].role
         data = role is Role.CONDITION or role is Role.OBSERVED
-        real[name] = e.batch.values[name] if data else e.trace.values[name][: e.batch.rows]
+        real[name] = e.batch.values[name] if data else e.trace.values[name][: len(e.batch)]
         shared = role is Role.CONDITION or (data and critic.stands_in is not None)
         fake[name] = real[name] if shared else e.fake[name]
     return noisy(e, critic, real), noisy(e, critic, fake)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gendsl.data.batch import Batch, Part, Resident
 from gendsl.data.loaded import Array, Loaded, check, load
-from gendsl.data.memory import gather
+from gendsl.data.memory import describe, gather
 from gendsl.errors import DataError, UsageError
 from gendsl.nn.preprocessing import Pipeline, row_uniform
 from gendsl.schema.components.source import Memory
@@ -77,7 +77,8 @@ def prepare(
     `split`, `valid`: see `split_counts`. `partial`: how many labels of training rows a variable keeps, as
     many of each class as can be; all others are hidden, also those of valid and test rows. `missing`: the
     rate at which a variable's entries are removed, or True to take the data's own NaN. `arrays`: the
-    columns of a memory source. `pipelines`: fitted ones of an earlier run, used as they are.
+    columns of a memory source, which are described where it does not declare them. `pipelines`: fitted ones
+    of an earlier run, used as they are.
 
     Raises DataError for data that are not as announced, that hold NaN nobody asked for, or that have too
     few labels; SourceProblem where the source or the split is at fault; UsageError for a wrong call.
@@ -86,6 +87,8 @@ def prepare(
     both = partial.keys() & missing.keys()
     if both:
         raise UsageError(f"{min(both)!r} cannot be both partly observed and missing entries")
+    if isinstance(source, Memory) and not source.columns and arrays:
+        source = describe(arrays)
     facts, loaded = _load(source, base, arrays)
     indices = split_rows(facts, loaded, split, valid, seed)
     train = indices["train"]
@@ -224,4 +227,7 @@ def _load(source: Source, base: Path, arrays: Mapping[str, Any] | None) -> tuple
         raise UsageError("this spec takes its data from memory, and no arrays were passed")
     loaded = gather(source, arrays)
     check(loaded, facts)
-    return replace(facts, rows=len(next(iter(loaded.columns.values())))), loaded
+    rows = len(next(iter(loaded.columns.values())))
+    if not rows:
+        raise DataError("the arrays have no rows")
+    return replace(facts, rows=rows), loaded

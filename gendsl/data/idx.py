@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def read_idx(path: Path) -> Array:
         with open_idx(path) as file:
             file.read(4 + 4 * len(header.shape))
             content = file.read(expected + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if len(content) != expected:
         raise DataError(f"{path} does not hold the {expected} bytes that its header announces")

@@ -28,7 +28,8 @@ def gather(source: Memory, arrays: Mapping[str, Any]) -> Loaded:
         if name not in arrays:
             raise DataError(f"no array for the column {name!r}; given: {', '.join(arrays) or 'none'}")
         found = as_array(arrays[name])
-        wanted = found.astype(declared.dtype, casting="unsafe")
+        with np.errstate(invalid="ignore", over="ignore"):
+            wanted = found.astype(declared.dtype, casting="unsafe")
         if found.dtype.kind not in "biuf" or not np.array_equal(
             wanted, found, equal_nan=found.dtype.kind == "f"
         ):

@@ -55,7 +55,7 @@ class Pipeline(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor, rows: Tensor | None = None, seed: int = 0, known: Tensor | None = None) -> None:
-        """Fit the steps to training rows x [N, *shape] of a column, in float64, NaN and unknown ones left out.
+        """Fit the steps to training rows x [N, *shape] of a column, in float64, without NaN and the unknown.
 
         `rows` [N] are the rows' places in the source (0, 1, ... if None). Noise of earlier steps is here
         always a function of seed and place, so that fitting twice gives the same.

@@ -62,11 +62,9 @@ class UnitModule(StepModule):
         self.low, self.width = low, high - low
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         return (x - self.low) / self.width, torch.full_like(x, -math.log(self.width))
 
     def inverse(self, y: Tensor) -> Tensor:
-        """See the class."""
         return y * self.width + self.low
 
 
@@ -155,12 +153,10 @@ class StandardizeModule(StepModule):
         self.std.copy_(torch.where(std > 1e-7 * mean.abs().clamp(min=1e-30), std, 1.0))
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         mean, std = self.mean.to(x), self.std.to(x)
         return (x - mean) / std, (-std.log()).expand_as(x)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """See the class."""
         return y * self.std.to(y) + self.mean.to(y)
 
 
@@ -172,7 +168,6 @@ class OneHotModule(StepModule):
         self.low, self.classes, self.shape = low, classes, shape
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         place = (x.nan_to_num(self.low) - self.low).long()
         hot = F.one_hot(place, self.classes).to(x.dtype)  # [B, *shape, K]
         return self._lay_out(hot), torch.zeros_like(x)
@@ -203,11 +198,9 @@ class IntegersModule(StepModule):
         self.low = low
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         return x - self.low, torch.zeros_like(x)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """See the class."""
         return y + self.low
 
 
@@ -222,7 +215,6 @@ class MuLawModule(StepModule):
         self.low, self.width, self.classes = low, high - low, classes
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         signal = 2.0 * (x - self.low) / self.width - 1.0
         mu = self.classes - 1
         curved = signal.sign() * torch.log1p(mu * signal.abs()) / math.log1p(mu)

@@ -12,6 +12,7 @@ import torch
 from gendsl.data.dataset import Binding, Dataset, prepare
 from gendsl.data.memory import describe
 from gendsl.errors import DataError, UsageError
+from gendsl.schema.components.source import Memory
 from gendsl.schema.components.source_files import Idx
 from gendsl.schema.components.source_generated import Digits, Ring
 from gendsl.schema.components.source_tables import Csv
@@ -200,6 +201,8 @@ def test_arrays_of_a_program() -> None:
     assert batch.values["x"].dtype == torch.float32
     assert torch.equal(batch.values["x"], arrays["x"][batch.rows].float())
     assert torch.equal(batch.values["y"], batch.rows % 3)
+    bare = prepare(Memory(), {"x": Binding("x")}, {}, seed=0, base=BASE, arrays=arrays)
+    assert torch.equal(bare.parts["test"].index, data.parts["test"].index)
     with pytest.raises(UsageError, match="no arrays were passed"):
         prepare(source, {"x": Binding("x")}, {}, seed=0, base=BASE)
 

@@ -229,6 +229,16 @@ def test_data_that_break_the_promise_of_their_header_are_refused(tmp_path: Path,
         load(Idx(path="idx"), tmp_path)
 
 
+def test_damaged_archives_are_told_apart_from_absent_ones(tmp_path: Path, make_files: Make) -> None:
+    make_files("idx")
+    images = tmp_path / "idx" / "train-images-idx3-ubyte.gz"
+    content = bytearray(images.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    images.write_bytes(bytes(content))
+    with pytest.raises((DataError, SourceProblem), match="cannot be read"):
+        load(Idx(path="idx"), tmp_path)
+
+
 def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(SourceProblem, match="not numbers"):

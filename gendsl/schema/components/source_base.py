@@ -145,11 +145,14 @@ def split_counts(facts: SourceFacts, split: Mapping[str, float], valid: bool = F
     A source with parts of its own keeps them unless `split` names train or test; others are cut as `split`
     says, 80 % train and 20 % test if it says nothing. Where `valid` is asked for, or is all that `split`
     names, and there is none yet, it is taken out of train (10 %, or the fraction named).
-    Cuts are floors of the cumulative fractions: 1797 rows make 1437 and 360.
+    Cuts are floors of the cumulative fractions: 1797 rows make 1437 and 360. Empty where the number of rows
+    is not known yet (memory).
 
     Raises SourceProblem at `split` for unknown names, fractions that do not fit, and empty parts.
     """
     _check_fractions(split)
+    if not facts.rows:
+        return {}
     counts: dict[str, int] = {}
     cut = split if {"train", "test"} & split.keys() else DEFAULT_SPLIT
     if facts.parts is not None and keeps_parts(facts, split):

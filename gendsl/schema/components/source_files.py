@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def read_idx_header(path: Path) -> Header:
                     "path", f"{path.name} is not an idx file: it begins with {start.hex() or 'nothing'}"
                 )
             sizes = file.read(4 * start[3])
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SourceProblem("path", f"{path.name} cannot be read: {error}") from error
     if len(sizes) != 4 * start[3]:
         raise SourceProblem("path", f"{path.name} ends within its header")
@@ -231,7 +232,7 @@ class Npz(Source):
                 for member in archive.namelist():
                     with archive.open(member) as file:
                         found[member.removesuffix(".npy")] = read_npy_header(file, f"{self.path}:{member}")
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as error:
             raise SourceProblem("path", f"{self.path} is not an npz file: {error}") from error
         return found
 

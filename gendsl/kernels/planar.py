@@ -58,18 +58,18 @@ def _check(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> None:
 
 @torch.library.custom_op("gendsl::planar_stack", mutates_args=())
 def _operator(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    from gendsl.kernels import planar_triton
+    from gendsl.kernels import planar_launch
 
-    return planar_triton.forward(z, u, w, b)
+    return planar_launch.forward(z, u, w, b)
 
 
 @torch.library.custom_op("gendsl::planar_stack_backward", mutates_args=())
 def _backward_operator(
-    out: Tensor, t: Tensor, u: Tensor, w: Tensor, grad: Tensor, grad_log_det: Tensor
+    out: Tensor, a: Tensor, u: Tensor, w: Tensor, grad: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    from gendsl.kernels import planar_triton
+    from gendsl.kernels import planar_launch
 
-    return planar_triton.backward(out, t, u, w, grad, grad_log_det)
+    return planar_launch.backward(out, a, u, w, grad, grad_log_det)
 
 
 @_operator.register_fake
@@ -79,7 +79,7 @@ def _(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 @_backward_operator.register_fake
 def _(
-    out: Tensor, t: Tensor, u: Tensor, w: Tensor, grad: Tensor, grad_log_det: Tensor
+    out: Tensor, a: Tensor, u: Tensor, w: Tensor, grad: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         out.new_empty(out.shape),
@@ -90,16 +90,16 @@ def _(
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    out, _, t = output
-    ctx.mark_non_differentiable(t)
-    ctx.save_for_backward(*inputs, out, t)
+    out, _, a = output
+    ctx.mark_non_differentiable(a)
+    ctx.save_for_backward(*inputs, out, a)
 
 
 def _backward(ctx: Any, grad: Tensor, grad_log_det: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    z, u, w, b, out, t = ctx.saved_tensors
+    z, u, w, b, out, a = ctx.saved_tensors
     if needs_second_derivative():
         return differentiable_vjp(layers, (z, u, w, b), ctx.needs_input_grad, (grad, grad_log_det))
-    gradients: tuple[Tensor, ...] = _backward_operator(out, t, u, w, grad, grad_log_det)
+    gradients: tuple[Tensor, ...] = _backward_operator(out, a, u, w, grad, grad_log_det)
     return gradients
 
 

@@ -1,9 +1,10 @@
-"""Triton kernels of the planar stack, forward and backward, and the functions that launch them.
+"""Triton kernels of the planar stack, forward and backward; `planar_launch` launches them.
 
 One program holds a tile of rows in registers and runs all K layers over it. The backward is reversible: it
 starts at the stack's output and takes layer after layer off, z <- z - u_k tanh_k, so that only the output and
-the activations t [K, B] are kept. Equations and gradients: `gendsl.kernels.planar_cpu`. Shared parameters get
-their gradient as one partial sum per program, added up afterwards: no atomics, so a run repeats bit for bit.
+the arguments a of tanh, [K, B], are kept. Equations and gradients: `gendsl.kernels.planar_cpu`. Shared
+parameters get their gradient as one partial sum per program, added up afterwards: no atomics, so a run
+repeats bit for bit.
 
 Everything is in the inputs' dtype, float32 or float64. Offsets that grow with the batch are 64-bit. tanh and
 log1p are written with exp and log, which the interpreter has too. Importing this module imports triton.
@@ -12,19 +13,16 @@ log1p are written with exp and log, which the interpreter has too. Importing thi
 # ruff: noqa: PLR0917
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _tanh(x: tl.tensor) -> tl.tensor:
-    e = tl.exp(-2.0 * tl.abs(x))
+def _tanh(a: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
+    # tanh and its slope 1 - tanh^2, the latter without cancellation where tanh is near 1
+    e = tl.exp(-2.0 * tl.abs(a))
     t = (1.0 - e) / (1.0 + e)
-    return tl.where(x < 0, -t, t)
+    return tl.where(a < 0, -t, t), 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -42,7 +40,7 @@ def planar_forward(
     b_ptr: tl.tensor,
     out_ptr: tl.tensor,
     log_det_ptr: tl.tensor,
-    t_ptr: tl.tensor,
+    a_ptr: tl.tensor,
     B: tl.tensor,
     K: tl.tensor,
     z_row: tl.tensor,
@@ -74,14 +72,15 @@ def planar_forward(
         u = tl.load(u_ptr + p_rows[:, None] * u_row + cols, mask=p_tile, other=0.0)
         w = tl.load(w_ptr + p_rows[:, None] * w_row + cols, mask=p_tile, other=0.0)
         b = tl.load(b_ptr + p_rows * b_row, mask=p_live, other=0.0)
-        t = _tanh(tl.sum(z * w, 1) + b)
+        a = tl.sum(z * w, 1) + b
+        t, h = _tanh(a)
         z = z + u * t[:, None]
-        log_det += _log_abs_1p(tl.sum(u * w, 1) * ((1.0 - t) * (1.0 + t)))
-        tl.store(t_ptr + rows, t, mask=live)
+        log_det += _log_abs_1p(tl.sum(u * w, 1) * h)
+        tl.store(a_ptr + rows, a, mask=live)
         u_ptr += u_layer
         w_ptr += w_layer
         b_ptr += b_layer
-        t_ptr += B
+        a_ptr += B
     tl.store(out_ptr + rows[:, None] * D + cols, z, mask=tile)
     tl.store(log_det_ptr + rows, log_det, mask=live)
 
@@ -89,7 +88,7 @@ def planar_forward(
 @triton.jit  # type: ignore[untyped-decorator]
 def planar_backward(
     out_ptr: tl.tensor,
-    t_ptr: tl.tensor,
+    a_ptr: tl.tensor,
     u_ptr: tl.tensor,
     w_ptr: tl.tensor,
     g_ptr: tl.tensor,
@@ -101,13 +100,13 @@ def planar_backward(
     B: tl.tensor,
     K: tl.tensor,
     TILES: tl.tensor,
-    t_last: tl.tensor,
+    a_last: tl.tensor,
+    u_last: tl.tensor,
+    w_last: tl.tensor,
     u_row: tl.tensor,
     u_layer: tl.tensor,
-    u_last: tl.tensor,
     w_row: tl.tensor,
     w_layer: tl.tensor,
-    w_last: tl.tensor,
     g_row: tl.tensor,
     l_row: tl.tensor,
     D: tl.constexpr,
@@ -135,14 +134,14 @@ def planar_backward(
         grad_log_det = tl.load(l_ptr + rows * l_row, mask=live, other=0.0)
         u_k = u_ptr + u_last
         w_k = w_ptr + w_last
-        t_k = t_ptr + t_last
+        a_k = a_ptr + a_last
         into_k = into * K + (K - 1)
         for _ in range(K):
             u = tl.load(u_k + p_rows[:, None] * u_row + cols, mask=p_tile, other=0.0)
             w = tl.load(w_k + p_rows[:, None] * w_row + cols, mask=p_tile, other=0.0)
-            t = tl.load(t_k + rows, mask=live, other=0.0)
+            a = tl.load(a_k + rows, mask=live, other=0.0)
+            t, h = _tanh(a)
             c = tl.sum(u * w, 1)
-            h = (1.0 - t) * (1.0 + t)
             gc = tl.where(live, grad_log_det * h / (1.0 + c * h), 0.0)
             z = z - u * t[:, None]
             ga = h * tl.sum(g * u, 1) - 2.0 * c * t * gc
@@ -160,135 +159,7 @@ def planar_backward(
             g = g + ga[:, None] * w
             u_k -= u_layer
             w_k -= w_layer
-            t_k -= B
+            a_k -= B
             into_k -= 1
         tl.store(gz_ptr + rows[:, None] * D + cols, g, mask=tile)
         tl.debug_barrier()  # the next tile reads the partial sums that this one wrote
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """Rows and columns that one program holds, its warps, and the most programs of a backward with partial sums."""
-
-    rows: int
-    columns: int
-    warps: int
-    programs: int
-
-
-def tiling(B: int, D: int, shared: bool) -> Tiling:
-    """Eight elements for each thread; more rows for shared parameters, whose partial sums are written once a tile.
-
-    264 programs are two for each of an H100's 132 processors.
-    """
-    columns = triton.next_power_of_2(D)
-    warps = 8 if shared else 4
-    rows = max(1, min(16 * warps, 256 * warps // columns))
-    return Tiling(rows, columns, warps, max(1, min(triton.cdiv(B, rows), 264)))
-
-
-def forward(
-    z: Tensor, u: Tensor, w: Tensor, b: Tensor, tiles: Tiling | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Output [B, D], log |det| [B] and the activations [K, B]; shapes of the inputs as in `planar_stack`."""
-    out = torch.empty_like(z, memory_format=torch.contiguous_format)
-    log_det, t = z.new_empty(z.shape[0]), z.new_empty(b.shape[-1], z.shape[0])
-    forward_into(out, log_det, t, z, u, w, b, tiles)
-    return out, log_det, t
-
-
-def forward_into(
-    out: Tensor,
-    log_det: Tensor,
-    t: Tensor,
-    z: Tensor,
-    u: Tensor,
-    w: Tensor,
-    b: Tensor,
-    tiles: Tiling | None = None,
-) -> None:
-    """Launch the forward kernel; out, log_det and t are contiguous."""
-    (B, D), K = z.shape, b.shape[-1]
-    if B == 0:
-        return
-    tiles = tiles or tiling(B, D, u.dim() == 2)
-    z, u, w = _inner(z), _inner(u), _inner(w)
-    with torch.cuda.device(z.get_device()):
-        planar_forward[(triton.cdiv(B, tiles.rows),)](
-            *(z, u, w, b, out, log_det, t, B, K, z.stride(0)),
-            *(_row(u, 3), u.stride(-2), _row(w, 3), w.stride(-2), _row(b, 2), b.stride(-1)),
-            **{"D": D, "SHARED": u.dim() == 2, "ROWS": tiles.rows, "COLUMNS": tiles.columns},
-            num_warps=tiles.warps,
-            enable_fp_fusion=True,
-        )
-
-
-def backward(
-    out: Tensor,
-    t: Tensor,
-    u: Tensor,
-    w: Tensor,
-    grad: Tensor,
-    grad_log_det: Tensor,
-    tiles: Tiling | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients on z, u, w, b from the forward's output and activations and the gradients on its results."""
-    (B, D), K = out.shape, t.shape[0]
-    tiles = tiles or tiling(B, D, u.dim() == 2)
-    gz = torch.empty_like(out)
-    if u.dim() == 3:
-        gu, gw, gb = out.new_empty(B, K, D), out.new_empty(B, K, D), out.new_empty(B, K)
-        backward_into((gz, gu, gw, gb), out, t, u, w, grad, grad_log_det, tiles)
-        return gz, gu, gw, gb
-    gu, gw = out.new_zeros(2, tiles.programs, K, D).unbind(0)
-    gb = out.new_zeros(tiles.programs, K)
-    backward_into((gz, gu, gw, gb), out, t, u, w, grad, grad_log_det, tiles)
-    return gz, gu.sum(0), gw.sum(0), gb.sum(0)
-
-
-def backward_into(
-    results: tuple[Tensor, Tensor, Tensor, Tensor],
-    out: Tensor,
-    t: Tensor,
-    u: Tensor,
-    w: Tensor,
-    grad: Tensor,
-    grad_log_det: Tensor,
-    tiles: Tiling,
-) -> None:
-    """Launch the backward kernel into `results`, gradients on z, u, w, b, all contiguous.
-
-    For shared parameters the last three are zeros [programs, K, D], [programs, K, D] and [programs, K].
-    """
-    (B, D), K = out.shape, t.shape[0]
-    if B == 0:
-        return
-    total = triton.cdiv(B, tiles.rows)
-    programs = min(tiles.programs, total) if u.dim() == 2 else total
-    u, w, grad = _inner(u), _inner(w), _inner(grad)
-    with torch.cuda.device(out.get_device()):
-        planar_backward[(programs,)](
-            *(out, t, u, w, grad, grad_log_det, *results, B, K, triton.cdiv(total, programs), (K - 1) * B),
-            *(
-                _row(u, 3),
-                u.stride(-2),
-                (K - 1) * u.stride(-2),
-                _row(w, 3),
-                w.stride(-2),
-                (K - 1) * w.stride(-2),
-            ),
-            *(grad.stride(0), grad_log_det.stride(0)),
-            **{"D": D, "SHARED": u.dim() == 2, "ROWS": tiles.rows, "COLUMNS": tiles.columns},
-            num_warps=tiles.warps,
-            enable_fp_fusion=True,
-        )
-
-
-def _inner(x: Tensor) -> Tensor:
-    """x with its last dimension dense, which the kernels take for granted; other strides stay."""
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _row(x: Tensor, dimensions: int) -> int:
-    """The batch stride of a parameter, 0 if it has no batch dimension."""
-    return x.stride(0) if x.dim() == dimensions else 0

@@ -1,4 +1,4 @@
-"""Cross-compilation of the planar kernels without a GPU, and what the binaries say: registers, spills, shared memory.
+"""Cross-compilation of the planar kernels without a GPU, and what the binaries say of themselves.
 
 `python -m tests.kernels.aot` prints the measured figures as JSON, to renew `budget.json` from (see its test).
 """
@@ -17,7 +17,7 @@ from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from gendsl.kernels import planar_triton
+from gendsl.kernels import planar_launch, planar_triton
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -32,7 +32,7 @@ B = 65536
 
 @dataclass(frozen=True)
 class Figures:
-    """What one compiled kernel needs of each thread (registers, spilled registers or stack bytes) and block (bytes)."""
+    """Registers of a thread, spills (stack bytes and spill instructions), shared bytes of a block."""
 
     registers: int
     spills: int
@@ -58,26 +58,33 @@ def key(name: str, target: str, shared: bool) -> str:
     return f"{name}/{'shared' if shared else 'per_sample'}/D{D}/{target}"
 
 
-def compile_kernel(name: str, target: str, shared: bool, columns: int = D) -> Binary:
-    """Compile one kernel for float32 rows of `columns`, with the tiling that a launch would choose."""
+def compile_kernel(name: str, target: str, shared: bool, columns: int = D, ones: bool = False) -> Binary:
+    """Compile one kernel for float32 rows of `columns`, with the tiling and constants that a launch chooses.
+
+    A launch makes a constant of an integer 1 and notes multiples of 16. Here parameters are dense and B, D
+    are multiples of 16; with `ones`, B, K and the tiles are 1.
+    """
     kernel = getattr(planar_triton, name)
-    tiles = planar_triton.tiling(B, columns, shared)
-    constants = {"D": columns, "SHARED": shared, "ROWS": tiles.rows, "COLUMNS": tiles.columns}
-    signature = {}
-    for argument in kernel.arg_names:
-        is_pointer = argument.endswith("_ptr")
-        signature[argument] = "constexpr" if argument in constants else "*fp32" if is_pointer else "i32"
-    unit_strides = {
-        "b_layer",
-        "l_row",
-    }  # as for dense tensors, where the launch specialises on 1 and on multiples of 16
-    constants |= {argument: 1 for argument in kernel.arg_names if argument in unit_strides}
-    signature |= dict.fromkeys(unit_strides & set(kernel.arg_names), "constexpr")
-    odd = {"K", "TILES", "b_row"}
+    tiles = planar_launch.tiling(B, columns, shared)
+    constants = {
+        "D": columns,
+        "SHARED": shared,
+        "ROWS": tiles.rows,
+        "COLUMNS": tiles.columns,
+        "b_layer": 1,
+        "l_row": 1,
+    }
+    if ones:
+        constants |= {"B": 1, "K": 1, "TILES": 1, "z_row": 1, "u_layer": 1, "w_layer": 1, "g_row": 1}
+    constants = {argument: value for argument, value in constants.items() if argument in kernel.arg_names}
+    signature = {
+        argument: "constexpr" if argument in constants else "*fp32" if argument.endswith("_ptr") else "i32"
+        for argument in kernel.arg_names
+    }
     attributes = {
         (i,): [["tt.divisibility", 16]]
         for i, argument in enumerate(kernel.arg_names)
-        if signature[argument] != "constexpr" and argument not in odd
+        if signature[argument] != "constexpr" and argument not in ("K", "TILES", "b_row")
     }
     compiled = triton.compile(
         ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes),

@@ -144,7 +144,7 @@ def critic_saturated(records: Sequence[Record]) -> list[str]:
             found.append(
                 f"{critic} told real from generated rows with an accuracy above "
                 f"{math.floor(min(late) * 100)} % for the last half of training: the generator then learns "
-                "little. A penalty (gradient, r1), instance noise, or a lower learning rate of the critic helps."
+                "little. A penalty (gradient, r1), instance noise, or a lower critic learning rate helps."
             )
     return found
 

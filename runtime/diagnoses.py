@@ -142,9 +142,9 @@ def critic_saturated(records: Sequence[Record]) -> list[str]:
         if name.endswith(".accuracy") and len(late) >= 4 and min(late) > 0.98:
             critic = name.removesuffix(".accuracy")
             found.append(
-                f"{critic} told real from generated rows with an accuracy above {min(late):.3f} for the last "
-                "half of training: the generator then learns little. A penalty (gradient, r1), instance noise, "
-                "or a lower learning rate for the critic helps."
+                f"{critic} told real from generated rows with an accuracy above "
+                f"{math.floor(min(late) * 100)} % for the last half of training: the generator then learns "
+                "little. A penalty (gradient, r1), instance noise, or a lower critic learning rate helps."
             )
     return found
 

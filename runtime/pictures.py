@@ -103,7 +103,10 @@ def save_points(path: Path, points: Array, real: Array | None = None) -> Path:
         finite = cloud[np.isfinite(cloud).all(axis=1)]
         axes = figure.add_subplot(1, len(clouds), i + 1)
         colour = DATA if name == "data" else TRAIN
-        size, opacity = float(np.clip(6000 / max(len(finite), 1), 1.5, 14)), 0.9 if len(finite) < 500 else 0.5
+        size, opacity = (
+            float(np.clip(6000 / max(len(finite), 1), 1.5, 14)),
+            0.9 if len(finite) < 1000 else 0.6,
+        )
         axes.scatter(finite[:, 0], finite[:, 1], s=size, c=colour, alpha=opacity, linewidths=0)
         axes.set_xlim(low[0], high[0])
         axes.set_ylim(low[1], high[1])

@@ -51,7 +51,7 @@ def _page(files: Files) -> str:
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     sections = [
         ("numbers", "Numbers", cards(files)),
-        ("pictures", "Samples", pictures(files)),
+        ("pictures", "Pictures", pictures(files)),
         ("quality", "Sample quality", judges_table(files)),
         ("curves", "Training", curves(files)),
         ("metrics", "All metrics", metrics_table(files)),
@@ -90,7 +90,8 @@ def _header(files: Files, name: str) -> str:
     state = "done" if status == "completed" else "open"
     key = '<p class="fine">full arrows: p, the model; dashed: q, inference; shaded: observed</p>'
     return (
-        f'<header><div class="top"><div><p class="eyebrow">gendsl run <span class="state {state}">{esc(status)}</span></p>'
+        '<header><div class="top"><div>'
+        f'<p class="eyebrow">gendsl run <span class="state {state}">{esc(status)}</span></p>'
         f"<h1>{esc(name)}</h1>"
         + (f'<ul class="maths" aria-label="The model">{maths}</ul>' if maths else "")
         + "</div>"
@@ -133,7 +134,8 @@ def _warnings(files: Files) -> str:
         items = "".join(f"<li><code>{esc(n)}</code>: {esc(CONTENTS[n])}</li>" for n in files.missing)
         items += "".join(f"<li><code>{esc(d)}</code></li>" for d in files.damaged)
         parts.append(
-            '<aside class="missing" aria-label="Missing files"><h2>Not in this run directory, or not readable</h2>'
+            '<aside class="missing" aria-label="Missing files">'
+            "<h2>Not in this run directory, or not readable</h2>"
             f"<ul>{items}</ul></aside>"
         )
     return "".join(parts)

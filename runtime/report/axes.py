@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gendsl.runtime.report.words import number
+
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values between `low` and `high` to 0..1, linearly or by their logarithm; values outside are cut."""
+    """Maps values between `low` and `high` to 0..1, linearly or by their logarithm; others are cut."""
 
     low: float
     high: float
@@ -33,6 +35,19 @@ class Axis:
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [i * step for i in range(first, last + 1)]
 
+    def labels(self, count: int = 4) -> list[tuple[float, str]]:
+        """The ticks and their words, all with as many decimals as their distance needs."""
+        ticks = self.ticks(count)
+        if self.log:
+            return [(t, number(int(t) if t >= 1.0 else t, 1)) for t in ticks]
+        gap = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+        places = next((p for p in range(5) if abs(gap - round(gap, p)) < 1e-6 * gap), None)
+        if places is None:
+            return [(t, f"{t:.1e}".replace("e-0", "e-").replace("-", "−")) for t in ticks]
+        if places == 0:
+            return [(t, number(round(t))) for t in ticks]
+        return [(t, f"{t + 0.0:.{places}f}".replace("-", "−")) for t in ticks]
+
 
 def _round_step(width: float) -> float:
     """The smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is at least `width`."""
@@ -50,8 +65,7 @@ def value_axis(values: Sequence[float]) -> Axis:
     low, high = ordered[0], ordered[-1]
     if low > 0.0 and high / low > 100.0:
         return Axis(low / 1.15, high * 1.15, log=True)
-    trim = len(ordered) // 100 if len(ordered) >= 40 else 0
-    trim = max(trim, 1) if len(ordered) >= 40 else 0
+    trim = max(len(ordered) // 100, 1) if len(ordered) >= 40 else 0
     inner_low, inner_high = ordered[trim], ordered[-1 - trim]
     if inner_high > inner_low and (high - low) > 4.0 * (inner_high - inner_low):
         low, high = inner_low, inner_high

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, coloured by the page's style sheet: curves of training, judges on a line, shares of time."""
+"""Charts as inline SVG, coloured by the page's style sheet: curves, judges on a line, shares of time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from gendsl.runtime.report.axes import Axis, Points, smoothed, step_axis, thinned, value_axis
-from gendsl.runtime.report.words import JUDGES, esc, number
+from gendsl.runtime.report.words import JUDGES, esc, number, plain
 
 WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
@@ -26,17 +26,16 @@ def curve_panel(name: str, train: Points, valid: Points, unit: str, words: str) 
     lines = "".join(_curve(kind, curve, across, up) for kind, curve in curves.items() if curve)
     box = json.dumps([LEFT, WIDTH - RIGHT, across.low, across.high])
     data = " ".join(f'data-{kind}="{esc(_packed(curve))}"' for kind, curve in curves.items() if curve)
-    scale = ", logarithmic" if up.log else ""
+    measure = ", ".join(filter(None, (unit, "log scale" if up.log else "")))
     spoken = "; ".join(_spoken(kind, curve) for kind, curve in curves.items() if curve)
     return (
         f'<figure class="panel"><figcaption><span class="name">{esc(name)}</span>'
-        f'<span class="words">{esc(words)}</span></figcaption>'
+        f'<span class="words">{esc(words)}</span><span class="unit">{esc(measure)}</span></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" data-box="{box}" {data}'
         f' aria-label="{esc(f"{name} over the steps of training. {spoken}.")}">'
         f"{_grid(across, up)}{lines}"
         f'<line class="cursor" y1="{TOP}" y2="{HEIGHT - BOTTOM}" x1="-9" x2="-9"/></svg>'
-        f'<p class="readout"><output>{_last(curves)}</output><span class="unit">{esc(unit + scale).lstrip(", ")}</span></p>'
-        "</figure>"
+        f'<p class="readout"><output>{_last(curves)}</output></p></figure>'
     )
 
 
@@ -64,22 +63,17 @@ def _path(curve: Points, across: Axis, up: Axis) -> str:
 
 def _grid(across: Axis, up: Axis) -> str:
     parts = []
-    for tick in up.ticks(4):
+    for tick, label in up.labels(4):
         y = round(TOP + (1.0 - up(tick)) * (HEIGHT - TOP - BOTTOM), 1)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{y + 3.5}" text-anchor="end">{_tick(tick)}</text>')
-    for tick in across.ticks(4):
+        parts.append(f'<text x="{LEFT - 7}" y="{y + 3.5}" text-anchor="end">{label}</text>')
+    for tick, label in across.labels(4):
         x = round(LEFT + across(tick) * (WIDTH - LEFT - RIGHT), 1)
-        parts.append(f'<text x="{x}" y="{HEIGHT - 9}" text-anchor="middle">{_tick(tick)}</text>')
+        x, anchor = (WIDTH - RIGHT, "end") if x > WIDTH - RIGHT - 14 else (x, "middle")
+        parts.append(f'<text x="{x}" y="{HEIGHT - 9}" text-anchor="{anchor}">{label}</text>')
     base = HEIGHT - BOTTOM
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>')
     return "".join(parts)
-
-
-def _tick(value: float) -> str:
-    return number(
-        int(value) if value == int(value) and abs(value) < 1e6 else float(f"{value:.3g}"), 3
-    ).rstrip(" ")
 
 
 def _packed(curve: Points) -> str:
@@ -97,7 +91,7 @@ def _spoken(kind: str, curve: Points) -> str:
 def _last(curves: Mapping[str, Points]) -> str:
     step = max(curve[-1][0] for curve in curves.values() if curve)
     values = "".join(
-        f'<span class="key {kind}">{kind} <b>{number(curve[-1][1])}</b></span>'
+        f'<span class="key {kind}">{kind} <b>{number(plain(curve[-1][1]))}</b></span>'
         for kind, curve in curves.items()
         if curve
     )
@@ -122,7 +116,8 @@ def judge_line(name: str, value: float, floor: float | None) -> str:
         tick = f'<line class="tick" x1="{at}" x2="{at}" y1="4" y2="18"/>'
     return (
         f'<svg class="judge" viewBox="0 0 160 22" role="img" aria-label="{esc(spoken)}">'
-        f'<line class="rail" x1="6" x2="154" y1="11" y2="11"/>{span}{tick}<circle cx="{x}" cy="11" r="4.5"/></svg>'
+        f'<line class="rail" x1="6" x2="154" y1="11" y2="11"/>{span}{tick}'
+        f'<circle cx="{x}" cy="11" r="4.5"/></svg>'
     )
 
 
@@ -133,7 +128,7 @@ def time_bar(parts: Mapping[str, float]) -> str:
     for i, (name, value) in enumerate(parts.items()):
         width = 600 * value / total
         rects.append(
-            f'<rect class="part{i % 4}" x="{x:.1f}" width="{max(width - 1.5, 0.5):.1f}" y="0" height="12" rx="2">'
+            f'<rect class="part{i % 4}" x="{x:.1f}" y="0" width="{max(width - 1.5, 0.5):.1f}" height="12">'
             f"<title>{esc(name)}: {value / total:.0%}</title></rect>"
         )
         x += width

@@ -1,8 +1,8 @@
 """The graph of variables as inline SVG: circles joined by arrows, p in full lines and q dashed.
 
 Two forms of graph.json are understood: `variables` and `factors` (each factor with its variable and `given`,
-as `explain --json` prints them), and `nodes` with `edges` or `links` from `source` to `target`. Any other gives
-no picture.
+as `explain --json` prints them), and `nodes` with `edges` or `links` from `source` to `target`. Any other
+gives no picture.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ def diagram(graph: Any) -> str:
     places = _places(list(shaded), arrows)
     width = max(x for x, _ in places.values()) + RADIUS + 14
     height = max(y for _, y in places.values()) + RADIUS + 14
-    top = min(y for _, y in places.values()) - RADIUS - 34
+    room = 34 if any(a.inference for a in arrows) else 14
+    top = min(y for _, y in places.values()) - RADIUS - room
     lines = "".join(_arrow(a, places) for a in arrows)
     circles = "".join(_circle(name, places[name], shaded[name]) for name in shaded)
     spoken = "; ".join(f"{a.source} to {a.target}" + (" in q" if a.inference else "") for a in arrows)
+    high = height - top
+    size = f'viewBox="0 {top} {width} {high}" width="{1.25 * width:g}" height="{1.25 * high:g}"'
     return (
-        f'<svg class="diagram" viewBox="0 {top} {width} {height - top}" width="{width}" height="{height - top}"'
-        f' role="img" aria-label="{esc(f"Graph of the variables: {spoken}.")}">'
+        f'<svg class="diagram" {size} role="img" aria-label="{esc(f"Graph of the variables: {spoken}.")}">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
         f' orient="auto-start-reverse"><path d="M0 0.8L7.5 4L0 7.2z"/></marker></defs>{lines}{circles}</svg>'
     )

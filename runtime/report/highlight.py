@@ -23,10 +23,14 @@ YAML_TOKEN = re.compile(
 )
 MATHS_LINE = re.compile(r"^\s*(?:\w[\w ]{0,20}:?\s+)?([pqc](?:_\w+)?\(.*)$")
 MATHS_TOKEN = re.compile(
-    r"(?P<name>[A-Za-z][A-Za-z]*)(?P<index>\d+|_<?\w+)?|(?P<sign><=|>=|\*|\||-)|(?P<space>\s+)"
+    r"(?P<name>[A-Za-z]+)(?P<index>\d+|_<?\w+)?|\^(?P<power>-?\w+)"
+    r"|(?P<sign><=|>=|\.\.\.|\*|\||-)|(?P<space>\s+)"
 )
-FUNCTIONS = {"prod": "∏", "sum": "∑", "exp": "exp", "log": "log", "E": "E", "KL": "KL", "N": "N", "Z": "Z"}
-SIGNS = {"<=": "≤", ">=": "≥", "*": "·", "|": "<span class='bar'>|</span>", "-": "−"}
+SYMBOLS = {
+    **{"prod": "∏", "sum": "∑", "exp": "exp", "log": "log", "det": "det", "E": "E", "KL": "KL", "N": "N"},
+    **{"mu": "<i>μ</i>", "sigma": "<i>σ</i>", "theta": "<i>θ</i>", "phi": "<i>φ</i>", "pi": "<i>π</i>"},
+}
+SIGNS = {"<=": "≤", ">=": "≥", "...": "…", "*": "·", "|": "<span class='bar'>|</span>", "-": "−"}
 
 
 def yaml_html(text: str) -> str:
@@ -45,7 +49,7 @@ def yaml_html(text: str) -> str:
 
 
 def maths_lines(explain: str, limit: int = 5) -> list[str]:
-    """The lines of `explain` that state a density, such as p(x, z) = p(z) p(x | z), without what leads to them."""
+    """The lines of `explain` that state a density, such as p(x, z) = p(z) p(x | z)."""
     found = (MATHS_LINE.match(line) for line in explain.splitlines())
     return list(dict.fromkeys(match[1].strip() for match in found if match))[:limit]
 
@@ -67,9 +71,9 @@ def _maths_token(match: re.Match[str]) -> str:
         return " "
     if match["sign"]:
         return SIGNS[match["sign"]]
+    if match["power"]:
+        return f"<sup>{esc(match['power'].replace('-', '−'))}</sup>"
     name, index = match["name"], (match["index"] or "").lstrip("_")
     short = len(name) <= 2 or bool(index)
-    body = FUNCTIONS.get(name) or (
-        f"<i>{esc(name)}</i>" if short else f"<span class='word'>{esc(name)}</span>"
-    )
+    body = SYMBOLS.get(name) or (f"<i>{esc(name)}</i>" if short else f"<span class='word'>{esc(name)}</span>")
     return body + (f"<sub>{esc(index)}</sub>" if index else "")

@@ -1,4 +1,4 @@
-"""The report's sections of numbers: cards, the table of metrics, judges of samples beside their floor, curves."""
+"""The report's sections of numbers: cards, the table of metrics, judges of samples, curves of training."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gendsl.runtime.report.words import (
     esc,
     kind_words,
     number,
+    plain,
     term_unit,
     term_words,
     title,
@@ -59,7 +60,7 @@ def _card(name: str, entry: Metric) -> str:
     label, meaning = kind_words(kind)
     how = [str(entry["estimator"])] if entry.get("estimator") else []
     if finite(entry.get("samples")) is not None:
-        how.append(f"n = {number(entry['samples'])}")
+        how.append(f"{number(entry['samples'])} {'rows of each' if name in JUDGES else 'samples'}")
     if error:
         how.append(f"standard error {error}")
     floor = _floor(entry)
@@ -67,10 +68,11 @@ def _card(name: str, entry: Metric) -> str:
         how.append(f"real against real: {with_error(*floor)[0]}")
     meaning = JUDGES[name].meaning + "; " + JUDGES[name].best if name in JUDGES else meaning
     return (
-        f'<div class="card"><h3>{esc(title(name))} <code>{esc(name)}</code></h3>'
+        f'<div class="card"><div class="over"><h3>{esc(title(name))}</h3>'
+        f'<span class="badge {_kind_class(kind)}">{esc(label)}</span></div>'
         f'<p class="value">{esc(value)} <span class="unit">{esc(_unit(name, entry))}</span></p>'
-        f'<p class="kind"><span class="badge {_kind_class(kind)}">{esc(label)}</span> {esc(meaning)}</p>'
-        f'<p class="how">{esc(" · ".join(how))}</p></div>'
+        f'<p class="kind">{esc(meaning[:1].upper() + meaning[1:])}.</p>'
+        f'<p class="how"><code>{esc(name)}</code> {esc(" · ".join(how))}</p></div>'
     )
 
 
@@ -94,7 +96,8 @@ def metrics_table(files: Files) -> str:
             remark = entry.get("why") or entry.get("note") or kind_words(kind)[1]
             cells = [
                 f"<td>{esc(split)}</td><th scope='row'>{esc(title(name))} <code>{esc(name)}</code></th>",
-                f"<td class='n'>{esc(value)}</td><td class='n'>{esc(error)}</td><td>{esc(_unit(name, entry))}</td>",
+                f"<td class='n'>{esc(value)}</td><td class='n'>{esc(error)}</td>",
+                f"<td>{esc(_unit(name, entry))}</td>",
                 f"<td><span class='badge {_kind_class(kind)}'>{esc(kind_words(kind)[0])}</span></td>",
                 f"<td>{esc(entry.get('estimator', ''))}</td>",
                 f"<td class='n'>{esc(number(entry['samples']) if 'samples' in entry else '')}</td>",
@@ -103,21 +106,22 @@ def metrics_table(files: Files) -> str:
             rows.append(f"<tr>{''.join(cells)}</tr>")
     if not rows:
         return ""
-    heads = ("split", "metric", "value", "± s.e.", "unit", "kind", "estimator", "n", "reading")
+    heads = ("split", "metric", "value", "± s.e.", "unit", "kind", "estimator", "samples", "reading")
     return _table("Metrics by split", heads, rows)
 
 
 def judges_table(files: Files) -> str:
     """The judges of samples, each with its value, real against real, and both on a line; "" without any."""
     rows = []
-    notes: list[str] = []
+    notes: dict[str, list[str]] = {}
     for split, entries in metrics_by_split(files.result).items():
         for name, entry in entries.items():
             value = finite(entry.get("value"))
             if name not in JUDGES or value is None:
                 continue
             floor = _floor(entry)
-            notes.append(f"{title(name).lower()}: {entry['note']}" if entry.get("note") else "")
+            if entry.get("note"):
+                notes.setdefault(str(entry["note"]), []).append(title(name))
             rows.append(
                 f"<tr><th scope='row'>{esc(title(name))} <code>{esc(name)}</code>"
                 f"<span class='words'>{esc(JUDGES[name].meaning)}; {esc(JUDGES[name].best)}</span></th>"
@@ -128,49 +132,63 @@ def judges_table(files: Files) -> str:
             )
     if not rows:
         return ""
-    heads = ("judge", "samples", "real against real", "on its line", "n", "split")
-    said = "; ".join(dict.fromkeys(n for n in notes if n))
+    heads = ("judge", "samples", "real against real", "on its line", "rows of each", "split")
+    said = "".join(f"<li><b>{esc(', '.join(who))}</b>: {esc(note)}</li>" for note, who in notes.items())
     return (
-        '<p class="note">Each judge compares samples with real rows. Two halves of the real rows, compared in the same '
-        "way, give the floor that a perfect model would reach: the tick on the line; the dot is the model.</p>"
-        + _table("Judges of samples", heads, rows)
-        + (
-            f'<p class="fine">Computed on the rows themselves, not on features of a network. {esc(said)}.</p>'
-            if said
-            else ""
-        )
+        '<p class="note">Each judge compares samples with real rows. Two halves of the real rows, compared '
+        "in the same way, give the floor that a perfect model would reach: the tick on the line. The dot is "
+        "the model.</p>"
+        f"{_table('Judges of samples', heads, rows)}"
+        '<p class="fine">All are computed on the rows themselves, not on features of a network.</p>'
+        f'<ul class="fine">{said}</ul>'
     )
 
 
 def curves(files: Files) -> str:
-    """One panel for each term, loss and diagnostic of metrics.jsonl."""
+    """One panel for each loss, term and diagnostic of metrics.jsonl; one that never changes is only told."""
     parts = []
-    adversarial = any(n.startswith("adversary.") for n in names(files.records, "losses"))
-    groups = {
-        "terms": "Terms of the objective",
-        "losses": "What each player minimises",
-        "diagnostics": "Diagnostics",
-    }
-    for group, heading in groups.items():
-        panels = []
-        for name in names(files.records, group):
-            train = curve(files.records, group, name)
-            valid = curve(files.records, group, name, "valid")
-            unit = (
-                term_unit(name)
-                if group == "terms"
-                else "nats"
-                if group == "losses" and not adversarial
-                else ""
-            )
-            if train or valid:
-                words = term_words(name) if group == "terms" else ""
-                panels.append(curve_panel(name, train, valid, unit, words))
-            else:
-                panels.append(f'<p class="empty">{esc(name)} was never finite.</p>')
+    for groups, heading in (
+        (("losses", "terms"), "Losses and their terms"),
+        (("diagnostics",), "Diagnostics"),
+    ):
+        panels = [
+            _panel(files, group, name)
+            for group in groups
+            for name in names(files.records, group)
+            if not _is_own_term(files, group, name)
+        ]
+        drawn = [panel for panel in panels if panel.startswith("<figure")]
+        told = "".join(panel for panel in panels if not panel.startswith("<figure"))
         if panels:
-            parts.append(f'<h3>{heading}</h3><div class="panels">{"".join(panels)}</div>')
+            parts.append(f'<h3>{heading}</h3><div class="panels">{"".join(drawn)}</div>{told}')
     return "".join(parts)
+
+
+def _is_own_term(files: Files, group: str, name: str) -> bool:
+    """Whether a player's loss is nothing but the term of its own name, which is shown anyway."""
+    return (
+        group == "losses"
+        and name in names(files.records, "terms")
+        and all(
+            curve(files.records, "terms", name, split) == curve(files.records, "losses", name, split)
+            for split in ("train", "valid")
+        )
+    )
+
+
+def _panel(files: Files, group: str, name: str) -> str:
+    train, valid = curve(files.records, group, name), curve(files.records, group, name, "valid")
+    values = {value for _, value in (*train, *valid)}
+    if not values:
+        return f'<p class="fine"><b>{esc(name)}</b> was never finite.</p>'
+    if len(values) == 1 and len(train) + len(valid) > 2:
+        return f'<p class="fine"><b>{esc(name)}</b> was {number(plain(values.pop()))} throughout.</p>'
+    if group == "terms":
+        return curve_panel(name, train, valid, term_unit(name), term_words(name))
+    if group == "losses":
+        adversarial = any(n.startswith("adversary.") for n in names(files.records, "losses"))
+        return curve_panel(name, train, valid, "" if adversarial else "nats", "what this player minimises")
+    return curve_panel(name, train, valid, "", "")
 
 
 def _both(value: float, stderr: object) -> str:

@@ -20,9 +20,10 @@ for (const svg of document.querySelectorAll("svg[data-box]")) {
     cursor.setAttribute("x2", x);
     output.replaceChildren(span("step", "step " + step.toLocaleString("en").replaceAll(",", "\u202f")));
     for (const [kind, curve] of curves) {
-      const key = span("key " + kind, kind + " ");
+      const [where, number] = near(curve, step);
+      const key = span("key " + kind, (where === step ? kind : kind + " at " + where) + " ");
       const value = document.createElement("b");
-      value.textContent = String(Number(near(curve, step)[1].toPrecision(4))).replace("-", "\u2212");
+      value.textContent = String(Number(number.toPrecision(4))).replace("-", "\u2212");
       key.append(value);
       output.append(key);
     }

@@ -1,4 +1,4 @@
-"""The report's sections of pictures and of where a run comes from: spec, explanation, machine, time, command."""
+"""The report's sections of pictures, and of where a run comes from: spec, machine, time, command."""
 
 from __future__ import annotations
 
@@ -93,20 +93,20 @@ def commands(files: Files) -> list[tuple[str, str]]:
     found = []
     if "resolved.yaml" in files.texts:
         command = ["gendsl", "run", f"{files.name}/resolved.yaml", *tail]
-        found.append(("from the resolved spec, which holds every setting", shlex.join(command)))
+        found.append(("From the resolved spec, which holds every setting", shlex.join(command)))
     if "spec.yaml" in files.texts:
         command = ["gendsl", "run", f"{files.name}/spec.yaml", *_flags(files.texts.get("overrides.txt", ""))]
         command += [] if "--seed" in command else tail
-        found.append(("from the spec as it was given", shlex.join(command)))
+        found.append(("From the spec as it was given", shlex.join(command)))
     if files.result.get("status") != "completed":
         found.append(
-            ("to go on where the last checkpoint stands", shlex.join(["gendsl", "resume", files.name]))
+            ("To go on where the last checkpoint stands", shlex.join(["gendsl", "resume", files.name]))
         )
     return found
 
 
 def _flags(overrides: str) -> Iterator[str]:
-    """Each line of overrides.txt as arguments: a flag as it is written, any other line as the value of --set."""
+    """Each line of overrides.txt as arguments: a flag as it is written, any other line as a --set."""
     for line in filter(None, map(str.strip, overrides.splitlines())):
         if line.startswith("--"):
             try:
@@ -120,7 +120,7 @@ def _flags(overrides: str) -> Iterator[str]:
 def repeat_section(files: Files) -> str:
     """The commands that repeat the run."""
     return "".join(
-        f'<p class="note">{esc(words[:1].upper() + words[1:])}:</p><pre class="command"><code>{esc(line)}</code></pre>'
+        f'<p class="note">{esc(words)}:</p><pre class="command"><code>{esc(line)}</code></pre>'
         for words, line in commands(files)
     )
 

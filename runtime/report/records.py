@@ -1,4 +1,4 @@
-"""The files of a run directory as the report reads them: whatever is missing or damaged is named, never fatal."""
+"""The files of a run directory as the report reads them: what is missing or damaged is named, never fatal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's vocabulary: kinds of numbers, metrics, terms and units in words, and how numbers are printed."""
+"""The report's vocabulary: kinds of numbers, metrics, terms and units in words; how numbers are printed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gendsl.runtime.diagnoses import finite
 
 @dataclass(frozen=True)
 class Judge:
-    """How a judge of samples is read: its title, what it measures, and where its axis begins, is best and ends."""
+    """How a judge of samples is read: its title, what it measures, what is best, and the ends of its axis."""
 
     title: str
     meaning: str
@@ -24,7 +24,7 @@ KINDS = {
     "exact": ("exact", "the true value for this model"),
     "lower": ("lower bound", "the true value is at least this"),
     "upper": ("upper bound", "the true value is at most this"),
-    "estimate": ("estimate", "neither exact nor a bound: the true value may lie on either side"),
+    "estimate": ("estimate", "not a bound: the true value may lie on either side"),
     "none": ("no value", "this model has no such number"),
 }
 TITLES = {
@@ -110,7 +110,7 @@ def kind_words(kind: object) -> tuple[str, str]:
 
 
 def number(value: object, digits: int = 4) -> str:
-    """A number from JSON for people: significant digits, a true minus sign, a dash for null, infinities named."""
+    """A number from JSON for people: significant digits, a true minus sign, a dash for null."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if not math.isfinite(value):
@@ -124,13 +124,22 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:.{min(max(places, 0), digits)}f}".replace("-", "−")
 
 
+def plain(value: float) -> int | float:
+    """A whole number as an int, so that a count is printed without decimals."""
+    return int(value) if math.isfinite(value) and value == int(value) else value
+
+
 def with_error(value: object, stderr: object) -> tuple[str, str]:
-    """A value and its standard error, both to the second digit of the error ("−24.10", "0.20")."""
+    """A value and its standard error, both to the error's first digit, or its second if that is below 3.55.
+
+    So 24.1312 with 0.2077 is ("24.13", "0.21"), and with 0.0471 ("24.13", "0.05").
+    """
     centre, error = finite(value), finite(stderr)
     if centre is None or error is None or error <= 0.0:
         return number(value), ""
-    places = 1 - math.floor(math.log10(error))
-    if not 0 <= places <= 4:
+    exponent = math.floor(math.log10(error))
+    places = (1 if error / 10.0**exponent < 3.55 else 0) - exponent
+    if not 0 <= places <= 6:
         return number(value), number(stderr, 2)
     return f"{centre:.{places}f}".replace("-", "−"), f"{error:.{places}f}"
 

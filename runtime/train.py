@@ -337,6 +337,13 @@ class Trainer:
         if found is None:
             self.run.cut_back(0)
             return False
+        self.load(found)
+        checkpoint.discard_after(self.run.checkpoints, found.step)
+        self.run.cut_back(found.step)
+        return True
+
+    def load(self, found: checkpoint.Checkpoint) -> None:
+        """Take over everything that a checkpoint holds."""
         with torch.no_grad():
             self.model.load_state_dict(
                 {n.removeprefix("model/"): t for n, t in found.tensors.items() if n.startswith("model/")}
@@ -356,6 +363,3 @@ class Trainer:
         if best is not None:
             self.best = {n.removeprefix("best/"): t.clone() for n, t in found.tensors.items() if n.startswith("best/")}
         self.step = found.step
-        checkpoint.discard_after(self.run.checkpoints, found.step)
-        self.run.cut_back(found.step)
-        return True

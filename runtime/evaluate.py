@@ -1,0 +1,268 @@
+"""Metrics of a trained model on one part of the data; every number carries its kind, unit, estimator and error.
+
+An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}`, or `{"value": null, "kind": "none",
+"why"}` where the model has no such number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gendsl.compiler.graph import Capability, Kind, Role
+from gendsl.compiler.plans.log_prob import FROM_ENCODER
+from gendsl.compiler.plans.sample import drawn
+from gendsl.data.dataset import Batch, Dataset, Part
+from gendsl.nn.model import Model
+from gendsl.nn.preprocessing import bits_per_dim
+from gendsl.runtime.metrics import sample_quality
+from gendsl.runtime.streams import stream
+from gendsl.schema.facts import numel
+from gendsl.schema.components.step import through
+
+Entry = dict[str, Any]
+
+CHUNK = 512
+"""Rows that are scored at once."""
+
+ELBO_DRAWS = 10
+JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
+MIN_JUDGED = 16
+"""Fewer rows than this are not judged."""
+
+
+def evaluate(
+    model: Model, data: Dataset, *, split: str, seed: int, samples: int, metrics: tuple[str, ...] | None = None
+) -> dict[str, Entry]:
+    """The metrics named, or all that the model has, on one part.
+
+    Deterministic given the seed; training is not touched. Raises KeyError where the data has no such part.
+    """
+    part = data.parts[split].to(model.device)
+    evaluator = _Evaluator(model, data, part, seed, samples)
+    wanted = metrics if metrics is not None else evaluator.default()
+    model.eval()
+    with torch.no_grad():
+        return evaluator.entries(wanted)
+
+
+class _Evaluator:
+    def __init__(self, model: Model, data: Dataset, part: Part, seed: int, samples: int) -> None:
+        self.model, self.graph, self.data, self.part = model, model.graph, data, part
+        self.seed, self.samples = seed, samples
+        self._log_prob: tuple[Tensor, Tensor] | None = None
+
+    def default(self) -> tuple[str, ...]:
+        """Everything that says something of this graph, log_prob first."""
+        names = ["log_prob"]
+        if self._scored.how is not None:
+            if any(r.how in FROM_ENCODER for r in self.graph.routes.values()):
+                names.append("elbo")
+            names.append("bits_per_dim")
+        if self.graph.capabilities["reconstruct"].how is not None:
+            names.append("reconstruction_error")
+        if self.graph.capabilities["classify"].how is not None:
+            names.append("accuracy")
+        if self.graph.capabilities["sample"].how is not None and self.part.rows >= MIN_JUDGED:
+            names += JUDGED
+        return tuple(names)
+
+    def entries(self, wanted: tuple[str, ...]) -> dict[str, Entry]:
+        makers: dict[str, Callable[[], Entry]] = {
+            "log_prob": self.log_prob,
+            "elbo": self.elbo,
+            "bits_per_dim": self.bits,
+            "reconstruction_error": self.reconstruction,
+            "accuracy": self.accuracy,
+        }
+        found: dict[str, Entry] = {n: makers[n]() for n in wanted if n in makers}
+        if any(n in JUDGED for n in wanted):
+            judged = self.judged()
+            found |= {n: judged.get(n, judged.get("*", {})) for n in wanted if n in JUDGED}
+        return {n: found[n] for n in wanted if n in found}
+
+    @property
+    def _scored(self) -> Capability:
+        return self.graph.capabilities["log_prob"]
+
+    def _batches(self, stream_name: str) -> Iterator[Batch]:
+        for i, start in enumerate(range(0, self.part.rows, CHUNK)):
+            index = torch.arange(start, min(start + CHUNK, self.part.rows), device=self.model.device)
+            with stream(self.seed, stream_name, i):
+                yield self.part.batch(index)
+
+    # -- densities --------------------------------------------------------------------------------------------------
+
+    def _values(self) -> tuple[Tensor, Tensor]:
+        """log p of each row in the variables' space, and the log-Jacobian of the preprocessing."""
+        if self._log_prob is None:
+            values, log_dets = [], []
+            for i, batch in enumerate(self._batches("eval/rows")):
+                with stream(self.seed, "eval/log_prob", i):
+                    values.append(self.model.log_prob(batch, self.samples).double())
+                names = [n for n in batch.log_det if n in self.graph.scored]
+                log_dets.append(sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double()))
+            self._log_prob = torch.cat(values).cpu(), torch.cat(log_dets).cpu()
+        return self._log_prob
+
+    def log_prob(self) -> Entry:
+        plan = self._scored
+        if plan.how is None:
+            return none(plan.why)
+        values, _ = self._values()
+        return {
+            **mean(values),
+            "unit": "nats",
+            "kind": str(plan.kind),
+            "estimator": plan.how,
+            "samples": self.samples if plan.kind is not Kind.EXACT else None,
+            "rows": len(values),
+            "of": self.graph.objective_of,
+            **({"why": plan.why} if plan.why else {}),
+        }
+
+    def elbo(self) -> Entry:
+        if self._scored.how is None:
+            return none(self._scored.why)
+        values = []
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/elbo", i):
+                values.append(self.model.elbo(batch, ELBO_DRAWS).double())
+        kind = Kind.LOWER if self._scored.kind is not Kind.EXACT else Kind.EXACT
+        joined = torch.cat(values).cpu()
+        return {
+            **mean(joined),
+            "unit": "nats",
+            "kind": str(kind),
+            "estimator": "elbo",
+            "samples": ELBO_DRAWS,
+            "rows": len(joined),
+            "of": self.graph.objective_of,
+        }
+
+    def bits(self) -> Entry:
+        plan = self._scored
+        if plan.how is None:
+            return none(plan.why)
+        why, is_bound = self._bits_refused()
+        if why:
+            return none(why)
+        values, log_det = self._values()
+        dims = sum(self._dims(name) for name in self.graph.scored)
+        bits = bits_per_dim(values, log_det, dims)
+        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[plan.kind or Kind.EXACT]
+        return {
+            **mean(bits),
+            "unit": "bits",
+            "kind": str(kind),
+            "estimator": plan.how,
+            "samples": self.samples if plan.kind is not Kind.EXACT else None,
+            "rows": len(bits),
+            **({"why": "uniform dequantization bounds the discrete probability"} if is_bound else {}),
+        }
+
+    def _dims(self, name: str) -> int:
+        column = self.graph.variables[name].raw_column
+        assert column is not None
+        return numel(column.shape)
+
+    def _bits_refused(self) -> tuple[str, bool]:
+        """Why bits per dimension are not defined, and whether dequantization makes them a bound."""
+        assert self.graph.source is not None
+        assert self.graph.spec.data is not None
+        is_bound = False
+        for name in self.graph.scored:
+            variable, binding = self.graph.variables[name], self.graph.spec.data.bind[name]
+            facts = through(self.graph.source.columns[binding.column], binding.as_)
+            is_bound = is_bound or facts.bound
+            if variable.missing:
+                return f"{name} has missing entries: rows differ in how many entries are scored", False
+            if not _recoverable(facts.lossy, variable.support is not None and variable.support.count == 2):
+                return f"the preprocessing of {name} loses information ({facts.variant})", False
+            factor = self.graph.p(name)
+            assert factor is not None
+            continuous = factor.base is not None or factor.offers.enumerate is False and not _discrete(factor.dist)
+            if continuous and facts.column.levels is not None and not facts.bound:
+                return (
+                    f"p({name}) is a density, and {name} takes {facts.column.levels} values: dequantize it first",
+                    False,
+                )
+        return "", is_bound
+
+    # -- other metrics ----------------------------------------------------------------------------------------------
+
+    def reconstruction(self) -> Entry:
+        """Mean squared error of the reconstruction, over entries."""
+        if self.graph.capabilities["reconstruct"].how is None:
+            return none(self.graph.capabilities["reconstruct"].why)
+        rows = []
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/reconstruct", i):
+                rebuilt = self.model.reconstruct(batch)
+            errors = [(rebuilt[n] - batch.values[n]).double().square().flatten(1).mean(1) for n in rebuilt]
+            rows.append(torch.stack(errors).mean(0))
+        joined = torch.cat(rows).cpu()
+        return {**mean(joined), "unit": "squared error", "kind": "estimate", "estimator": "means of q and p", "rows": len(joined)}
+
+    def accuracy(self) -> Entry:
+        """How often the most probable label is the true one."""
+        if self.graph.capabilities["classify"].how is None:
+            return none(self.graph.capabilities["classify"].why)
+        hits = []
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/classify", i):
+                said = self.model.classify(batch)
+            true = {n: batch.hidden.get(n, batch.values[n]) for n in said}
+            hits.append(torch.stack([(said[n] == true[n]).double() for n in said]).mean(0))
+        joined = torch.cat(hits).cpu()
+        return {**mean(joined), "unit": "fraction", "kind": "estimate", "estimator": "most probable label", "rows": len(joined)}
+
+    def judged(self) -> dict[str, Entry]:
+        """Samples against real rows, each beside the same metric between two halves of the real rows."""
+        plan = self.graph.capabilities["sample"]
+        if plan.how is None:
+            return {"*": none(plan.why)}
+        real: dict[str, list[Tensor]] = {}
+        fake: dict[str, list[Tensor]] = {}
+        conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
+        judged = [n for n in drawn(self.graph) if self.graph.variables[n].shape != () and not self.graph.variables[n].missing]
+        if not judged:
+            return {"*": none("samples of labels alone are not judged")}
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/sample", i):
+                values = self.model.sample(len(batch), {n: batch.values[n] for n in conditions})
+            for name in judged:
+                real.setdefault(name, []).append(batch.values[name].double().flatten(1))
+                fake.setdefault(name, []).append(values[name].double().flatten(1))
+        one = torch.cat([torch.cat(real[n]) for n in judged], 1)
+        two = torch.cat([torch.cat(fake[n]) for n in judged], 1)
+        if not bool(torch.isfinite(two).all()):
+            return {"*": none("samples are not finite")}
+        return sample_quality(one, two, seed=self.seed)
+
+
+def none(why: str) -> Entry:
+    """The entry of a number that does not exist."""
+    return {"value": None, "kind": "none", "why": why}
+
+
+def mean(values: Tensor) -> Entry:
+    """The mean over rows with its standard error."""
+    value = float(values.mean())
+    error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+    return {"value": value if math.isfinite(value) else None, "stderr": error if error is None or math.isfinite(error) else None}
+
+
+def _recoverable(lossy: bool, binary: bool) -> bool:
+    """A binarized column is a data set of its own, named in result.json's variant; other losses leave no column."""
+    return not lossy or binary
+
+
+def _discrete(dist: Any) -> bool:
+    return dist is not None and dist.support(None).integer
+
+

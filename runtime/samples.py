@@ -1,0 +1,121 @@
+"""Samples and reconstructions of a trained model, saved as arrays and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gendsl.compiler.graph import Graph, Role
+from gendsl.data.dataset import Dataset
+from gendsl.errors import UsageError
+from gendsl.nn.model import Model
+from gendsl.runtime import pictures
+from gendsl.runtime.streams import stream
+
+PAIRS = 12
+
+
+def conditions(graph: Graph) -> list[str]:
+    """The variables that have to be given for a sample."""
+    return [n for n, v in graph.variables.items() if v.role is Role.CONDITION]
+
+
+def given_values(
+    model: Model, data: Dataset, n: int, given: Mapping[str, float], seed: int
+) -> dict[str, Tensor]:
+    """Values of every condition, n rows: those named are constant, the others are drawn together from training rows.
+
+    Raises UsageError for a name that is no condition or a value outside its support.
+    """
+    graph = model.graph
+    known = conditions(graph)
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(f"{name} is not a condition of this model; conditions: {', '.join(known) or 'none'}")
+        support = graph.variables[name].support
+        if support is not None and not (support.low <= value <= support.high):
+            raise UsageError(f"{name} = {value:g} is outside {support}")
+    if not known:
+        return {}
+    part = data.parts["train"]
+    with stream(seed, "sample/conditions"):
+        rows = part.batch(torch.randint(part.rows, (n,)))
+    found: dict[str, Tensor] = {}
+    for name in known:
+        drawn = rows.values[name]
+        found[name] = torch.full_like(drawn, given[name]) if name in given else drawn
+    return {k: v.to(model.device) for k, v in found.items()}
+
+
+def draw(
+    model: Model, data: Dataset, n: int, *, given: Mapping[str, float], temperature: float, seed: int
+) -> dict[str, Tensor]:
+    """n samples of every observed variable in the space of its column (grey values, not logits)."""
+    values = given_values(model, data, n, given, seed)
+    with stream(seed, "sample"), torch.no_grad():
+        drawn = model.sample(n, values, temperature)
+    return {name: to_column(model, name, value) for name, value in drawn.items()}
+
+
+def to_column(model: Model, name: str, value: Tensor) -> Tensor:
+    """A variable's values in the space of its column."""
+    if name not in model.preprocessing:
+        return value.cpu()
+    back: Tensor = model.preprocessing[name].inverse(value)  # type: ignore[operator]
+    return back.cpu()
+
+
+def save_arrays(path: Path, values: Mapping[str, Tensor]) -> None:
+    """An .npz of plain arrays."""
+    np.savez(path, **{name: value.numpy() for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int) -> list[Path]:
+    """Grids of image variables, scatter plots of points, and reconstructions beside their originals."""
+    saved: list[Path] = []
+    part = data.parts.get("test", data.parts["train"])
+    for name, value in values.items():
+        column = model.graph.variables[name].raw_column
+        if column is None:
+            continue
+        if len(column.shape) == 3 and column.shape[0] in (1, 3):
+            saved.append(pictures.save_grid(folder / f"samples_{name}.png", grey(value, model.graph, name).numpy()))
+        elif column.shape == (2,):
+            real = to_column(model, name, part.batch(torch.arange(min(part.rows, 2000))).values[name])
+            saved.append(pictures.save_points(folder / f"samples_{name}.png", value.numpy(), real.numpy()))
+    if model.graph.capabilities["reconstruct"].how is None:
+        return saved
+    with stream(seed, "sample/reconstruct"), torch.no_grad():
+        batch = part.batch(torch.arange(min(PAIRS, part.rows))).to(model.device)
+        rebuilt = model.reconstruct(batch)
+    for name, value in rebuilt.items():
+        column = model.graph.variables[name].raw_column
+        if column is None or len(column.shape) != 3 or column.shape[0] not in (1, 3):
+            continue
+        original = grey(to_column(model, name, batch.values[name]), model.graph, name)
+        again = shown_mean(model, name, value)
+        saved.append(pictures.save_pairs(folder / f"reconstructions_{name}.png", original.numpy(), again.numpy()))
+    return saved
+
+
+def shown_mean(model: Model, name: str, mean: Tensor) -> Tensor:
+    """The mean of a variable as grey values in 0..1; a mean of 0s and 1s is a grey value itself."""
+    support = model.graph.variables[name].support
+    if support is not None and support.count is not None:
+        return ((mean - support.low) / max(support.high - support.low, 1.0)).clamp(0, 1).cpu().float()
+    return grey(to_column(model, name, mean), model.graph, name)
+
+
+def grey(value: Tensor, graph: Graph, name: str) -> Tensor:
+    """Column values as grey values in 0..1."""
+    column = graph.variables[name].raw_column
+    assert column is not None
+    low, high = column.support.low, column.support.high
+    value = value.float()
+    if not np.isfinite(low) or not np.isfinite(high) or high <= low:
+        low, high = float(value.min()), float(value.max())
+    return ((value - low) / max(high - low, 1e-12)).clamp(0, 1)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gendsl.schema.components.net_grid import Plane, context_width
+from gendsl.schema.components.net_planes import Plane, context_width
 from gendsl.schema.facts import Input, Inputs, vector_width
 
 Values = dict[str, Tensor]
@@ -113,7 +113,10 @@ class Planes(nn.Module):
 
 
 class Film(nn.Module):
-    """Feature-wise modulation, the identity at first: h [B, W, ...], context [B, K] -> (1 + s) h + t."""
+    """Feature-wise modulation, the identity at first: (1 + s) h + t, with s and t from a context [B, K].
+
+    h is [B, W], [B, W, h, w], or tokens [B, T, W].
+    """
 
     def __init__(self, context: int, width: int) -> None:
         super().__init__()
@@ -125,6 +128,8 @@ class Film(nn.Module):
         scale, shift = self.affine(context).chunk(2, dim=1)  # [B, W] each
         if h.dim() == 4:
             scale, shift = scale[:, :, None, None], shift[:, :, None, None]
+        elif h.dim() == 3:
+            scale, shift = scale[:, None], shift[:, None]
         out: Tensor = (1 + scale) * h + shift
         return out
 

@@ -13,7 +13,8 @@ from gendsl.nn.networks.made import build_made
 from gendsl.nn.networks.resnet import build_resnet
 from gendsl.schema.components.net import Mlp
 from gendsl.schema.components.net_ar import GatedPixelCNN, Made
-from gendsl.schema.components.net_grid import ConvDown, ConvUp, Resnet, context_width
+from gendsl.schema.components.net_grid import ConvDown, ConvUp, Resnet
+from gendsl.schema.components.net_planes import context_width
 from gendsl.schema.facts import BINARY, COUNTS, REAL, Input, Support, categories, vector_width
 
 LABEL = Input("y", (), categories(5), labels=True)

@@ -10,12 +10,13 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gendsl.nn.head import Head
 from gendsl.nn.ordering import rank_tensor
 from gendsl.schema import registry
-from gendsl.schema.components import net_ar, net_grid, ordering
+from gendsl.schema.components import net_ar, net_grid, net_seq, ordering
 from gendsl.schema.components.net import Net, Ref, head_bill, head_parameters
 from gendsl.schema.facts import BINARY, COUNTS, Input, Inputs, Shape, Support, categories, numel
 
@@ -49,8 +50,8 @@ NETS = [m.model_validate(e) for m in registry.table("net").values() if issubclas
 DIRECT = [n for n in NETS if not n.autoregressive]
 ALL = [(n, i, t) for n, i, t in itertools.product(NETS, INPUTS, TARGETS)]
 BUILDABLE = [(n, i, t) for n, i, t in ALL if n.problem(INPUTS[i], TARGETS[t]) is None]
-SOME = [c for c in BUILDABLE if (list(INPUTS).index(c[1]) + list(TARGETS).index(c[2])) % 3 == 0]
-"""A third of the table, with every row and column of it."""
+SOME = [c for c in BUILDABLE if (list(INPUTS).index(c[1]) + list(TARGETS).index(c[2])) % 5 == 0]
+"""A fifth of the table, with every row and column of it."""
 TRAINED = [(n, i, t) for n, i, t in SOME if n.parameters(INPUTS[i], TARGETS[t], OUTPUTS) > 0]
 ORDERINGS = [
     ordering.Natural(),
@@ -120,12 +121,16 @@ def norm(value: Tensor) -> float:
 
 
 def test_the_registry_has_the_nets_of_the_language() -> None:
-    assert {"mlp", "conv_down", "conv_up", "resnet", "gated_pixelcnn", "made", "ref"} <= set(
-        registry.table("net")
-    )
+    assert {"mlp", "conv_down", "conv_up", "resnet", "gated_pixelcnn", "made", "ref"} | {
+        "rnn",
+        "lstm",
+        "gru",
+        "transformer",
+    } <= set(registry.table("net"))
     assert Ref.model_validate({"name": "trunk"}).name == "trunk"
     assert net_ar.Made.build.startswith("gendsl.nn.networks.")
     assert net_grid.ConvUp.autoregressive is False
+    assert "any" not in (net_seq.Gru().orderings() or ("any",))
 
 
 @pytest.mark.parametrize(("spec", "inputs"), list(itertools.product(NETS, INPUTS)), ids=name)
@@ -196,18 +201,19 @@ def test_rows_are_independent_and_double_precision_agrees(spec: Net, inputs: str
 
 @pytest.mark.parametrize(("spec", "inputs", "target"), TRAINED, ids=name)
 def test_costs_are_good_to_a_factor_of_two(spec: Net, inputs: str, target: str) -> None:
-    module, _, _ = case(spec, inputs, target)
+    module = case(spec, inputs, target)[0].double()  # in single precision some fused layers go uncounted
     parents, head = INPUTS[inputs], TARGETS[target]
-    seen = []
-    for batch in (2, 6):
+    stated = spec.bill(parents, head, OUTPUTS if spec.autoregressive else 0)
+    numbers = []
+    for batch in (1, 3):
         values, x = values_of(parents, batch), None if head is None else value_of(head, batch)
-        with FlopCounterMode(display=False) as counter:
-            numbers = saved(partial(run, module, spec, values, x), spec.autoregressive)
-        seen.append((counter.get_total_flops(), numbers))
-    outputs = OUTPUTS if spec.autoregressive else 0
-    flops, numbers = ((b - a) / 4 for a, b in zip(*seen, strict=True))
-    assert within(flops, spec.flops(parents, head, outputs)), "flops"
-    assert within(numbers, spec.activations(parents, head, outputs)), "activations"
+        numbers.append(saved(partial(run, module, spec, values, x), spec.autoregressive))
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        run(module, spec, values, x)
+    assert within(counter.get_total_flops() / 3, stated.flops), "flops"
+    assert within((numbers[1] - numbers[0]) / 2, stated.activations), "activations"
+    assert spec.flops(parents, head, OUTPUTS) >= stated.flops > 0 or not counter.get_total_flops()
+    assert spec.activations(parents, head, OUTPUTS) >= stated.activations
 
 
 def within(measured: float, stated: float) -> bool:
@@ -229,14 +235,17 @@ def saved(function: Callable[[], Tensor], final: bool) -> int:
     return total
 
 
+SMALL: list[Shape] = [(5,), (2, 3), (2, 2, 2), (3, 2, 2)]
+BLIND: list[Shape] = [(4, 4), (1, 5, 4), (2, 3, 4), (3, 4, 3)]
+"""Large enough to have blind spots, for nets that are local."""
 AUTOREGRESSIVE = [
-    (spec, order, shape, inputs)
+    (spec, order, shape, inputs, labels)
     for spec in NETS
     if spec.autoregressive
     for order in ORDERINGS
-    if spec.orderings() is None or order.tag in spec.orderings()
-    for shape in [(6,), (4, 4), (1, 4, 4), (2, 3, 4), (3, 4, 3)]
-    for inputs in ("none", "several")
+    if order.tag in (spec.orderings() or ())
+    for shape in (SMALL if len(spec.orderings() or ()) > 1 else BLIND)
+    for inputs, labels in (("none", False), ("none", True), ("several", False))
     if order.problem(shape) is None and spec.problem(INPUTS[inputs], shape) is None
 ]
 
@@ -254,8 +263,7 @@ def influence(module: nn.Module, inputs: Inputs, target: Input) -> Tensor:
     return torch.stack([r.abs().reshape(8, entries, -1).sum((0, 2)) for r in rows])
 
 
-@pytest.mark.parametrize("labels", [False, True], ids=["real", "labels"])
-@pytest.mark.parametrize(("spec", "order", "shape", "inputs"), AUTOREGRESSIVE, ids=name)
+@pytest.mark.parametrize(("spec", "order", "shape", "inputs", "labels"), AUTOREGRESSIVE, ids=name)
 def test_an_entry_depends_on_all_the_entries_before_it_and_on_no_other(
     spec: Net, order: ordering.Ordering, shape: Shape, inputs: str, labels: bool
 ) -> None:
@@ -265,7 +273,8 @@ def test_an_entry_depends_on_all_the_entries_before_it_and_on_no_other(
         spec = spec.model_copy(update={"activation": "silu"})
         assert spec.complete(numel(shape))
     module = build(spec, INPUTS[inputs], target, order).double()
-    seen = sum(influence(randomise(module), INPUTS[inputs], target) for _ in range(3))
+    draws = 3 if spec.tag == "gated_pixelcnn" else 1  # its output layers are relus
+    seen = sum(influence(randomise(module), INPUTS[inputs], target) for _ in range(draws))
     rank = rank_tensor(order, shape)
     before = rank[None, :] < rank[:, None]
     assert (seen[~before] == 0).all()
@@ -276,9 +285,9 @@ def test_an_entry_depends_on_all_the_entries_before_it_and_on_no_other(
 def test_the_first_entry_depends_on_the_parents(spec: Net) -> None:
     torch.manual_seed(0)
     target = Input("target", (2, 3, 4))
-    module = randomise(build(spec, (LABEL,), target))
-    x = value_of(target, 5)
-    raw = module({"y": torch.arange(5)}, x[:1].expand(5, -1, -1, -1))[:, :, 0, 0, 0]
+    module = randomise(build(spec, (LABEL, WORDS), target))
+    x, words = value_of(target, 1).expand(5, -1, -1, -1), value_of(WORDS, 1).expand(5, -1)
+    raw = module({"y": torch.arange(5), "t": words}, x)[:, :, 0, 0, 0]
     assert norm(raw - raw.mean(0)) > 0.01 * norm(raw)
 
 

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from gendsl.nn.conditioning import Context, Planes, Values
 from gendsl.nn.networks.layers import ConvFilm, require
-from gendsl.schema.components.net_grid import ConvDown, body_size, plane_channels, planes, vectors, widths
+from gendsl.schema.components.net_grid import ConvDown
+from gendsl.schema.components.net_planes import body_size, plane_channels, planes, vectors, widths
 from gendsl.schema.facts import Inputs, Shape
 
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from gendsl.nn.conditioning import Context, Planes, Values, Vector
 from gendsl.nn.networks.layers import ConvFilm, make_activation, require
 from gendsl.schema.components.net import Activation
-from gendsl.schema.components.net_grid import ConvUp, Plane, plane_channels, planes, vectors
+from gendsl.schema.components.net_grid import ConvUp
+from gendsl.schema.components.net_planes import Plane, plane_channels, planes, vectors
 from gendsl.schema.facts import Inputs, Shape, numel
 
 

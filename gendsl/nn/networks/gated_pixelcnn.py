@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from gendsl.nn.conditioning import Context, Planes, Read, Values, as_channels
 from gendsl.nn.networks.layers import require
 from gendsl.schema.components.net_ar import GatedPixelCNN
-from gendsl.schema.components.net_grid import channels, plane_channels, planes, vectors
+from gendsl.schema.components.net_planes import channels, plane_channels, planes, vectors
 from gendsl.schema.components.ordering import Raster
 from gendsl.schema.facts import Input, Inputs, numel
 

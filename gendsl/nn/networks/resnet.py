@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gendsl.nn.conditioning import Context, Film, Planes, Values, Vector
 from gendsl.nn.networks.layers import make_activation, require
-from gendsl.schema.components.net_grid import Resnet, body_size, plane_channels, planes, vectors
+from gendsl.schema.components.net_grid import Resnet
+from gendsl.schema.components.net_planes import body_size, plane_channels, planes, vectors
 from gendsl.schema.facts import Inputs, Shape
 
 

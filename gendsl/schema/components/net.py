@@ -74,7 +74,7 @@ class Net(Component):
         return self.bill(inputs, target, outputs).activations
 
     def orderings(self) -> tuple[str, ...] | None:
-        """The tags of the orderings that an autoregressive net can follow; None for all."""
+        """The tags of the orderings that an autoregressive net can follow; None where it does not matter."""
         return None
 
 

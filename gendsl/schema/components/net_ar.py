@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from gendsl.schema import registry
 from gendsl.schema.components.net import (
     Activation,
     Bill,
@@ -22,7 +23,8 @@ from gendsl.schema.components.net import (
     readable,
     shape_of,
 )
-from gendsl.schema.components.net_grid import channels, context_width, plane_channels, planes, vectors
+from gendsl.schema.components.net_planes import channels, context_width, plane_channels, planes, vectors
+from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.facts import Input, Inputs, embedding_parameters, numel, vector_width
 from gendsl.schema.registry import component
 
@@ -37,6 +39,11 @@ class AutoregressiveNet(Net):
             return f"{self.tag} models the entries of a variable one by one, and a critic has none; use mlp"
         return readable((*inputs, as_input(target)))
 
+    def orderings(self) -> tuple[str, ...] | None:
+        """All but `any`: one set of weights follows one order."""
+        table = registry.table("ordering").items()
+        return tuple(tag for tag, model in table if issubclass(model, Ordering) and not model.agnostic)
+
 
 def entry_bill(target: Input) -> Bill:
     """Reading the head variable."""
@@ -48,8 +55,8 @@ class GatedPixelCNN(AutoregressiveNet):
     """Gated convolutions in two stacks, pixels in raster order (van den Oord et al. 2016)."""
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
-        {"layers": 4, "width": 6},
-        {"layers": 2, "width": 9, "kernel": 5},
+        {"layers": 4, "width": 15},
+        {"layers": 3, "width": 16, "kernel": 5},
     )
 
     layers: Size = 7

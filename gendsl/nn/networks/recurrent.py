@@ -1,0 +1,43 @@
+"""`rnn`, `lstm`, `gru`: recurrent nets over the entries in their turn; the parents modulate every token."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gendsl.nn.conditioning import Context, Film, Values
+from gendsl.nn.networks.layers import require
+from gendsl.nn.networks.tokens import Shifted
+from gendsl.schema.components.net_seq import Recurrent
+from gendsl.schema.facts import Input, Inputs
+
+
+class RecurrentNet(nn.Module):
+    """Values and x [B, *target] -> raw parameters [B, outputs, *target]."""
+
+    def __init__(self, spec: Recurrent, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
+        super().__init__()
+        self.enter = Shifted(target, spec.width, order)
+        self.context = Context(inputs) if inputs else None
+        self.film = Film(self.context.width, spec.width) if self.context is not None else None
+        cells: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
+            "rnn": nn.RNN,
+            "lstm": nn.LSTM,
+            "gru": nn.GRU,
+        }
+        self.body = cells[spec.tag](spec.width, spec.width, spec.layers, batch_first=True)
+        self.out = nn.Linear(spec.width, outputs)
+
+    def forward(self, values: Values, x: Tensor) -> Tensor:
+        h = self.enter(x)
+        if self.film is not None and self.context is not None:
+            h = self.film(h, self.context(values))
+        h, _ = self.body(h)
+        return self.enter.replace(self.out(h))
+
+
+def build_recurrent(
+    spec: Recurrent, inputs: Inputs, target: Input, outputs: int, order: Tensor
+) -> RecurrentNet:
+    """The module of an `rnn`, `lstm` or `gru`; `order` is the rank of every flattened entry."""
+    require(spec, inputs, target)
+    return RecurrentNet(spec, inputs, target, outputs, order)

@@ -1,0 +1,49 @@
+"""Entries as tokens: what recurrent nets and transformers read, and how their output is put back in place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gendsl.nn.conditioning import Read
+from gendsl.schema.facts import Input, numel
+
+
+class Tokens(nn.Module):
+    """Every entry as a vector, in row-major order: [B, *shape] -> [B, D, width]."""
+
+    def __init__(self, item: Input, width: int) -> None:
+        super().__init__()
+        self.read = Read(item)
+        self.entries = numel(item.shape)
+        self.each = item.width // self.entries
+        self.enter = nn.Linear(self.each, width)
+
+    def forward(self, value: Tensor) -> Tensor:
+        numbers = self.read(value)
+        out: Tensor = self.enter(numbers.reshape(numbers.shape[0], self.entries, self.each))
+        return out
+
+
+class Shifted(nn.Module):
+    """Tokens in the turn of an ordering, one step late: [B, *shape] -> [B, D, width]."""
+
+    ranks: Tensor
+    turns: Tensor
+
+    def __init__(self, target: Input, width: int, order: Tensor) -> None:
+        super().__init__()
+        self.tokens = Tokens(target, width)
+        self.first = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.shape = target.shape
+        self.register_buffer("ranks", order.clone(), persistent=False)
+        self.register_buffer("turns", torch.argsort(order), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)[:, self.turns[:-1]]
+        return torch.cat([self.first.expand(x.shape[0], 1, -1), tokens], dim=1)
+
+    def replace(self, raw: Tensor) -> Tensor:
+        """What was said at each turn, at its entry: [B, D, outputs] -> [B, outputs, *shape]."""
+        placed = raw[:, self.ranks].transpose(1, 2)
+        return placed.reshape(raw.shape[0], raw.shape[2], *self.shape)

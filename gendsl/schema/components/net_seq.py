@@ -1,0 +1,134 @@
+"""Autoregressive networks that walk the entries one after another: `rnn`, `lstm`, `gru`, `transformer`.
+
+The entries of the head become tokens in the turn of the ordering: token t is made of entry t - 1, the first
+is learned, and what the net says at token t are the raw parameters of entry t.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gendsl.schema.components.net import Bill, Size, Target, as_input, dense, describe
+from gendsl.schema.components.net_ar import AutoregressiveNet, entry_bill
+from gendsl.schema.components.net_planes import context_width
+from gendsl.schema.facts import Input, Inputs, embedding_parameters, numel
+from gendsl.schema.registry import component
+
+
+def token_bill(item: Input, width: int) -> Bill:
+    """Making a token of every entry."""
+    entries = numel(item.shape)
+    return entry_bill(item) + dense(item.width // entries, width, entries) + Bill(activations=width * entries)
+
+
+def film_bill(context: int, width: int, tokens: int) -> Bill:
+    """Modulating every token by the context."""
+    if not context:
+        return Bill()
+    return dense(context, 2 * width) + Bill(activations=width * (tokens + 1))
+
+
+class Recurrent(AutoregressiveNet):
+    """Base of the recurrent nets: `gates` maps per step, each of the token, the state and two biases."""
+
+    gates: ClassVar[int]
+    kept: ClassVar[int]
+    """Numbers per unit and step that the backward pass needs."""
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({"width": 12}, {"width": 8, "layers": 2})
+
+    width: Size = 128
+    layers: Size = 1
+
+    def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
+        head = as_input(target)
+        entries, width, context = numel(head.shape), self.width, context_width(inputs)
+        total = token_bill(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
+        total += film_bill(context, width, entries)
+        step = dense(width, self.gates * width, entries) * 2
+        total += (step + Bill(activations=self.kept * width * entries)) * self.layers
+        return total + dense(width, outputs, entries)
+
+
+@component("net", "rnn", build="gendsl.nn.networks.recurrent:build_recurrent")
+class Rnn(Recurrent):
+    """A recurrent net with tanh units (Elman 1990)."""
+
+    gates: ClassVar[int] = 1
+    kept: ClassVar[int] = 2
+
+
+@component("net", "lstm", build="gendsl.nn.networks.recurrent:build_recurrent")
+class Lstm(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
+
+    gates: ClassVar[int] = 4
+    kept: ClassVar[int] = 8
+
+
+@component("net", "gru", build="gendsl.nn.networks.recurrent:build_recurrent")
+class Gru(Recurrent):
+    """Gated recurrent units (Cho et al. 2014)."""
+
+    gates: ClassVar[int] = 3
+    kept: ClassVar[int] = 7
+
+
+@component("net", "transformer", build="gendsl.nn.networks.transformer:build_transformer")
+class Transformer(AutoregressiveNet):
+    """Causal self-attention over the entries, and attention to one parent if `cross` names it."""
+
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"layers": 2, "width": 8, "heads": 2},
+        {"layers": 1, "width": 12, "heads": 3, "cross": "t"},
+    )
+
+    layers: Size = 4
+    width: Size = 128
+    heads: Size = 4
+    cross: str | None = None
+    """The parent that is read token by token by an encoder of as many layers; all others modulate."""
+
+    def problem(self, inputs: Inputs, target: Target) -> str | None:
+        if self.width % self.heads:
+            return f"transformer needs a `width` divisible by its {self.heads} heads; it is {self.width}"
+        if self.cross is not None and self.cross not in [i.name for i in inputs]:
+            return f"transformer attends to {self.cross}, which is not among its parents; {describe(inputs)}"
+        return super().problem(inputs, target)
+
+    def source(self, inputs: Inputs) -> Input | None:
+        """The parent that is attended to."""
+        return next((i for i in inputs if i.name == self.cross), None)
+
+    def rest(self, inputs: Inputs) -> Inputs:
+        """The parents that modulate."""
+        return tuple(i for i in inputs if i.name != self.cross)
+
+    def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
+        head, source, width = as_input(target), self.source(inputs), self.width
+        entries, context = numel(head.shape), context_width(self.rest(inputs))
+        total = token_bill(head, width) + Bill(width * (entries + 1))
+        total += Bill(embedding_parameters(self.rest(inputs)), 0, context)
+        block = self._attention(entries, entries) + self._dense(entries)
+        block += film_bill(context, width, entries) * 2
+        if source is not None:
+            tokens = numel(source.shape)
+            total += token_bill(source, width) + Bill(width * tokens) + self._norm(tokens)
+            total += (self._attention(tokens, tokens) + self._dense(tokens)) * self.layers
+            block += self._attention(entries, tokens)
+        return total + block * self.layers + self._norm(entries) + dense(width, outputs, entries)
+
+    def _norm(self, tokens: int) -> Bill:
+        return Bill(2 * self.width, 0, 2 * self.width * tokens)
+
+    def _attention(self, queries: int, keys: int) -> Bill:
+        """Norm, queries, keys and values, attention (whose weights are not kept), output."""
+        width = self.width
+        maps = dense(width, width, queries) * 2 + dense(width, width, keys) * 2
+        scores = Bill(0, 4 * queries * keys * width, 2 * width * (queries + keys))
+        return self._norm(queries) + maps + scores
+
+    def _dense(self, tokens: int) -> Bill:
+        """Norm, a dense layer four times as wide, gelu, a dense layer."""
+        width = self.width
+        maps = dense(width, 4 * width, tokens) + dense(4 * width, width, tokens)
+        return self._norm(tokens) + maps + Bill(activations=8 * width * tokens)

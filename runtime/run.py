@@ -30,7 +30,7 @@ from gendsl.runtime.streams import stream
 from gendsl.runtime.train import Callback, Interrupted, Trainer
 from gendsl.schema.load import load
 from gendsl.schema.spec import Spec, resolved
-from gendsl.schema.text import dump
+from gendsl.schema.dump import dump
 
 Warn = Callable[[str], None]
 

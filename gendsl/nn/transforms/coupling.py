@@ -43,14 +43,14 @@ class CouplingLayer(Transform):
         self.bound = nn.Parameter(torch.ones(shape)) if spec.transform == "affine" else None
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        shift, log_scale = self._parameters(x, context)
+        shift, log_scale = self._shift_and_scale(x, context)
         return x * torch.exp(log_scale) + shift, flat_sum(log_scale)
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        shift, log_scale = self._parameters(y, context)
+        shift, log_scale = self._shift_and_scale(y, context)
         return (y - shift) * torch.exp(-log_scale), -flat_sum(log_scale)
 
-    def _parameters(self, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _shift_and_scale(self, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         values = {"value": (value * self.mask).reshape(-1, *self.read_shape)}
         if context is not None:
             values["context"] = context

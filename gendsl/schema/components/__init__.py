@@ -10,6 +10,7 @@ from gendsl.schema.components import (  # noqa: F401
     later,
     net,
     net_ar,
+    net_seq,
     net_grid,
     optim,
     ordering,

@@ -29,7 +29,7 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "continuous",
             }
         ),
-        "net": frozenset({"unet", "pixelcnn_pp", "wavenet", "rnn", "lstm", "gru", "transformer", "style"}),
+        "net": frozenset({"unet", "pixelcnn_pp", "wavenet", "style"}),
         "energy": frozenset({"u1", "u2", "u3", "u4"}),
         "negatives": frozenset({"langevin", "contrastive_divergence"}),
         "corruption": frozenset({"block"}),

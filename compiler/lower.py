@@ -24,15 +24,15 @@ class Use(NamedTuple):
     words: str
 
 
-def lower(spec: Spec, base: FilePath, arrays: object = None) -> Graph:
+def lower(spec: Spec, base: FilePath) -> Graph:
     """The graph of a spec, with names resolved and nothing inferred yet.
 
-    `base` is the folder that relative paths of the data start from; `arrays` are the columns of a `memory` source.
+    `base` is the folder that relative paths of the data start from.
     Raises SpecError with every unknown name and every source that cannot be read.
     """
     problems: list[Diagnostic] = []
     notes: list[Diagnostic] = []
-    source = _source(spec, base, arrays, problems)
+    source = _source(spec, base, problems)
     roles = _roles(spec)
     variables = {name: _variable(spec, name, role, source) for name, role in roles.items()}
     for use in _uses(spec):
@@ -48,11 +48,11 @@ def lower(spec: Spec, base: FilePath, arrays: object = None) -> Graph:
     )
 
 
-def _source(spec: Spec, base: FilePath, arrays: object, problems: list[Diagnostic]) -> SourceFacts | None:
+def _source(spec: Spec, base: FilePath, problems: list[Diagnostic]) -> SourceFacts | None:
     if spec.data is None:
         return None
     try:
-        return spec.data.source.facts(base) if arrays is None else spec.data.source.facts_of(arrays)
+        return spec.data.source.facts(base)
     except SourceProblem as problem:
         problems.append(
             spec.diagnostic("GD406", problem.message, ("data", "source", problem.field), help=problem.help)

@@ -81,19 +81,20 @@ def start(
     callbacks: tuple[Callback, ...] = (),
     warn: Warn = quiet,
     arrays: Mapping[str, Any] | None = None,
+    model: Model | None = None,
 ) -> Session:
-    """Make the run directory, write what the run is, and build the model; nothing is trained yet.
+    """Make the run directory, write what the run is, and build the model (or take the one given); nothing is
+    trained yet.
 
     Raises SpecError, DataError, UsageError.
     """
     began = time.monotonic()
     base = data_base(spec)
-    graph = analyse(spec, base=base, device=pick_device(spec.run.device), memory=memory_available(), arrays=arrays)
+    graph = analyse(spec, base=base, device=pick_device(spec.run.device), memory=memory_available())
     set_threads(graph.resources.threads)
     data = dataset(graph, base, arrays)
-    model = compile_model(graph)
+    model = model if model is not None else compile_model(graph)
     model.attach(data.pipelines)
-    model.preprocessing.to(model.device)
     seconds = time.monotonic() - began
     run = RunDirectory.create(out, name=spec.name, seed=spec.run.seed)
     document = spec.document
@@ -126,12 +127,11 @@ def reopen(
     run = RunDirectory.open(path)
     try:
         spec, base = stored(path)
-        graph = analyse(spec, base=base, device=pick_device(spec.run.device), memory=memory_available(), arrays=arrays)
+        graph = analyse(spec, base=base, device=pick_device(spec.run.device), memory=memory_available())
         set_threads(graph.resources.threads)
         data = dataset(graph, base, arrays)
         model = compile_model(graph)
         model.attach(data.pipelines)
-        model.preprocessing.to(model.device)
         trainer = Trainer(model, data, run, callbacks=callbacks, warn=warn)
         trainer.restore()
     except BaseException:
@@ -257,12 +257,11 @@ def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None
     if not path.is_dir():
         raise UsageError(f"{path} is not a run directory")
     spec, base = stored(path)
-    graph = analyse(spec, base=base, device=pick_device(spec.run.device), arrays=arrays)
+    graph = analyse(spec, base=base, device=pick_device(spec.run.device))
     set_threads(graph.resources.threads)
     data = dataset(graph, base, arrays)
     model = compile_model(graph)
     model.attach(data.pipelines)
-    model.preprocessing.to(model.device)
     trainer = Trainer(model, data, None, warn=warn)
     found = checkpoint.newest(path / "checkpoints", checkpoint.signature(trainer.tensors()), warn)
     if found is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,8 @@ class Model(nn.Module):
         self._losses, self._penalties, self._constraints = losses, penalties, constraints
         self._channels = channels
         self.weighted = bound_of(graph).weighted
+        self.arrays: dict[str, Any] | None = None
+        """Columns passed in by an embedding program, kept for training."""
         self.register_buffer("_where", torch.zeros(()), persistent=False)
 
     # -- parts ----------------------------------------------------------------------------------------------------
@@ -96,7 +99,7 @@ class Model(nn.Module):
     def attach(self, pipelines: Mapping[str, Pipeline]) -> None:
         """Keep the fitted preprocessing of every bound variable with the model."""
         for name, pipeline in pipelines.items():
-            self.preprocessing[name] = pipeline
+            self.preprocessing[name] = pipeline.to(self.device)
 
     # -- training -------------------------------------------------------------------------------------------------
 

@@ -110,12 +110,10 @@ def _from_utf8(data: bytes, file: str) -> str:
 
 def _refused(source: Source, index: int, character: str) -> Diagnostic:
     name = _NAMES.get(character, f"the character U+{ord(character):04X}")
-    return Diagnostic(
-        "GD103",
-        f"{name} cannot stand in a spec",
-        source.point(index),
-        help="remove it" if character in _NO_ESCAPE else f'remove it, or write "\\u{ord(character):04x}" in quotes',
-    )
+    advice = "remove it"
+    if character not in _NO_ESCAPE:
+        advice += f', or write it as "\\u{ord(character):04x}" inside double quotes'
+    return Diagnostic("GD103", f"{name} cannot stand in a spec", source.point(index), help=advice)
 
 
 def _too_long(file: str) -> Diagnostic:

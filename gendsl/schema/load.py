@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def parse(source: str | Path, *, sets: Sequence[str] = (), unsets: Sequence[str]
         raise Refused(problems, document)
     body = plain(document.root)
     if "name" not in body and isinstance(source, Path):
-        body["name"] = source.stem
+        body["name"] = _name(source.stem)
     try:
         spec = Spec.model_validate(body)
     except ValidationError as error:
@@ -66,6 +67,11 @@ def parse(source: str | Path, *, sets: Sequence[str] = (), unsets: Sequence[str]
 
         raise Refused(diagnostics(error, document.root), document) from None
     return spec.with_document(document)
+
+
+def _name(stem: str) -> str:
+    """A file's name as the name of a spec, which allows fewer characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-")[:100] or "model"
 
 
 class Refused(SpecError):

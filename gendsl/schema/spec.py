@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from gendsl.errors import Diagnostic, Place, Related
 from gendsl.schema.components.energy import EnergyFactor
 from gendsl.schema.components.ordering import Ordering
-from gendsl.schema.fields import Name, Names
+from gendsl.schema.fields import Name, Names, Words
 from gendsl.schema.nodes import Path, locate
 from gendsl.schema.overlay import Document
 from gendsl.schema.registry import Slot, Strict
@@ -28,7 +28,11 @@ class Spec(Strict):
     model_config = ConfigDict(title="gendsl spec, version 1")
 
     gendsl: Literal[1] = Field(default=1, description="version of the grammar")
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)] = "model"
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100),
+        Words("letters, digits, '_', '.' and '-', at most 100"),
+    ] = "model"
     requires: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="installed plug-in packages whose components are used"
     )

@@ -18,7 +18,8 @@ _NAME = unwrap(Name)
 def expected(wanted: Type) -> str:
     """The words for a type: "a number above 0", "one of static, dynamic, threshold", "a list of whole numbers"."""
     if wanted.slot is not None:
-        return f"a {KINDS[wanted.slot.kind]}: its name, or a map with `type`"
+        noun = KINDS[wanted.slot.kind]
+        return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}: its name, or a map with `type`"
     if wanted.branches:
         if all(branch.bare in (int, float) for branch in wanted.branches):
             return "a number"
@@ -56,7 +57,7 @@ def shown(value: Any) -> str:
         return "a map"
     if isinstance(value, list | tuple):
         text = f"[{', '.join(shown(item) for item in value)}]"
-        return text if len(text) <= 40 else "a list"
+        return "a list" if len(text) > 40 or any(isinstance(item, list | dict) for item in value) else text
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -25,7 +25,7 @@ KINDS: dict[str, str] = {
     "flow": "flow layer",
     "net": "network",
     "ordering": "ordering",
-    "loss": "adversary's loss",
+    "loss": "adversarial loss",
     "penalty": "penalty",
     "energy": "energy",
     "negatives": "source of negatives",

@@ -12,7 +12,7 @@ from gendsl.errors import Diagnostic, Place, Related
 from gendsl.schema.components.energy import EnergyFactor
 from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.fields import Name, Names, Words
-from gendsl.schema.nodes import Path, locate
+from gendsl.schema.nodes import Path, locate, tag_path
 from gendsl.schema.overlay import Document
 from gendsl.schema.registry import Slot, Strict
 from gendsl.schema.sections import Adversary, Corruption, Factor, FlowFactor, NetField, Objective, VariableFacts
@@ -70,8 +70,15 @@ class Spec(Strict):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     def place(self, path: Path, on: str = "value") -> Place | None:
-        """Where `path` stands in the text, or None for a spec built in Python."""
-        return None if self._document is None else locate(self._document.root, path, on)
+        """Where `path` stands in the text, or None for a spec built in Python.
+
+        The value of a component is its name: `conv_down` in `net: conv_down` and in `net: {type: conv_down}`.
+        """
+        if self._document is None:
+            return None
+        if on == "value":
+            path = (*path, *tag_path(self._document.root, path))
+        return locate(self._document.root, path, on)
 
     def diagnostic(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -19,7 +19,7 @@ from gendsl.schema.nodes import Map, Path, Scalar, Seq, plain
 from gendsl.schema.registry import KINDS, table
 from gendsl.schema.spec import Spec
 from gendsl.schema.suggest import did_you_mean, listing, nearest
-from gendsl.schema.unknown import Advice, dotted, gathered, unknown_key, unknown_tag
+from gendsl.schema.unknown import Advice, dotted, gathered, later_value, unknown_key, unknown_tag
 from gendsl.schema.walk import Spot, Type, fields, place, tag_of, type_of, walk
 
 RANGES = ("greater_than", "less_than", "too_short", "too_long", "multiple_of", "finite_number", "string_too")
@@ -64,6 +64,8 @@ def _without_branches(details: list[ErrorDetails], root: Map) -> list[ErrorDetai
     met: set[Path] = set()
     for detail in details:
         spot = walk(_plain_loc(detail), root)[-1]
+        if detail["type"] == "too_short" and plain(spot.node or Map()):
+            continue  # its items are wrong, and say so themselves
         union, branch = spot.union, spot.branch
         if union is None or branch is None:
             kept.append(detail)
@@ -92,12 +94,17 @@ def _explains(one: Finding, other: Finding) -> bool:
         return (*one.holder.path, one.key) == (*other.holder.path, other.key)[: len(one.holder.path) + 1]
     if one.holder.path != other.holder.path or one.key == other.key:
         return False
+    if one.diagnostic.code == other.diagnostic.code == "GD211":
+        return one.kind == "literal_error" and other.kind != "literal_error"
     if other.kind == "missing":
         return one.kind == "extra_forbidden" and one.meant == other.key
     if other.kind != "extra_forbidden" or one.holder.model is None:
         return False
-    part = gathered(one.holder.model)
-    return part is not None and part[0] in (one.key, one.meant) and other.meant not in fields(one.holder.model)
+    part, written = gathered(one.holder.model), one.holder.node
+    if part is None or other.meant in fields(one.holder.model):
+        return False
+    unnamed = isinstance(written, Map) and part[0] not in written.entries
+    return one.key == part[0] or (unnamed and one.meant == part[0])
 
 
 def _section_inside(finding: Finding) -> Path | None:
@@ -173,6 +180,8 @@ def _code(kind: str, spot: Spot) -> str:
         return "GD204"
     if isinstance(value, str) and options(spot.type):
         return "GD204"
+    if isinstance(value, int) and not isinstance(value, bool) and get_origin(spot.type.bare) is Literal:
+        return "GD204" if options(spot.type)[0].isdigit() else "GD203"
     numbers = [b for b in spot.type.branches if b.bare in (int, float)]
     if numbers and isinstance(value, int | float) and not isinstance(value, bool):
         return "GD203" if isinstance(value, float) and all(b.bare is int for b in numbers) else "GD204"
@@ -182,6 +191,9 @@ def _code(kind: str, spot: Spot) -> str:
 def _wrong(spot: Spot, code: str, root: Map) -> Diagnostic:
     """A value that is not what its key takes."""
     value = plain(spot.node) if spot.node is not None else None
+    if later_value(str(spot.path[-1]) if spot.path else "", value):
+        message = f"{value!r} is part of the language but not built yet in this version"
+        return Diagnostic("GD211", message, place(root, spot.path), help=f"known here: {', '.join(options(spot.type))}")
     words = expected(spot.type)
     name = f"`{dotted(spot.path)}`"
     label = did_you_mean(nearest(value, options(spot.type))) if isinstance(value, str) else ""
@@ -195,10 +207,14 @@ def _rewritten(spot: Spot) -> str:
     node, model = spot.node, spot.type.model
     if get_origin(spot.type.bare) is tuple and isinstance(node, Scalar) and _is_item(node.value, spot.type.items[0]):
         return f"write [{node.value}]"
+    if isinstance(node, Map) and get_origin(spot.type.bare) is tuple and spot.type.items[0].slot is not None:
+        return "write a list: [{...}]"
     part = gathered(model) if model is not None else None
     if part is not None and isinstance(node, Scalar) and node.value in table(part[1]):
         return f"write {{{part[0]}: {node.value}}}"
     number = _number(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    if number is not None and get_origin(spot.type.bare) is tuple and _takes_numbers(spot.type.items[0]):
+        return f"write [{number}]"
     if number is not None and _takes_numbers(spot.type):
         return f"write {number} without quotes"
     return ""
@@ -279,6 +295,9 @@ def _component(detail: ErrorDetails, spot: Spot, holder: Spot, root: Map) -> Fin
             label = f"write {{type: {name}, ...}}"
             at = place(root, (*spot.path, name), "key")
             return Finding(Diagnostic("GD212", detail["msg"], at, label=label, help=listed), "tag_missing", holder, key)
+        if len(entries) == 1 and (kind == "step" or (nearest(name, table(kind)) and not nearest(name, ["type"]))):
+            advice = unknown_tag(kind, name)
+            return Finding(_advised(advice, root, (*spot.path, name), "key"), "unknown_tag", holder, key)
         if nearest(name, ["type"]) or tag_of(kind, entry.node) in table(kind):
             label = did_you_mean(["type"])
             at = place(root, (*spot.path, name), "key")

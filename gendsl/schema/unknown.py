@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from gendsl.schema.components.later import LATER, RESERVED
+from gendsl.schema.components.later import LATER, LATER_VALUES, RESERVED
 from gendsl.schema.foreign import FOREIGN
 from gendsl.schema.nodes import Map, Path, Scalar
 from gendsl.schema.registry import KINDS, table
@@ -41,6 +41,11 @@ def gathered(model: type[BaseModel]) -> tuple[str, str] | None:
     return None
 
 
+def later_value(key: str, value: object) -> bool:
+    """Whether a value belongs to the language but is not built yet."""
+    return isinstance(value, str) and value in LATER_VALUES.get(key, frozenset())
+
+
 def keys(spot: Spot) -> list[str]:
     """The keys that the map at a spot may have."""
     model = spot.model
@@ -70,32 +75,48 @@ def unknown_key(key: str, holder: Spot) -> Advice:
         return Advice("GD211", f"{key!r} is part of the language but not built yet in this version")
     help_ = f"known here: {listing(known, 40)}" if known else ""
     near = nearest(key, known)
-    slip = near and edit_distance(key.lower(), near[0].lower()) <= 1
-    foreign = FOREIGN.get(key.lower())
-    if slip or (near and foreign is None and not _home(key, model, path)):
+    if near and edit_distance(key.lower(), near[0].lower()) <= 1:
         return Advice("GD201", message, did_you_mean(near), help_, near[0])
-    home = _home(key, model, path)
-    if home:
-        return Advice("GD201", message, home, help_)
+    inside = _inside(key, holder) if path else ""
+    if inside:
+        return Advice("GD201", message, inside)
+    foreign = FOREIGN.get(key.lower())
     if foreign is not None:
         meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]
-        near_home = meant in known
-        label = did_you_mean([meant]) if near_home else f"here it is {foreign.ours}"
-        return Advice("GD201", message, label, "; ".join(p for p in (foreign.advice, help_) if p), meant)
+        label = did_you_mean([meant]) if meant in known else f"here it is {foreign.ours}"
+        return Advice("GD201", message, label, foreign.advice, meant)
+    home = _home(key, path)
+    if home:
+        return Advice("GD201", message, home, "" if path == () else help_)
     return Advice("GD201", message, did_you_mean(near), help_, near[0] if near else "")
 
 
-def _home(key: str, model: type[BaseModel] | None, path: Path) -> str:
-    """Where a key of exactly this name belongs, if anywhere: inside this map, in another component, in a section."""
-    if model is not None:
-        inside = [p for p in homes(key, model) if len(p) == 1]
-        if inside:
-            return f"belongs under {inside[0][0]}:"
-        part = gathered(model)
-        if part is not None:
-            owners = [tag for tag, component in table(part[1]).items() if key in fields(component)]
-            if owners:
-                return f"belongs to {part[0]}: {' or '.join(owners[:3])}"
+def _inside(key: str, holder: Spot) -> str:
+    """Where in the same map the word belongs: a parameter or the name of a component that it may hold."""
+    model, slot = holder.model, holder.type.slot
+    if model is None:
+        return ""
+    if slot is not None:
+        others = [tag for tag, each in table(slot.kind).items() if key in fields(each)]
+        if others:
+            return f"belongs to {' or '.join(others[:3])}"
+    part = gathered(model)
+    owners = [tag for tag, each in table(part[1]).items() if key in fields(each)] if part is not None else []
+    if part is not None and owners:
+        return f"belongs to {part[0]}: {' or '.join(owners[:3])}"
+    below = [path for path in homes(key, model) if len(path) == 1]
+    if below:
+        return f"belongs under {below[0][0]}:"
+    for name, field in fields(model).items():
+        wanted = type_of(field)
+        for each in (wanted, *wanted.items):
+            if each.slot is not None and key in table(each.slot.kind):
+                return f"write {name}: {key}" if each is wanted else f"write {name}: [{key}]"
+    return ""
+
+
+def _home(key: str, path: Path) -> str:
+    """The other section where a key of exactly this name belongs, if any."""
     if path and key in fields(Spec):
         return "is a section: write it at the left margin"
     found = [p for p in homes(key, Spec) if p != path]

@@ -160,9 +160,17 @@ def walk(loc: Iterable[str | int], root: Map) -> list[Spot]:
 
 
 def place(root: Map, path: Path, on: str = "value") -> Place | None:
-    """The place of a path of the text; of its key where the value is not written (`encoder:` and nothing)."""
-    found = locate(root, path, on)
-    return locate(root, path, "key") if found is not None and found.start == found.end else found
+    """The place of a path of the text.
+
+    A value that is not written (`encoder:` and nothing), or that begins on a line of its own, is shown by its key.
+    """
+    key = locate(root, path, "key")
+    spot = walk(path, root)[-1].node
+    found = spot.place if on == "value" and spot is not None else None
+    if key is None or found is None or found.start == found.end:
+        return key
+    block = isinstance(spot, Map | Seq) and found.start.line != key.start.line
+    return key if block else found
 
 
 def homes(key: str, model: type[BaseModel]) -> list[Path]:

@@ -20,6 +20,7 @@ from gendsl.compiler.passes.routes import routes
 from gendsl.compiler.passes.settings import settings
 from gendsl.compiler.passes.shapes import columns, shapes
 from gendsl.compiler.passes.supports import supports
+from gendsl.errors import SpecError
 from gendsl.schema.spec import Spec
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
@@ -56,10 +57,13 @@ def analyse(
     if base is None:
         file = spec.document.file if spec.document is not None else None
         base = Path(file).parent if file is not None and Path(file).exists() else Path()
-    graph = lower(spec, base).update(device=device)
-    for step in PASSES:
-        graph = step(graph)
-        graph.verify()
-    if memory is not None:
-        refuse_too_large(graph, memory)
+    try:
+        graph = lower(spec, base).update(device=device)
+        for step in PASSES:
+            graph = step(graph)
+            graph.verify()
+        if memory is not None:
+            refuse_too_large(graph, memory)
+    except SpecError as error:
+        raise SpecError(error.diagnostics, spec.document.sources if spec.document is not None else None) from None
     return graph

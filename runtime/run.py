@@ -15,21 +15,23 @@ import gendsl
 from gendsl.compiler.build import build
 from gendsl.compiler.explain import as_json, as_text
 from gendsl.compiler.graph import Graph
+from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
+from gendsl.compiler.resolve import resolved
 from gendsl.data.dataset import Dataset
 from gendsl.errors import RunError, UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import checkpoint, pictures, samples
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.diagnoses import diagnose
-from gendsl.runtime.environment import environment, memory_available, set_threads
+from gendsl.runtime.environment import environment, set_threads
 from gendsl.runtime.evaluate import evaluate
 from gendsl.runtime.report import write_report
 from gendsl.runtime.rundir import RunDirectory
 from gendsl.runtime.streams import stream
 from gendsl.runtime.train import Callback, Interrupted, Trainer
 from gendsl.schema.load import load
-from gendsl.schema.spec import Spec, resolved
+from gendsl.schema.spec import Spec
 from gendsl.schema.dump import dump
 
 Warn = Callable[[str], None]
@@ -97,16 +99,14 @@ def start(
     model.attach(data.pipelines)
     seconds = time.monotonic() - began
     run = RunDirectory.create(out, name=spec.name, seed=spec.run.seed)
+    run.write_text("resolved.yaml", dump(resolved(graph)))
     document = spec.document
-    text = document.sources.get(document.file, "") if document is not None else dump(resolved(spec))
+    text = document.sources.get(document.file, "") if document is not None else dump(resolved(graph))
     run.write_text("spec.yaml", text)
     run.write_text("overrides.txt", "".join(f"{line}\n" for line in overrides))
     run.write_text("explain.txt", as_text(graph))
     run.write_json("graph.json", as_json(graph))
     run.write_json("environment.json", {**environment(), "data_folder": str(base.resolve())})
-    body = resolved(spec)
-    body["run"] = {**body["run"], "threads": graph.resources.threads}
-    run.write_text("resolved.yaml", dump(body))
     return Session(graph, model, data, run, Trainer(model, data, run, callbacks=callbacks, warn=warn), seconds)
 
 
@@ -162,7 +162,7 @@ def finish(session: Session) -> dict[str, Any]:
     Raises RunError for a value that is not finite, Interrupted when asked to stop; result.json says so then.
     """
     graph, run, spec = session.graph, session.run, session.graph.spec
-    result = _result(session)
+    result = header(graph, session.data)
     began = time.monotonic()
     try:
         session.trainer.fit()
@@ -207,15 +207,16 @@ def finish(session: Session) -> dict[str, Any]:
     return result
 
 
-def _result(session: Session) -> dict[str, Any]:
-    spec = session.graph.spec
+def header(graph: Graph, data: Dataset) -> dict[str, Any]:
+    """What result.json says of a run before anything is measured."""
+    spec = graph.spec
     return {
         "gendsl": gendsl.__version__,
         "spec": {"name": spec.name, "hash": spec.hash},
         "seed": spec.run.seed,
         "steps": 0,
-        "parameters": session.graph.resources.parameters,
-        "data": session.data.describe(),
+        "parameters": graph.resources.parameters,
+        "data": data.describe(),
         "metrics": {},
         "seconds": {},
         "status": "running",
@@ -269,3 +270,41 @@ def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None
     trainer.load(found)
     trainer.finish()
     return graph, model, data
+
+
+def untrained(spec: Spec) -> tuple[Graph, Model, Dataset]:
+    """The graph, the initialised model and the data of a spec. Raises SpecError, DataError."""
+    base = data_base(spec)
+    graph = analyse(spec, base=base, device=pick_device(spec.run.device))
+    data = dataset(graph, base)
+    model = compile_model(graph)
+    model.attach(data.pipelines)
+    return graph, model, data
+
+
+def evaluated(
+    path: Path, *, split: str | None = None, samples: int | None = None, seed: int | None = None, warn: Warn = quiet
+) -> dict[str, Any]:
+    """The result of a run with the metrics of one part computed afresh; the directory is only read.
+
+    Raises UsageError for a part that the data does not have, and where nothing is trained.
+    """
+    graph, model, data = restored(path, warn=warn)
+    spec = graph.spec
+    part = split or (spec.evaluate.split if spec.evaluate.split in data.parts else "train")
+    if part not in data.parts:
+        raise UsageError(f"the data has no part {part!r}; it has {', '.join(data.parts)}")
+    began = time.monotonic()
+    metrics = evaluate(
+        model,
+        data,
+        split=part,
+        seed=spec.run.seed if seed is None else seed,
+        samples=samples or spec.evaluate.samples,
+        metrics=spec.evaluate.metrics,
+    )
+    file = path / "result.json"
+    result: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    result = {**header(graph, data), **result, "metrics": {part: metrics}}
+    result["seconds"] = {**result.get("seconds", {}), "evaluate": round(time.monotonic() - began, 2)}
+    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from gendsl.runtime import pictures
 from gendsl.runtime.streams import stream
 
 PAIRS = 12
+ROWS_AT_ONCE = 512
 
 
 def conditions(graph: Graph) -> list[str]:
@@ -69,9 +71,52 @@ def to_column(model: Model, name: str, value: Tensor) -> Tensor:
     return back.cpu()
 
 
+def encode(model: Model, data: Dataset, split: str, seed: int) -> dict[str, Tensor]:
+    """One draw of every latent for each row of a part, and the row's place in the source under `row`.
+
+    Raises UsageError where there is nothing to encode or no such part.
+    """
+    if split not in data.parts:
+        raise UsageError(f"the data has no part {split!r}; it has {', '.join(data.parts)}")
+    part = data.parts[split].to(model.device)
+    found: dict[str, list[Tensor]] = {}
+    for i, start in enumerate(range(0, part.rows, ROWS_AT_ONCE)):
+        with stream(seed, "sample/encode", i), torch.no_grad():
+            batch = part.batch(torch.arange(start, min(start + ROWS_AT_ONCE, part.rows), device=model.device))
+            codes = model.encode(batch)
+        for name, value in {**codes, "row": batch.rows}.items():
+            found.setdefault(name, []).append(value.cpu())
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+def save(path: Path, model: Model, values: Mapping[str, Tensor]) -> None:
+    """An .npz of plain arrays, or a .png grid of the first image variable.
+
+    Raises UsageError for another ending, or a .png of what is no image.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if path.suffix == ".npz":
+        save_arrays(path, values)
+        return
+    if path.suffix != ".png":
+        raise UsageError(f"{path}: write to a .npz or a .png file")
+    for name, value in values.items():
+        variable = model.graph.variables.get(name)
+        column = variable.raw_column if variable is not None else None
+        if column is not None and len(column.shape) == 3 and column.shape[0] in (1, 3):
+            pictures.save_grid(path, grey(value, model.graph, name).numpy())
+            return
+        if column is not None and column.shape == (2,):
+            pictures.save_points(path, value.numpy())
+            return
+    raise UsageError("none of the values is an image or a point; write to a .npz file")
+
+
 def save_arrays(path: Path, values: Mapping[str, Tensor]) -> None:
     """An .npz of plain arrays."""
-    np.savez(path, **{name: value.numpy() for name, value in values.items()})  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in values.items()}
+    np.savez(path, **arrays)
 
 
 def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int) -> list[Path]:

@@ -109,9 +109,3 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
             )
         elif "train" not in split:
             yield graph.spec.diagnostic("GD411", "the split has no train part", ("data", "split"))
-    if graph.source is not None and train.batch_size > graph.source.rows:
-        yield graph.spec.diagnostic(
-            "GD411",
-            f"batch_size {train.batch_size} is more than the data's {graph.source.rows} rows",
-            ("train", "batch_size"),
-        )

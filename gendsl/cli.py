@@ -1,0 +1,664 @@
+"""The command line: the only module that prints.
+
+Results go to standard output, everything said to people while working goes to standard error. With `--json` standard
+output holds one JSON document and nothing else. Exit status: 0 done, 1 problems in the spec, 2 wrong usage, 3 failure
+while running, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+import gendsl
+from gendsl.errors import (
+    CertificateError,
+    DataError,
+    Diagnostic,
+    GendslError,
+    RunError,
+    SpecError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from gendsl.compiler.graph import Graph
+    from gendsl.runtime.train import Progress
+    from gendsl.schema.spec import Spec
+
+DONE, BAD_SPEC, BAD_USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    name="gendsl",
+    help="Deep generative models from a short YAML spec: checked, trained, sampled, scored.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False, soft_wrap=True, markup=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+SpecArgument = Annotated[str, typer.Argument(help="a spec file, or the name of one that ships with gendsl")]
+RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")]
+Unsets = Annotated[list[str] | None, typer.Option("--unset", metavar="A.B", help="take a key out; repeatable")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
+Seed = Annotated[int | None, typer.Option(min=0, help="seed; the run's own if not given")]
+Given = Annotated[list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")]
+Split = Annotated[str, typer.Option(help="part of the data: train, valid, test")]
+Out = Annotated[Path | None, typer.Option("--out", help="where to write")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    import click
+
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+        return status if isinstance(status, int) else DONE
+    except SpecError as error:
+        _report(error, as_json)
+        return BAD_SPEC
+    except UsageError as error:
+        return _fail(str(error), BAD_USAGE, as_json)
+    except (DataError, RunError, CertificateError) as error:
+        return _fail(str(error), FAILED, as_json)
+    except MemoryError:
+        return _fail("out of memory: make the model, train.batch_size or the bound's samples smaller", FAILED, as_json)
+    except GendslError as error:
+        return _fail(str(error), FAILED, as_json)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return BAD_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        err.print("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        return _fail(f"{error.strerror}: {error.filename}", FAILED, as_json)
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "alloc" not in str(error):
+            raise
+        return _fail(f"out of memory: {error}", FAILED, as_json)
+
+
+def _fail(message: str, status: int, as_json: bool) -> int:
+    err.print(f"error: {message}")
+    if as_json:
+        _json({"status": "failed", "error": message})
+    return status
+
+
+def _json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _report(error: SpecError, as_json: bool) -> None:
+    """Every diagnostic of a refused spec."""
+    if as_json:
+        _json(_check_json(error.diagnostics, valid=False))
+    else:
+        _show(error.diagnostics, error.sources)
+
+
+def _check_json(diagnostics: Sequence[Diagnostic], *, valid: bool) -> dict[str, Any]:
+    return {"format_version": 1, "valid": valid, "diagnostics": [d.as_json() for d in diagnostics]}
+
+
+STYLES = {
+    "error": "bold red",
+    "warning": "bold yellow",
+    "note": "bold blue",
+    "caret": "red",
+    "related": "blue",
+    "gutter": "cyan",
+    "message": "bold",
+}
+
+
+def _show(diagnostics: Sequence[Diagnostic], sources: Any) -> None:
+    from gendsl.schema.render import render_all
+
+    paint: Callable[[str, str], str] | None = None
+    if err.is_terminal and not err.no_color:
+        from rich.style import Style
+
+        def paint(role: str, text: str) -> str:
+            return Style.parse(STYLES.get(role, "none")).render(text)
+
+    sys.stderr.write(render_all(list(diagnostics), sources, style=paint) + "\n")
+
+
+def _load(spec: str, sets: list[str] | None, unsets: list[str] | None, extra: Sequence[str] = ()) -> Spec:
+    from gendsl.schema.load import load
+
+    return load(spec, sets=[*(sets or []), *extra], unsets=unsets or [])
+
+
+def _analyse(spec: Spec, device: str | None = None, *, limit: bool = False) -> Graph:
+    from gendsl.compiler.pipeline import analyse
+
+    wanted = device or spec.run.device
+    memory = None
+    if limit:
+        from gendsl.compiler.machine import memory_available
+
+        memory = memory_available()
+    return analyse(spec, device="cpu" if wanted == "auto" else wanted.split(":")[0], memory=memory)
+
+
+# -- looking at specs -------------------------------------------------------------------------------------------------
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"gendsl {gendsl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def check(spec: SpecArgument, set_: Sets = None, unset: Unsets = None, json_: Json = False, device: Device = None) -> int:
+    """Check a spec: every problem, at its line and column."""
+    loaded = _load(spec, set_, unset)
+    graph = _analyse(loaded, device, limit=True)
+    document = loaded.document
+    assert document is not None
+    notes = (*document.warnings, *graph.notes)
+    if json_:
+        _json(_check_json(notes, valid=True))
+        return DONE
+    if notes:
+        _show(notes, document.sources)
+    out.print(f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, {graph.objective_kind} for {graph.objective_of}")
+    return DONE
+
+
+@app.command()
+def explain(
+    spec: Annotated[str, typer.Argument(help="a spec, or the code of a diagnostic (GD210)")],
+    set_: Sets = None,
+    unset: Unsets = None,
+    json_: Json = False,
+    device: Device = None,
+    estimates: Annotated[bool, typer.Option(help="memory and work")] = True,
+) -> int:
+    """What the compiler derives from a spec: graph, objective term by term, players, capabilities."""
+    from gendsl.compiler.explain import as_json, as_text
+    from gendsl.schema.codes import CODES
+
+    if spec.upper() in CODES:
+        code = CODES[spec.upper()]
+        if json_:
+            _json({"code": spec.upper(), "title": code.title, "text": code.text})
+        else:
+            out.print(f"{spec.upper()}: {code.title}\n\n{code.text}")
+        return DONE
+    loaded = _load(spec, set_, unset)
+    graph = _analyse(loaded, device)
+    if json_:
+        _json(as_json(graph))
+    else:
+        sys.stdout.write(as_text(graph, estimates=estimates))
+    return DONE
+
+
+@app.command("graph")
+def graph_(
+    spec: SpecArgument,
+    format_: Annotated[str, typer.Option("--format", help="text, mermaid, dot or json")] = "text",
+    set_: Sets = None,
+    unset: Unsets = None,
+) -> int:
+    """The factor graph of a spec."""
+    from gendsl.compiler import diagram
+    from gendsl.compiler.explain import as_json
+
+    graph = _analyse(_load(spec, set_, unset))
+    makers = {"text": diagram.text, "mermaid": diagram.mermaid, "dot": diagram.dot}
+    if format_ == "json":
+        body = as_json(graph)
+        _json({"variables": body["variables"], "factors": body["factors"], "players": body["players"]})
+    elif format_ in makers:
+        sys.stdout.write(makers[format_](graph))
+    else:
+        raise UsageError(f"--format {format_}: text, mermaid, dot or json")
+    return DONE
+
+
+@app.command()
+def resolve(
+    spec: SpecArgument,
+    set_: Sets = None,
+    unset: Unsets = None,
+    blame: Annotated[bool, typer.Option("--blame", help="say where each value comes from")] = False,
+    json_: Json = False,
+) -> int:
+    """The whole spec with every default and inferred shape."""
+    from gendsl.compiler.resolve import resolved
+    from gendsl.schema.dump import dump
+    from gendsl.schema.overlay import blame as places
+
+    loaded = _load(spec, set_, unset)
+    body = resolved(_analyse(loaded))
+    if not blame:
+        if json_:
+            _json(body)
+        else:
+            sys.stdout.write(dump(body))
+        return DONE
+    assert loaded.document is not None
+    rows = [(path, f"{p.file}:{p.start.line}:{p.start.column}") for path, p in places(loaded.document.root)]
+    written = [path for path, _ in rows]
+    rows += [(path, "default") for path in _leaves(body) if not any(_same(path, w) for w in written)]
+    if json_:
+        _json([{"path": path, "from": where} for path, where in rows])
+    else:
+        width = max(len(path) for path, _ in rows)
+        for path, where in sorted(rows):
+            print(f"{path:<{width}}  {where}")
+    return DONE
+
+
+def _leaves(body: Any, path: str = "") -> Iterator[str]:
+    if isinstance(body, dict) and body:
+        for key, value in body.items():
+            yield from _leaves(value, f"{path}.{key}" if path else key)
+    elif isinstance(body, list) and any(isinstance(v, dict | list) for v in body):
+        for i, value in enumerate(body):
+            yield from _leaves(value, f"{path}[{i}]")
+    else:
+        yield path
+
+
+def _same(leaf: str, written: str) -> bool:
+    return leaf == written or leaf == f"{written}.type" or leaf.startswith((f"{written}.", f"{written}["))
+
+
+@app.command()
+def schema() -> int:
+    """The JSON Schema of specs, for editors."""
+    from gendsl.schema.jsonschema import json_schema
+
+    _json(json_schema())
+    return DONE
+
+
+@app.command()
+def components(
+    kind: Annotated[str | None, typer.Argument(help="dist, flow, net, ...")] = None,
+    tag: Annotated[str | None, typer.Argument(help="one of them, in detail")] = None,
+    json_: Json = False,
+) -> int:
+    """What a spec can name: the kinds, the components of a kind, or one with its parameters."""
+    from gendsl.schema.catalogue import detail, listing
+    from gendsl.schema.registry import KINDS
+    from gendsl.schema.suggest import did_you_mean, nearest
+
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"there is no kind {kind!r} {did_you_mean(nearest(kind, list(KINDS)))}; kinds: {', '.join(KINDS)}")
+    found = listing(kind)
+    if kind is not None and tag is not None:
+        if tag not in found[kind]:
+            near = did_you_mean(nearest(tag, list(found[kind])))
+            raise UsageError(f"there is no {KINDS[kind]} {tag!r} {near}; known: {', '.join(found[kind])}")
+        body = detail(kind, tag)
+        if json_:
+            _json(body)
+            return DONE
+        out.print(f"{KINDS[kind]} {tag}\n\n{body['description']}\n")
+        for name, about in body["parameters"].items():
+            out.print(f"  {name}: {about['type']} = {about['default']}  {about['description']}".rstrip())
+        return DONE
+    if json_:
+        _json(found)
+        return DONE
+    for each, tags in found.items():
+        out.print(f"{each}: {KINDS[each]}")
+        for name, words in tags.items():
+            out.print(f"  {name:<22} {words}")
+    return DONE
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="the file to make")],
+    like: Annotated[str, typer.Option(help="a shipped spec to start from")] = "vae",
+) -> int:
+    """Start a spec of your own from one that ships."""
+    from gendsl.schema.load import shipped
+    from gendsl.schema.suggest import did_you_mean, nearest
+
+    known = shipped()
+    if like not in known:
+        raise UsageError(f"no shipped spec is called {like!r} {did_you_mean(nearest(like, list(known)))}; there are: {', '.join(known)}")
+    if file.exists():
+        raise UsageError(f"{file} exists; nothing was changed")
+    if not file.parent.is_dir():
+        raise UsageError(f"there is no folder {file.parent}")
+    shutil.copyfile(known[like], file)
+    out.print(f"wrote {file}; next: gendsl check {file}, gendsl run {file}")
+    return DONE
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    spec: SpecArgument,
+    set_: Sets = None,
+    unset: Unsets = None,
+    out_: Out = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="training steps, instead of the spec's")] = None,
+    device: Device = None,
+    seed: Seed = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check and explain, but do not train")] = False,
+    json_: Json = False,
+) -> int:
+    """Check, compile, train, evaluate, sample, and write a run directory with a report."""
+    extra = [f"{k}={v}" for k, v in (("train.steps", steps), ("run.seed", seed), ("run.device", device)) if v is not None]
+    dropped = list(unset or [])
+    if steps is not None:
+        dropped += _without_lengths(spec, set_, unset)
+    loaded = _load(spec, set_, dropped, extra)
+    graph = _analyse(loaded, limit=True)
+    if loaded.document is not None and (loaded.document.warnings or graph.notes):
+        _show((*loaded.document.warnings, *graph.notes), loaded.document.sources)
+    if dry_run:
+        from gendsl.compiler.explain import as_json, as_text
+
+        if json_:
+            _json(as_json(graph))
+        else:
+            sys.stdout.write(as_text(graph))
+        return DONE
+    from gendsl.runtime import run as runs
+
+    overrides = [*(set_ or []), *extra, *(f"--unset {u}" for u in dropped)]
+    with _progress(loaded.name) as callback:
+        session = runs.start(loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn)
+        return _finish(session, json_)
+
+
+def _without_lengths(spec: str, sets: list[str] | None, unsets: list[str] | None) -> list[str]:
+    """With --steps every other statement of the length gives way: epochs, and the steps of stages."""
+    loaded = _load(spec, sets, unsets)
+    found = ["train.epochs"] if loaded.train.epochs is not None else []
+    return found + [f"train.stages[{i}].steps" for i, s in enumerate(loaded.train.stages) if s.steps is not None]
+
+
+@app.command()
+def resume(run_: RunArgument, json_: Json = False) -> int:
+    """Go on with a run where its last good checkpoint stands."""
+    from gendsl.runtime import run as runs
+
+    with _progress(run_.name) as callback:
+        session = runs.reopen(run_, callbacks=(callback,), warn=_warn)
+        if session.trainer.step >= session.trainer.total:
+            err.print(f"{run_}: training is complete at step {session.trainer.step}; evaluating again")
+        return _finish(session, json_)
+
+
+def _finish(session: Any, json_: bool) -> int:
+    from gendsl.runtime import run as runs
+    from gendsl.runtime.train import Interrupted
+
+    with _stopping(session.trainer):
+        try:
+            result = runs.finish(session)
+        except Interrupted as error:
+            err.print(f"{error}; go on with: gendsl resume {session.run.path}")
+            return INTERRUPTED
+        finally:
+            session.run.close()
+    if json_:
+        _json(result)
+    else:
+        _summary(result, session.run.path)
+    return DONE
+
+
+@contextmanager
+def _stopping(trainer: Any) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the trainer to stop after the present step; a second Ctrl-C stops at once."""
+
+    def ask(number: int, frame: object) -> None:
+        if trainer.stop_requested:
+            raise KeyboardInterrupt
+        trainer.stop_requested = True
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _warn(message: str) -> None:
+    err.print(f"warning: {message}")
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar on a terminal, a line now and then elsewhere."""
+    if not err.is_terminal:
+        yield _lines()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(f"training {name}", total=None, numbers="")
+
+        def update(p: Progress) -> None:
+            bar.update(task, completed=p.step, total=p.total, numbers=_numbers(p))
+
+        yield update
+
+
+def _lines() -> Callable[[Progress], None]:
+    said = -1
+
+    def update(p: Progress) -> None:
+        nonlocal said
+        tenth = 10 * p.step // p.total
+        if tenth > said or p.step == p.total:
+            said = tenth
+            err.print(f"step {p.step}/{p.total}  {_numbers(p)}  {p.seconds_left:.0f} s left")
+
+    return update
+
+
+def _numbers(p: Progress) -> str:
+    losses = "  ".join(f"{n} loss {v:.3f}" for n, v in p.losses.items())
+    terms = "  ".join(f"{n} {v:.3f}" for n, v in p.terms.items())
+    return f"{losses}  ({terms})  {p.rows_per_second:,.0f} rows/s"
+
+
+def _summary(result: dict[str, Any], path: Path) -> None:
+    out.print(f"{result['spec']['name']}: {result['status']} at step {result['steps']}")
+    for split, metrics in result["metrics"].items():
+        for name, entry in metrics.items():
+            out.print(f"  {split} {name:<20} {_number(entry)}")
+    for warning in result.get("warnings", []):
+        out.print(f"  warning: {warning}")
+    out.print(f"  {path / 'report.html'}")
+
+
+KIND_WORDS = {"lower": "at least", "upper": "at most", "exact": "exactly", "estimate": "about"}
+
+
+def _number(entry: dict[str, Any]) -> str:
+    if entry.get("value") is None:
+        return f"none: {entry.get('why', '')}"
+    error = f" +- {entry['stderr']:.3g}" if entry.get("stderr") is not None else ""
+    how = f", {entry['estimator']}" if entry.get("estimator") else ""
+    draws = f" with {entry['samples']} samples" if entry.get("samples") and entry.get("estimator") else ""
+    floor = f"; real against real {entry['floor']['value']:.4g}" if "floor" in entry else ""
+    return f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}{how}{draws}{floor}"
+
+
+# -- asking a trained model -------------------------------------------------------------------------------------------
+
+
+@app.command()
+def sample(
+    run_: RunArgument,
+    n: Annotated[int, typer.Option("--n", min=1, help="how many")] = 64,
+    seed: Seed = None,
+    given: Given = None,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="below 1: less spread")] = 1.0,
+    out_: Out = None,
+    json_: Json = False,
+) -> int:
+    """Draw samples; --out FILE.npz or FILE.png."""
+    from gendsl.runtime import run as runs
+    from gendsl.runtime import samples
+
+    _, model, data = runs.restored(run_, warn=_warn)
+    chosen = seed if seed is not None else model.graph.spec.run.seed
+    values = samples.draw(model, data, n, given=_given(given), temperature=temperature, seed=chosen)
+    path = out_ or run_ / "samples" / f"samples-seed{chosen}.npz"
+    samples.save(path, model, values)
+    return _saved(path, values, json_, n=n, seed=chosen)
+
+
+def _given(pairs: list[str] | None) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for pair in pairs or []:
+        name, sign, value = pair.partition("=")
+        try:
+            found[name] = float(value) if "." in value or "e" in value else int(value)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise UsageError(f"--given {pair}: write a condition and its value, as in --given y=3")
+    return found
+
+
+def _saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
+    shapes = {name: list(value.shape) for name, value in values.items()}
+    if json_:
+        _json({**facts, "file": str(path), "variables": {n: {"shape": s} for n, s in shapes.items()}})
+    else:
+        out.print(f"wrote {path}: " + ", ".join(f"{n} {s}" for n, s in shapes.items()))
+    return DONE
+
+
+@app.command()
+def encode(run_: RunArgument, split: Split = "test", seed: Seed = None, out_: Out = None, json_: Json = False) -> int:
+    """Values of the latents for the rows of one part of the data; --out FILE.npz."""
+    from gendsl.runtime import run as runs
+    from gendsl.runtime import samples
+
+    _, model, data = runs.restored(run_, warn=_warn)
+    chosen = seed if seed is not None else model.graph.spec.run.seed
+    values = samples.encode(model, data, split, chosen)
+    path = out_ or run_ / "samples" / f"codes-{split}.npz"
+    samples.save(path, model, values)
+    return _saved(path, values, json_, split=split, seed=chosen)
+
+
+@app.command()
+def evaluate(
+    run_: RunArgument,
+    split: Annotated[str | None, typer.Option(help="part of the data: train, valid, test")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="importance samples for each row")] = None,
+    seed: Seed = None,
+    out_: Out = None,
+    json_: Json = False,
+) -> int:
+    """Metrics of a trained model, each with its kind."""
+    from gendsl.runtime import run as runs
+
+    result = runs.evaluated(run_, split=split, samples=samples, seed=seed, warn=_warn)
+    if out_ is not None:
+        out_.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    if json_:
+        _json(result)
+    else:
+        _summary(result, run_)
+    return DONE
+
+
+@app.command()
+def verify(
+    target: Annotated[str, typer.Argument(help="a run directory or a spec")],
+    set_: Sets = None,
+    seed: Seed = None,
+    json_: Json = False,
+) -> int:
+    """Numeric certificates: log-determinants, round trips, densities, causality, bounds, samples, kernels."""
+    from gendsl.runtime import run as runs
+    from gendsl.runtime.verify import verify as certify
+
+    if Path(target).is_dir():
+        _, model, data = runs.restored(Path(target), warn=_warn)
+    else:
+        loaded = _load(target, set_, None)
+        _analyse(loaded, limit=True)
+        _, model, data = runs.untrained(loaded)
+    found = certify(model, data, seed=seed if seed is not None else model.graph.spec.run.seed)
+    if json_:
+        _json({"certificates": [c.as_json() for c in found]})
+    else:
+        for c in found:
+            mark = "ok    " if c.passed else "FAILED"
+            out.print(f"{mark} {c.name:<44} {c.value:.3g} (bound {c.bound:.3g}) {c.note}")
+    failed = [c.name for c in found if not c.passed]
+    if failed:
+        err.print(f"error: {len(failed)} of {len(found)} certificates do not hold: {', '.join(failed)}")
+        return FAILED
+    return DONE
+
+
+@app.command()
+def report(run_: RunArgument, json_: Json = False) -> int:
+    """Write report.html of a run directory again."""
+    from gendsl.runtime.report import write_report
+
+    if not (run_ / "spec.yaml").is_file():
+        raise UsageError(f"{run_} is not a run directory")
+    path = write_report(run_)
+    if json_:
+        _json({"file": str(path)})
+    else:
+        out.print(f"wrote {path}")
+    return DONE
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(main())

@@ -106,7 +106,7 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
     if graph.spec.data is None or graph.source is None:
         return
     try:
-        counts = split_counts(graph.source, graph.spec.data.split or {}, train.validate_ is not None)
+        counts = split_counts(graph.source, _split(graph), train.validate_ is not None)
     except SourceProblem as problem:
         yield graph.spec.diagnostic("GD411", problem.message, ("data", "split"), help=problem.help)
         return
@@ -116,11 +116,16 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
         yield graph.spec.diagnostic("GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_)
 
 
+def _split(graph: Graph) -> dict[str, float]:
+    written = graph.spec.data.split if graph.spec.data is not None else None
+    return {str(part): share for part, share in (written or {}).items()}
+
+
 def _rows(graph: Graph) -> Iterator[Diagnostic]:
     """Warnings: no part to evaluate on; a batch that is cut to the rows that there are."""
     if graph.source is None or graph.spec.data is None or not graph.source.rows:
         return
-    counts = split_counts(graph.source, graph.spec.data.split or {}, graph.spec.train.validate_ is not None)
+    counts = split_counts(graph.source, _split(graph), graph.spec.train.validate_ is not None)
     rows = counts["train"]
     if graph.spec.evaluate.split not in counts:
         yield graph.spec.diagnostic(

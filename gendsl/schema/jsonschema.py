@@ -1,8 +1,11 @@
 """The JSON Schema (2020-12) of a spec, for editors: keys, names of components, their parameters, descriptions.
 
-It is written from the models that read a spec. A component of a kind is its bare word, `{type: tag, ...}` (an `if` and a
-`then` for each tag) or `{tag: value}` where that is allowed; a factor takes the parameters of its distribution beside
-`dist`, a data section those of its source. `${name}` may stand for any value. A spec that extends another may leave out
+It is written from the models that read a spec. A component of a kind is its bare word, `{type: tag, ...}`
+(an `if` and a
+`then` for each tag) or `{tag: value}` where that is allowed; a factor takes the parameters of its
+distribution beside
+`dist`, a data section those of its source. `${name}` may stand for any value. A spec that extends another
+may leave out
 what its parent has and delete keys with `null`: then the definitions whose names end in `.partial` hold.
 """
 
@@ -49,7 +52,11 @@ def json_schema() -> Schema:
         "type": "object",
         "properties": {
             "gendsl": {"const": 1, "description": "version of the grammar; the first key"},
-            "extends": {"type": "string", "minLength": 1, "description": "the parent: a file, or a shipped spec's name"},
+            "extends": {
+                "type": "string",
+                "minLength": 1,
+                "description": "the parent: a file, or a shipped spec's name",
+            },
             "let": {
                 "type": "object",
                 "description": "constants, scalars or lists; ${name} stands for one",
@@ -117,9 +124,15 @@ class _Writer:
         for tag, component in table(kind).items():
             flat = {key: each for key, each in self.properties(component).items() if key not in own}
             needed = {"required": [k for k in self.required(component).get("required", ()) if k in flat]}
-            cases.append(_case({"properties": {slot: {"const": tag}}, "required": [slot]}, {"properties": flat, **needed}))
+            cases.append(
+                _case(
+                    {"properties": {slot: {"const": tag}}, "required": [slot]}, {"properties": flat, **needed}
+                )
+            )
         if self.partial:
-            every = {key: True for component in table(kind).values() for key in fields(component) if key not in own}
+            every = {
+                key: True for component in table(kind).values() for key in fields(component) if key not in own
+            }
             cases.append(_case({"not": {"required": [slot]}}, {"properties": every}))
         return cases
 
@@ -180,7 +193,11 @@ class _Writer:
         if self.partial:
             values.append({"type": "null"})
         values.append({"$ref": "#/$defs/constant"})
-        body = {"type": "object", "propertyNames": self.forms(key)[0], "additionalProperties": {"anyOf": values}}
+        body = {
+            "type": "object",
+            "propertyNames": self.forms(key)[0],
+            "additionalProperties": {"anyOf": values},
+        }
         return body | ({} if self.partial else _bounds(wanted, "object"))
 
     def _list(self, wanted: Type) -> Schema:
@@ -196,11 +213,16 @@ class _Writer:
         models = table(kind)
         if not models:
             return {"description": f"{KINDS[kind]}: none is built yet", "not": {}}
-        words = [tag for tag, model in models.items() if self.partial or "required" not in self.required(model)]
+        words = [
+            tag for tag, model in models.items() if self.partial or "required" not in self.required(model)
+        ]
         tagged: Schema = {
             "type": "object",
             "properties": {"type": {"enum": list(models)}},
-            "allOf": [_case({"properties": {"type": {"const": t}}, "required": ["type"]}, self._tagged(models[t])) for t in models],
+            "allOf": [
+                _case({"properties": {"type": {"const": t}}, "required": ["type"]}, self._tagged(models[t]))
+                for t in models
+            ],
             "unevaluatedProperties": False,
         }
         if self.partial:
@@ -217,7 +239,12 @@ class _Writer:
     def _short(self, tag: str, model: type[Component]) -> Schema:
         assert model.primary is not None
         value = self.key(model.primary, fields(model)[model.primary])
-        return {"type": "object", "properties": {tag: value}, "required": [tag], "additionalProperties": False}
+        return {
+            "type": "object",
+            "properties": {tag: value},
+            "required": [tag],
+            "additionalProperties": False,
+        }
 
 
 def _case(condition: Schema, then: Schema) -> Schema:

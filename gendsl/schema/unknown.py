@@ -52,7 +52,7 @@ def keys(spot: Spot) -> list[str]:
     if model is None:
         return []
     own = list(fields(model))
-    if spot.type.slot is not None and "type" not in own:
+    if spot.expects.slot is not None and "type" not in own:
         own.insert(0, "type")
     part = gathered(model)
     node = spot.node
@@ -93,7 +93,7 @@ def unknown_key(key: str, holder: Spot) -> Advice:
 
 def _inside(key: str, holder: Spot) -> str:
     """Where in the same map the word belongs: a parameter or the name of a component that it may hold."""
-    model, slot = holder.model, holder.type.slot
+    model, slot = holder.model, holder.expects.slot
     if model is None:
         return ""
     if slot is not None:
@@ -131,7 +131,11 @@ def unknown_tag(kind: str, tag: str) -> Advice:
     if tag in RESERVED:
         return Advice("GD213", f"{tag!r}: {RESERVED[tag]}")
     if tag in LATER.get(kind, frozenset()):
-        return Advice("GD211", f"the {noun} {tag!r} is part of the language but not built yet in this version", help=help_)
+        return Advice(
+            "GD211",
+            f"the {noun} {tag!r} is part of the language but not built yet in this version",
+            help=help_,
+        )
     message = f"unknown {noun} {tag!r}"
     near, foreign = nearest(tag, known), FOREIGN.get(tag.lower())
     if foreign is not None and foreign.ours in known:

@@ -78,7 +78,18 @@ def _value(draw: random.Random, depth: int) -> Any:
 
 DISTS = ("normal", "laplace", "student_t", "uniform", "bernoulli", "continuous_bernoulli", "categorical", "poisson", "beta",
          "gamma", "deterministic", "implicit")  # fmt: skip
-NETS = ("mlp", "made", "conv_down", "conv_up", "resnet", "gated_pixelcnn", "transformer", "gru", "rnn", "lstm")
+NETS = (
+    "mlp",
+    "made",
+    "conv_down",
+    "conv_up",
+    "resnet",
+    "gated_pixelcnn",
+    "transformer",
+    "gru",
+    "rnn",
+    "lstm",
+)
 PARENTS = ("x", "z", "y", "z1", "z2", "w", ["z", "y"], ["x", "y"], ["x", "z"], [], ["z1", "z2"])
 SHAPES = ([16], [1], [], [4, 4], [1, 8, 8], [2, 8, 8], [64], [3])
 FLOWS = (["planar"], ["coupling"], ["permute", "coupling"], [{"type": "coupling", "mask": "checkerboard"}],
@@ -147,7 +158,9 @@ def variant(spec: dict[str, Any], seed: int) -> dict[str, Any]:
         if what == 0:
             _lay(draw.choice(ADDITIONS), body)
         elif what == 1:
-            factors = [(s, h) for s in ("prior", "decoder", "encoder", "flow", "adversary") for h in body.get(s, ())]
+            factors = [
+                (s, h) for s in ("prior", "decoder", "encoder", "flow", "adversary") for h in body.get(s, ())
+            ]
             if factors:
                 section, head = draw.choice(factors)
                 if draw.random() < 0.3:
@@ -155,7 +168,13 @@ def variant(spec: dict[str, Any], seed: int) -> dict[str, Any]:
                 else:
                     body[section][head].pop(draw.choice(("net", "flow", "shape", "penalty")), None)
         else:
-            found = [(h, k) for h in _holders(body) if isinstance(h, dict) for k in h if k in CHOICES and h is not body]
+            found = [
+                (h, k)
+                for h in _holders(body)
+                if isinstance(h, dict)
+                for k in h
+                if k in CHOICES and h is not body
+            ]
             if found:
                 holder, key = draw.choice(found)
                 holder[key] = copy.deepcopy(draw.choice(CHOICES[key]))

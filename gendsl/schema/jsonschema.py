@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of a spec, for editors: keys, names of components, their parameters, descriptions.
+"""The JSON Schema (2020-12) of a spec, for editors: keys, components, their parameters, descriptions.
 
 It is written from the models that read a spec. A component of a kind is its bare word, `{type: tag, ...}`
 (an `if` and a
@@ -96,7 +96,7 @@ class _Writer:
     def _ref(self, name: str) -> Schema:
         return {"$ref": f"#/$defs/{self._name(name)}"}
 
-    # -- models ------------------------------------------------------------------------------------------------------
+    # -- models --------------------------------------------------------------------------------------------
 
     def model(self, model: type[BaseModel]) -> Schema:
         """The map of a model's keys."""
@@ -150,10 +150,11 @@ class _Writer:
         description = field.description or note
         return {**({"description": description} if description else {}), "anyOf": choices}
 
-    # -- values --------------------------------------------------------------------------------------------------------
+    # -- values --------------------------------------------------------------------------------------------
 
     def forms(self, wanted: Type, *, bare: bool = False) -> list[Schema]:
         """The forms that a type can be written in; `bare`: also words whose parameters stand elsewhere."""
+        origin = get_origin(wanted.bare)
         if wanted.slot is not None:
             words = [{"enum": list(table(wanted.slot.kind))}] if bare else []
             return [*words, self._slot(wanted.slot)]
@@ -161,16 +162,10 @@ class _Writer:
             return [form for branch in wanted.branches for form in self.forms(branch)]
         if wanted.model is not None:
             return self._model(wanted.model)
-        origin, parts = get_origin(wanted.bare), get_args(wanted.bare)
-        if origin is Literal:
-            return [{"enum": list(parts)}]
-        if origin is dict:
-            return [self._map(wanted, unwrap(parts[0]))]
         if origin is tuple:
             many = any(isinstance(each, BeforeValidator) for each in wanted.metadata)
             return [self._list(wanted), *(self.forms(wanted.items[0]) if many else ())]
-        kind = _SCALARS[wanted.bare]
-        return [{"type": kind, **_bounds(wanted, kind)}]
+        return [self._map(wanted) if origin is dict else _scalar(wanted)]
 
     def _slot(self, slot: Slot) -> Schema:
         """A component; one with a default tag needs no `type`."""
@@ -188,7 +183,8 @@ class _Writer:
         words: list[Schema] = [{"type": "string"}] if model.__name__ == "Binding" else []
         return [*words, self._ref(model.__name__)]
 
-    def _map(self, wanted: Type, key: Type) -> Schema:
+    def _map(self, wanted: Type) -> Schema:
+        key = unwrap(get_args(wanted.bare)[0])
         values = self.forms(wanted.items[0])
         if self.partial:
             values.append({"type": "null"})
@@ -206,7 +202,7 @@ class _Writer:
             return {"type": "array", "items": items[0], **_bounds(wanted, "array")}
         return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
 
-    # -- components ----------------------------------------------------------------------------------------------------
+    # -- components ----------------------------------------------------------------------------------------
 
     def kind(self, kind: str) -> Schema:
         """A component of a kind, in each of its forms."""
@@ -245,6 +241,14 @@ class _Writer:
             "required": [tag],
             "additionalProperties": False,
         }
+
+
+def _scalar(wanted: Type) -> Schema:
+    """One of some words, or a bounded number or string."""
+    if get_origin(wanted.bare) is Literal:
+        return {"enum": list(get_args(wanted.bare))}
+    kind = _SCALARS[wanted.bare]
+    return {"type": kind, **_bounds(wanted, kind)}
 
 
 def _case(condition: Schema, then: Schema) -> Schema:

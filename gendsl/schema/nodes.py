@@ -98,12 +98,12 @@ def _beside_its_key(entry: Entry) -> bool:
 
 
 def tag_path(root: Node, path: Path) -> Path:
-    """The rest of the way from a component to its name: `type`, or the key of `{binarize: static}`; else nothing."""
+    """The rest of the way from a component to its name: `type` or `ref`; nothing where it is a bare word."""
     node = root
     for element in path:
         if not _has(node, element):
             return ()
-        node = node.items[element] if isinstance(node, Seq) else node.entries[str(element)].node  # type: ignore[index,union-attr]
+        node = _child(node, element)
     for key in ("type", "ref"):
         if isinstance(node, Map) and key in node.entries and isinstance(node.entries[key].node, Scalar):
             return (key,)
@@ -121,7 +121,7 @@ def mentioned(root: Node, path: Path, words: str) -> Path:
         if not _has(node, element):
             return path
         beside = node
-        node = node.items[element] if isinstance(node, Seq) else node.entries[str(element)].node  # type: ignore[index,union-attr]
+        node = _child(node, element)
     flat = isinstance(node, Scalar) and isinstance(beside, Map) and path[-1] in ("dist", "source")
     holder = beside if flat else node
     spoken = set(re.findall(r"\w+", words))
@@ -135,6 +135,14 @@ def mentioned(root: Node, path: Path, words: str) -> Path:
 
 
 _STRUCTURE = frozenset({"type", "given", "dist", "shape", "flow", "source", "split", "bind"})
+
+
+def _child(node: Node, element: str | int) -> Node:
+    if isinstance(node, Seq):
+        assert isinstance(element, int)
+        return node.items[element]
+    assert isinstance(node, Map)
+    return node.entries[str(element)].node
 
 
 def _has(node: Node, element: str | int) -> bool:

@@ -22,11 +22,34 @@ from gendsl.schema.walk import Spot, Type, fields, tag_of, walk
 from gendsl.schema.wrong import code_of, missing, value_of, wrong_name, wrong_together, wrong_value
 
 NAMED_SECTIONS = frozenset(
-    ("variables", "prior", "decoder", "flow", "energy", "ordering", "corruption", "encoder", "adversary", "nets")
+    (
+        "variables",
+        "prior",
+        "decoder",
+        "flow",
+        "energy",
+        "ordering",
+        "corruption",
+        "encoder",
+        "adversary",
+        "nets",
+    )
 )
 """Sections whose keys are names that the user chooses."""
 
-VALUES = ("int", "float", "string", "bool", "tuple", "list", "dict", "model", "literal", "wrong_kind", "is_instance")
+VALUES = (
+    "int",
+    "float",
+    "string",
+    "bool",
+    "tuple",
+    "list",
+    "dict",
+    "model",
+    "literal",
+    "wrong_kind",
+    "is_instance",
+)
 RANGES = ("greater_than", "less_than", "too_", "multiple_of", "finite_number")
 """Beginnings of the types of pydantic's errors that speak of one value; all others speak of a whole map."""
 

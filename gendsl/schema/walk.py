@@ -1,4 +1,4 @@
-"""Where a spec model's complaint belongs in the text: pydantic's locs, followed through models and nodes at once.
+"""Where a spec model's complaint belongs in the text: pydantic's locs, through models and nodes at once.
 
 A loc names fields of models, and the text may say the same in short: `net: mlp` stands for `net: {type:
 mlp}`, a

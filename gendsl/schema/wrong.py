@@ -64,7 +64,9 @@ def rewritten(spot: Spot) -> str:
         return "write a list: [{...}]" if items and items[0].slot is not None else ""
     value = spot.node.value if isinstance(spot.node, Scalar) else None
     part = gathered(spot.expects.model) if spot.expects.model is not None else None
-    number = value if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", value) else None
+    number = (
+        value if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", value) else None
+    )
     if items and (_is_item(value, items[0]) or (number is not None and _takes_numbers(items[0]))):
         return f"write [{value}]"
     if part is not None and value in table(part[1]):

@@ -33,7 +33,7 @@ SPECIAL = {
 
 
 def found(path: Path) -> tuple[list[Diagnostic], dict[str, str]]:
-    """The diagnostics of a file with the options of its header, errors or else warnings, and the texts they are in."""
+    """The errors of a file (with the options of its header) or else the warnings, and their texts."""
     text = path.read_text()
     options = {kind: re.findall(rf"^# {kind}: (.*)$", text, re.MULTILINE) for kind in ("set", "unset")}
     try:
@@ -153,7 +153,7 @@ def examples(code: str) -> tuple[str, str, str]:
 
 
 def codes(example: str) -> set[str]:
-    """The codes of a page's example; `gendsl: 1` goes without saying. One that is only a fragment is only loaded."""
+    """The codes of a page's example; `gendsl: 1` goes without saying. A mere fragment is only loaded."""
     text = example if example.startswith("gendsl") else f"gendsl: 1\n{example}"
     try:
         spec = loads(text)

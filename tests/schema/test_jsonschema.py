@@ -123,7 +123,7 @@ COMPONENTS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "tag", "index"), COMPONENTS, ids=lambda part: str(part))
+@pytest.mark.parametrize(("kind", "tag", "index"), COMPONENTS, ids=str)
 def test_the_examples_of_a_component_are_valid_and_a_stray_key_is_not(
     kind: str, tag: str, index: int, validator: Draft202012Validator
 ) -> None:

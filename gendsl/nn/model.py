@@ -5,8 +5,10 @@ Values are dicts from variable names to tensors [N, *shape], in the space of the
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +56,14 @@ class Model(nn.Module):
         self._channels = channels
         self.weighted = bound_of(graph).weighted
         self.register_buffer("_where", torch.zeros(()), persistent=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """A copy with parameters of its own; the graph, which nothing changes, is shared."""
+        memo[id(self.graph)] = self.graph
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     # -- parts ----------------------------------------------------------------------------------------------------
 

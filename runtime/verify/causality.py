@@ -1,7 +1,7 @@
-"""Autoregressive causality: the raw numbers of an entry do not change with that entry or any that comes after it.
+"""Autoregressive causality: the raw numbers of an entry do not change with that entry or any later one.
 
-The Jacobian's zeros, taken by finite differences so that integers count too: entry j is set to another value, and the
-raw numbers of every entry whose turn is not after j's must stay as they were.
+The Jacobian's zeros, taken by finite differences so that integers count too: entry j is set to another value,
+and the raw numbers of every entry whose turn is not after j's must stay as they were.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import Factor
 from gendsl.nn.factor import Sequential, tile
 from gendsl.nn.ordering import rank_tensor
 from gendsl.runtime.verify.certificate import Certificate, at_most
@@ -37,12 +36,8 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
             ranks = rank_tensor(factor.ordering, tuple(base.like.shape)).to(base.like.device)
             value = base.draw()[0]
             leak, reach = influence(base, value, ranks, support_of(subject.drawn, factor))
-        note = f"largest change of a raw number by an entry not before it, relative to those by entries before it; {reach}"
-        yield at_most(f"causality:{_label(factor)}", leak, BOUND, POWER, note)
-
-
-def _label(factor: Factor) -> str:
-    return factor.name
+        note = f"largest change of a raw number by an entry not before it, relative to the others; {reach}"
+        yield at_most(f"causality:{factor.name}", leak, BOUND, POWER, note)
 
 
 def influence(base: Sequential, value: Tensor, ranks: Tensor, support: Support) -> tuple[float, str]:

@@ -1,12 +1,12 @@
 """Densities: every entry's sums or integrates to one, small factors do as a whole, and so does an exact p(x).
 
-By the chain rule a factor whose entries' conditional densities are normalised, and which is causal, is normalised.
-A flow's density at its own samples is that of its base minus the log-determinant of the whole map (by the Jacobian).
+By the chain rule a factor whose entries' conditional densities are normalised, and which is causal, is
+normalised. A flow's density at its own samples is that of its base minus the log-determinant of the whole map
+(by the Jacobian).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -15,19 +15,27 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Factor, Kind, Role
 from gendsl.data.dataset import Batch
-from gendsl.nn.factor import Conditioned, Flowed, tile
+from gendsl.nn.factor import Conditioned, Flowed, FlowSection, tile
+from gendsl.nn.inference import Trace
 from gendsl.nn.model import Model
 from gendsl.runtime.verify.certificate import Certificate, at_most
-from gendsl.runtime.verify.entrywise import MOST_STATES, certified_factors, entries_of, nodes, resolved, support_of
+from gendsl.runtime.verify.entrywise import (
+    MOST_STATES,
+    certified_factors,
+    entries_of,
+    nodes,
+    resolved,
+    support_of,
+)
 from gendsl.runtime.verify.flows import LARGEST, jacobian
 from gendsl.runtime.verify.subject import Subject, first, parents_of
-from gendsl.schema.facts import Density, Support, numel
+from gendsl.schema.facts import Cost, Density, Support, numel
 
 BOUND, POWER = 1e-3, 2e-3
 DISCRETE_BOUND, DISCRETE_POWER = 1e-7, 1e-6
 FLOW_BOUND, FLOW_POWER = 1e-7, 1e-6
 PARENTS = 4
-PLANE = 161
+PLANE = 241
 """Nodes along each axis of a two-dimensional integral."""
 
 
@@ -42,6 +50,9 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
             yield from _whole(subject, factor, conditioned)
             if isinstance(conditioned, Flowed):
                 yield from _flowed(subject, factor, conditioned)
+    for name, factor in subject.graph.bases().items():
+        with subject.draws(f"density/{factor.name}"):
+            yield from _section(subject, name, factor)
     with subject.draws("density/p"):
         yield from _exact(subject)
 
@@ -76,7 +87,9 @@ def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterat
     if support.integer and support.count is not None and support.count ** numel(shape) <= MOST_STATES:
         total = _sum(conditioned, shape, support)
         note = f"over {support.count ** numel(shape)} states"
-        yield at_most(f"sum:{factor.name}", float((total - 1).abs().max()), DISCRETE_BOUND, DISCRETE_POWER, note)
+        yield at_most(
+            f"sum:{factor.name}", float((total - 1).abs().max()), DISCRETE_BOUND, DISCRETE_POWER, note
+        )
     elif not support.integer and numel(shape) in (1, 2):
         inner = support if factor.flow else support_of(subject.drawn, factor)
         draws = conditioned.repeat(129).draw()[0].view(129, PARENTS, -1)
@@ -93,7 +106,9 @@ def _sum(conditioned: Conditioned, shape: tuple[int, ...], support: Support) -> 
     return torch.exp(torch.logsumexp(log_p.view(len(grid), PARENTS), 0))
 
 
-def integral(log_prob: Callable[[Tensor], Tensor], draws: Tensor, shape: tuple[int, ...], support: Support) -> Tensor:
+def integral(
+    log_prob: Callable[[Tensor], Tensor], draws: Tensor, shape: tuple[int, ...], support: Support
+) -> Tensor:
     """The integral of a density over one or two dimensions, [R]; `draws` [S, R, D] say where its mass is.
 
     `log_prob` takes values [J * R, *shape], row i of copy j at j * R + i.
@@ -102,7 +117,7 @@ def integral(log_prob: Callable[[Tensor], Tensor], draws: Tensor, shape: tuple[i
         x, log_w = nodes(support, draws[..., 0])
         points, weights = x.reshape(-1, *shape), log_w
     else:
-        middle, extent = draws.mean(0), 6.0 * draws.std(0)  # [R, 2]
+        middle, extent = draws.mean(0), 8.0 * draws.std(0)  # [R, 2]
         low = (middle - extent).clamp(min=support.low)
         high = (middle + extent).clamp(max=support.high)
         step = (high - low) / PLANE
@@ -117,10 +132,10 @@ def integral(log_prob: Callable[[Tensor], Tensor], draws: Tensor, shape: tuple[i
 
 
 def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[Certificate]:
-    """The density that comes with a sample, against the base's density and the Jacobian of the whole stack."""
+    """The density that comes with a sample, against the base's density and the whole stack's Jacobian."""
     shape = subject.graph.variables[factor.head].shape
     assert shape is not None
-    if numel(shape) > LARGEST or any(f.forward_cost == "none" for f in factor.flow):
+    if numel(shape) > LARGEST or any(f.forward_cost is Cost.NONE for f in factor.flow):
         return
     with subject.draws("density/twice"):
         value, density = conditioned.draw()
@@ -138,6 +153,36 @@ def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[C
 
 def _outwards(conditioned: Flowed, inner: Tensor) -> Tensor:
     value: Tensor = conditioned.stack(inner, conditioned.context)[0]
+    return value
+
+
+def _section(subject: Subject, base: str, factor: Factor) -> Iterator[Certificate]:
+    """A flow section: log p(x) as the model computes it, against the prior at the inverse and a Jacobian."""
+    model, prior = subject.drawn, subject.graph.p(base)
+    shape = subject.graph.variables[factor.head].shape
+    assert shape is not None
+    assert prior is not None
+    module = model.factor(factor.name)
+    assert isinstance(module, FlowSection)
+    if numel(shape) > LARGEST or any(f.inverse_cost is Cost.NONE for f in factor.flow):
+        return
+    trace = Trace(model, subject.rows, 1, marginal=True, corrupt=False)
+    if factor.head not in trace.log_det or trace.values[base].shape[0] != len(subject.rows):
+        return
+    found = trace.log_p(factor.head)[:PARENTS]
+    read = module.read(first(trace.values, PARENTS))
+    x = trace.values[factor.head][:PARENTS]
+    log_det = torch.linalg.slogdet(jacobian(partial(_inwards, module, read), x))[1]
+    inner = trace.values[base][:PARENTS]
+    exact = model.distribution(prior.name, first(trace.values, PARENTS), PARENTS).log_prob(inner) + log_det
+    error = float((found - exact).abs().max() / exact.abs().mean())
+    yield at_most(
+        f"density:{factor.name}", error, FLOW_BOUND, FLOW_POWER, f"p({factor.head}), drawn parameters"
+    )
+
+
+def _inwards(module: FlowSection, context: Tensor | None, x: Tensor) -> Tensor:
+    value: Tensor = module.stack.inverse(x, context)[0]
     return value
 
 
@@ -160,7 +205,9 @@ def _exact(subject: Subject) -> Iterator[Certificate]:
     total = integral(
         lambda x: model.log_prob(_batch(model, names[0], x, given)), draws, variable.shape, variable.support
     )
-    yield at_most("integral:p(x)", float((total - 1).abs().max()), BOUND, POWER, f"p({names[0]}), drawn parameters")
+    yield at_most(
+        "integral:p(x)", float((total - 1).abs().max()), BOUND, POWER, f"p({names[0]}), drawn parameters"
+    )
 
 
 def _batch(model: Model, name: str, x: Tensor, given: dict[str, Tensor]) -> Batch:

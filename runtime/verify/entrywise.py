@@ -1,9 +1,10 @@
-"""The densities of single entries: each entry of a factor given the entries before it, and numeric integrals over it.
+"""The densities of single entries, each given the entries before it, and numeric integrals over them.
 
-A factor without flow is a product over its entries, given the parents, or given the entries before it in the order; its
-raw numbers at a value say what each entry's distribution is. Integrals over one entry are sums over nodes x_j with
-weights w_j: all values of a finite support, the first values of an infinite one, or double-exponential nodes
-(Takahasi and Mori 1974) x = g(t), t equally spaced, which resolve singular ends and heavy tails.
+A factor without flow is a product over its entries, given the parents, or given the entries before it in the
+order; its raw numbers at a value say what each entry's distribution is. Integrals over one entry are sums
+over nodes x_j with weights w_j: all values of a finite support, the first values of an infinite one, or
+double-exponential nodes (Takahasi and Mori 1974) x = g(t), t equally spaced, which resolve singular ends and
+heavy tails.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from gendsl.runtime.verify.subject import Subject
 from gendsl.schema.components.dist import Dist
 from gendsl.schema.facts import Density, Support
 
-T_MAX = 3.0
-NODES = 241
+T_MAX, T_HIGH = 4.0, 3.0
+"""Ends of t; at an upper end of an interval, above T_HIGH, values would round to the end itself."""
+NODES = 281
 MOST_STATES = 4096
 BUDGET = 2_000_000
 """Numbers that are held at once."""
@@ -83,23 +85,26 @@ def support_of(model: Model, factor: Factor) -> Support:
 
 
 def nodes(support: Support, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes and log weights of an integral over `support`, [J, ...] for draws [S, ...] that say where the mass is."""
+    """Nodes and log weights of an integral over `support`, [J, ...]; draws [S, ...] say where the mass is."""
     if support.integer:
         low = int(support.low)
         count = support.count or min(MOST_STATES, 2 * int(draws.max()) - 2 * low + 60)
         x = torch.arange(low, low + count, dtype=draws.dtype, device=draws.device)
         x = x.view(-1, *([1] * (draws.dim() - 1))).expand(-1, *draws.shape[1:])
         return x, torch.zeros_like(x)
-    t = torch.linspace(-T_MAX, T_MAX, NODES, dtype=torch.float64, device=draws.device)
+    last = T_HIGH if math.isfinite(support.high) else T_MAX
+    t = torch.linspace(-T_MAX, last, NODES, dtype=torch.float64, device=draws.device)
     t = t.view(-1, *([1] * (draws.dim() - 1))).expand(-1, *draws.shape[1:])
     s, log_ds = 0.5 * math.pi * torch.sinh(t), torch.log(0.5 * math.pi * torch.cosh(t))
-    log_w = log_ds + math.log(2 * T_MAX / (NODES - 1))
+    log_w = log_ds + math.log((T_MAX + last) / (NODES - 1))
     if math.isfinite(support.low) and math.isfinite(support.high):
         width = support.high - support.low
         x = torch.where(
             s < 0, support.low + width * torch.sigmoid(2 * s), support.high - width * torch.sigmoid(-2 * s)
         )
-        log_dx = math.log(2 * width) - torch.nn.functional.softplus(2 * s) - torch.nn.functional.softplus(-2 * s)
+        log_dx = (
+            math.log(2 * width) - torch.nn.functional.softplus(2 * s) - torch.nn.functional.softplus(-2 * s)
+        )
     elif math.isfinite(support.low):
         middle = (draws - support.low).median(0).values.clamp(min=1e-12)
         x = support.low + middle * torch.exp(s)

@@ -1,7 +1,7 @@
 """Flow layers: the log-determinant against the autograd Jacobian, the round trip, and invertibility.
 
-For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions where there are two; f^-1(f(x)) = x; and a
-layer without a closed-form inverse has det J of one sign along straight lines through the data and far beyond
+For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions where there are two; f^-1(f(x)) = x; and
+a layer without a closed-form inverse has det J of one sign along straight lines through the data and far beyond
 (where det J changes its sign, the map folds).
 """
 
@@ -20,7 +20,7 @@ from gendsl.nn.factor import Flowed, FlowSection
 from gendsl.nn.model import Model
 from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.runtime.verify.certificate import Certificate, at_most
-from gendsl.runtime.verify.subject import Subject, first, parents_of, perturb
+from gendsl.runtime.verify.subject import Subject, first, parents_of
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.facts import Cost, numel
 
@@ -31,6 +31,9 @@ FOLD_POWER = 0.5
 
 MOVED, SWAYED = 0.3, 0.1
 """What drawn parameters must reach: the median |log_det|, and how far another context moves the output."""
+
+UPHILL = 300
+"""Gradient steps at most."""
 
 LARGEST = 1024
 """Entries of a layer above which its Jacobian is not computed, and there is no certificate."""
@@ -129,33 +132,41 @@ def _layer(own: Case, drawn: Case) -> Iterator[Certificate]:
 
 
 def moved(case: Case) -> tuple[Case, str, bool]:
-    """The case with parameters drawn far enough from the identity, what they reach, and whether that is enough."""
-    start = case.layer
-    if next(start.parameters(), None) is None:
+    """The case at parameters led away from the identity, what they reach, and whether that is enough.
+
+    Gradient steps raise |log_det| and the influence of the context until both are large enough.
+    """
+    layer = copy.deepcopy(case.layer)
+    case = Case(case.name, case.spec, layer, case.x, case.context)
+    parameters = list(layer.parameters())
+    if not parameters:
         return case, "float64; no parameters", True
-    for scale in (0.0, 0.5, 1.0, 2.0, 4.0):
-        layer = copy.deepcopy(start)
-        perturb(layer, scale)
-        case = Case(case.name, case.spec, layer, case.x, case.context)
-        volume, sway = reach(case)
-        preserving = volume == 0.0
-        if (preserving or volume > MOVED) and (sway is None or sway > SWAYED):
+    optimiser = torch.optim.Adam(parameters, lr=0.03)
+    for _ in range(UPHILL):
+        volume, sway, height = reach(case)
+        enough = (volume == 0.0 or volume > MOVED) and (sway is None or sway > SWAYED)
+        if enough or not height.requires_grad:
             break
-    words = "volume-preserving" if preserving else f"median |log_det| {volume:.2g}"
+        optimiser.zero_grad()
+        (-height).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    words = "volume-preserving" if volume == 0.0 else f"median |log_det| {volume:.2g}"
     if sway is not None:
         words += f", context moves the output by {sway:.0%}"
-    reached = (preserving or volume > MOVED) and (sway is None or sway > SWAYED)
-    return case, f"float64, drawn parameters: {words}", reached
+    return case, f"float64, drawn parameters: {words}", enough
 
 
-@torch.no_grad()
-def reach(case: Case) -> tuple[float, float | None]:
-    """The median |log_det|, and by how much of its size another row's context moves the output."""
-    y, log_det = case.run(case.x, case.context)
-    if case.context is None:
-        return float(log_det.abs().median()), None
-    other = case.run(case.x, case.context.roll(1, 0))[0]
-    return float(log_det.abs().median()), float((other - y).norm() / y.norm())
+def reach(case: Case) -> tuple[float, float | None, Tensor]:
+    """The median |log_det|, by how much of its size another row's context moves the output, and what to raise."""
+    with torch.enable_grad():
+        y, log_det = case.run(case.x, case.context)
+        height = log_det.abs().clamp(max=2 * MOVED).mean()
+        volume = float(log_det.detach().abs().median())
+        if case.context is None:
+            return volume, None, height
+        other = case.run(case.x, case.context.roll(1, 0))[0]
+        sway = (other - y).norm() / y.norm()
+        return volume, float(sway.detach()), height + sway.clamp(max=2 * SWAYED)
 
 
 def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

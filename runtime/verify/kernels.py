@@ -1,4 +1,4 @@
-"""Fused operators: the implementation that a model gets, in its own precision, against the definition in float64."""
+"""Fused operators: what a model gets, in its own precision, against the definition in float64."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
             with subject.draws(f"kernels/{name}"):
                 error = planar_error(module, subject.model)
             placement = placed["planar_stack"]
-            note = f"{placement.implementation} ({placement.reason}), outputs and gradients, {subject.model.dtype}"
-            yield at_most(f"kernel:planar_stack:{name}", error, BOUND, POWER, note.replace("torch.", ""))
+            dtype = str(subject.model.dtype).removeprefix("torch.")
+            note = f"{placement.implementation} ({placement.reason}), outputs and gradients, {dtype}"
+            yield at_most(f"kernel:planar_stack:{name}", error, BOUND, POWER, note)
 
 
 def _named(subject: Subject, path: str) -> str:
@@ -39,17 +40,21 @@ def _named(subject: Subject, path: str) -> str:
 
 
 def planar_error(module: PlanarFlow, like: torch.nn.Module) -> float:
-    """The largest error of outputs and gradients, each relative to its norm, over shared and own parameters."""
+    """The largest error of outputs and gradients relative to their norms; shared and own parameters."""
     tensor = next(like.parameters())
     worst = 0.0
     for lead in ((), (ROWS,)):
         size = (*lead, module.repeat, module.size)
-        u, w = (torch.randn(size, dtype=torch.float64, device=tensor.device) / module.size**0.5 for _ in range(2))
+        u, w = (
+            torch.randn(size, dtype=torch.float64, device=tensor.device) / module.size**0.5 for _ in range(2)
+        )
         b = torch.randn(size[:-1], dtype=torch.float64, device=tensor.device)
         z = torch.randn(ROWS, module.size, dtype=torch.float64, device=tensor.device)
         exact = [t.requires_grad_() for t in (z, invertible(u, w).detach(), w, b)]
         found = [t.detach().to(tensor.dtype).requires_grad_() for t in exact]
-        worst = max(worst, _compare(layers(*exact), exact, planar_stack(*found, kernels=module.kernels), found))
+        worst = max(
+            worst, _compare(layers(*exact), exact, planar_stack(*found, kernels=module.kernels), found)
+        )
     return worst
 
 

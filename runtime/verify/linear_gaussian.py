@@ -1,7 +1,7 @@
 """The exact density of a linear-Gaussian model: every factor of p normal, with a mean linear in its parents.
 
-With independent standard noises e, each variable is v = m + L e, so that x ~ N(m_x, L_x L_x^T). The matrices L are found
-by evaluating the factors' own means: a linear function is known from its values at a basis.
+With independent standard noises e, each variable is v = m + L e, so that x ~ N(m_x, L_x L_x^T). The matrices
+L are found by evaluating the factors' own means: a linear function is known from its values at a basis.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _linear(graph: Graph, factor: Factor) -> bool:
 
 @torch.no_grad()
 def log_density(model: Model, batch: Batch) -> Tensor:
-    """log p of everything observed given the conditions, [B], by the joint normal. See `is_linear_gaussian`."""
+    """log p of everything observed given the conditions, [B], by the joint normal."""
     graph, rows = model.graph, len(batch)
     names = [n for n in graph.order("p") if graph.p(n) is not None]
     sizes = {n: _size(graph, n) for n in names}
@@ -66,7 +66,8 @@ def log_density(model: Model, batch: Batch) -> Tensor:
     lower = torch.linalg.cholesky(matrix.T @ matrix)
     white = torch.linalg.solve_triangular(lower, x.T, upper=False)
     log_det = lower.diagonal().log().sum()
-    return -0.5 * white.square().sum(0) - log_det - 0.5 * x.shape[1] * math.log(2 * math.pi)
+    log_p: Tensor = -0.5 * white.square().sum(0) - log_det - 0.5 * x.shape[1] * math.log(2 * math.pi)
+    return log_p
 
 
 def _size(graph: Graph, name: str) -> int:

@@ -1,7 +1,7 @@
 """Players: a term moves only what its player owns (SEMANTICS, section 5).
 
-The critic's own terms have no gradient in the factors, the adversary's term none in the critic, and each has one in the
-parameters that it is there to train.
+The critic's own terms have no gradient in the factors, the adversary's term none in the critic, and each has
+one in the parameters that it is there to train.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Preprocessing: the log-Jacobian that is tracked, against autograd's, and the way back to the column.
 
-Steps act entry by entry, so the Jacobian is diagonal: log |det| = sum log |dy/dx|, with dy/dx from one backward pass.
+Steps act entry by entry, so the Jacobian is diagonal: log |det| = sum log |dy/dx|, with dy/dx from one
+backward pass.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def _pipeline(name: str, pipeline: Pipeline, *, lossy: bool) -> Iterator[Certifi
     same = pipeline.result.shape == pipeline.column.shape and not pipeline.result.support.integer
     if same and not lossy:
         error = jacobian_error(pipeline, x)
-        yield at_most(f"log_det:preprocessing.{name}", error, BOUND, POWER, "relative, float64, against autograd")
+        yield at_most(
+            f"log_det:preprocessing.{name}", error, BOUND, POWER, "relative, float64, against autograd"
+        )
     if not lossy:
         with torch.no_grad():
             y = pipeline(x, torch.arange(ROWS), 0)[0]
@@ -55,7 +58,7 @@ def jacobian_error(pipeline: Pipeline, x: Tensor) -> float:
     """|log_det - sum log |dy/dx|| relative to the mean |log_det|, the largest over rows."""
     x = x.detach().requires_grad_()
     y, log_det = pipeline(x, torch.arange(len(x)), 0)
-    slope = torch.autograd.grad(y.sum(), x)[0]
+    slope, log_det = torch.autograd.grad(y.sum(), x)[0], log_det.detach()
     exact = slope.abs().log().flatten(1).sum(1) if slope.dim() > 1 else slope.abs().log()
     return float((log_det - exact).abs().max() / exact.abs().mean().clamp(min=1e-3))
 

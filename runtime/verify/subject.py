@@ -1,8 +1,8 @@
 """What certificates are taken of: float64 copies of a model, at its own and at drawn parameters, and rows.
 
-An identity initialisation hides errors, so most laws are checked where the parameters are drawn: the model's own, plus
-normal noise. Flow layers are moved on until the median |log_det| is above 0.3 and the context moves their output by
-more than 10 %; what was reached is part of the certificate's note.
+An identity initialisation hides errors, so most laws are checked where the parameters are drawn: the model's
+own, plus normal noise. Flow layers are led on, uphill, until the median |log_det| is above 0.3 and the context moves
+their output by more than 10 %; what was reached is part of the certificate's note.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DRAWN_SCALE = 0.3
 
 @dataclass(frozen=True)
 class Subject:
-    """`model` as it was given; `own` and `drawn` are float64 copies; `rows` are real rows, or the model's samples."""
+    """`model` as given; `own` and `drawn` are float64 copies; `rows` are real, or the model's samples."""
 
     model: Model
     own: Model
@@ -142,3 +142,14 @@ def parents_of(model: Model, factor: Factor, batch: Batch) -> dict[str, Tensor]:
 def first(values: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:
     """The first rows of every value."""
     return {n: v[:rows] for n, v in values.items()}
+
+
+def head(batch: Batch, rows: int) -> Batch:
+    """The first rows of a batch."""
+    return Batch(
+        first(batch.values, rows),
+        first(batch.log_det, rows),
+        first(batch.known, rows),
+        first(batch.hidden, rows),
+        batch.rows[:rows],
+    )

@@ -124,6 +124,8 @@ class Trace:
                 self.log_q[name] = density
             elif route.how in POINTS and not (self.marginal and route.how is not How.CODE):
                 self.values[name], _ = self.condition(encoder).draw()
+            elif route.how is How.SAMPLED_ONLY and not self.marginal:
+                self.values[name], _ = self.condition(encoder).draw()  # a critic's real side
 
     def _invert(self) -> None:
         """Bases of flows, by inverting the flow of the observed variable."""

@@ -208,6 +208,7 @@ class Model(nn.Module):
         """
         self._refuse("log_prob")
         batch = self.batch(data)
+        self._complete(batch)
         drawing = [r.how for r in self.graph.routes.values()]
         if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
             samples = 1
@@ -229,6 +230,7 @@ class Model(nn.Module):
         """
         self._refuse("log_prob")
         batch = self.batch(data)
+        self._complete(batch)
         total = torch.zeros(len(batch), dtype=self.dtype, device=self.device)
         for _ in range(samples):
             total += Trace(self, batch, 1, marginal=True, corrupt=False).log_joint()[0]
@@ -338,7 +340,8 @@ class Model(nn.Module):
     def batch(self, data: Batch | Mapping[str, Tensor] | Tensor) -> Batch:
         """A Batch of given values: a tensor stands for the only observed variable.
 
-        Raises UsageError for a name that is not a bound variable, or a shape that is not its shape.
+        NaN marks the missing entries of a variable that may have some; a partly observed label that is not given
+        is unknown on every row. Raises UsageError for a name that is not a bound variable, or a shape that is not its shape.
         """
         if isinstance(data, Batch):
             return data
@@ -356,8 +359,28 @@ class Model(nn.Module):
                 raise UsageError(f"{name} is {list(bound[name].shape or ())} for each row, not {list(value.shape[1:])}")
             values[name] = value.to(self.device)
         rows = next(iter(values.values())).shape[0]
+        known = self._known(values, rows)
         zeros = {n: torch.zeros(rows, dtype=self.dtype, device=self.device) for n in values}
-        return Batch(values, zeros, {}, {}, torch.arange(rows))
+        return Batch(values, zeros, known, {}, torch.arange(rows))
+
+    def _known(self, values: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
+        """Which labels and entries are known; what is not becomes 0 in `values`."""
+        known: dict[str, Tensor] = {}
+        for name, variable in self.graph.variables.items():
+            if variable.role is Role.PARTIAL:
+                known[name] = torch.full((rows,), name in values, device=self.device)
+                values.setdefault(name, torch.zeros(rows, dtype=torch.int64, device=self.device))
+            elif variable.missing and name in values:
+                known[name] = ~values[name].isnan()
+                values[name] = torch.where(known[name], values[name], torch.zeros_like(values[name]))
+        return known
+
+    def _complete(self, batch: Batch) -> None:
+        """Raises UsageError where something that is scored, or a condition, has no values."""
+        conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
+        absent = [n for n in (*self.graph.scored, *conditions) if n not in batch.values]
+        if absent:
+            raise UsageError(f"a density needs values of {', '.join(absent)} too")
 
 
 def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:

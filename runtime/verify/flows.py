@@ -1,7 +1,7 @@
 """Flow layers: the log-determinant against the autograd Jacobian, the round trip, and invertibility.
 
-For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions where there are two; f^-1(f(x)) = x;
-and a layer without a closed-form inverse has det J of one sign along straight lines through the data and far
+For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions if there are two; f^-1(f(x)) = x;
+a layer without a closed-form inverse has det J of one sign along straight lines through the data and far
 beyond (where det J changes its sign, the map folds).
 """
 
@@ -97,7 +97,7 @@ def _inputs(model: Model, factor: Factor, subject: Subject) -> tuple[Stack, Tens
     """The stack of a factor, values at its base, and the context."""
     shape = model.graph.variables[factor.head].shape
     assert shape is not None
-    rows = min(len(subject.rows), 16 if numel(shape) <= 128 else 4)
+    rows = min(len(subject.rows), 16 if numel(shape) <= 32 else 4)
     values = first(parents_of(model, factor, subject.rows), rows)
     module = model.factor(factor.name)
     if isinstance(module, FlowSection):

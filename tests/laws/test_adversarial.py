@@ -139,4 +139,4 @@ def test_clipping_holds_every_weight() -> None:
     module = CriticModule(nn.Sequential(), 4, ("x",))
     spec = table("penalty")["clip"].model_validate({"limit": 0.02})
     builder(spec)(spec)(module)
-    assert max(float(p.abs().max()) for p in module.parameters()) == pytest.approx(0.02)
+    assert max(p.abs().max().item() for p in module.parameters()) == pytest.approx(0.02)

@@ -43,7 +43,7 @@ KINDS: dict[str, str] = {
 class Strict(BaseModel):
     """Base of all spec models: frozen, unknown keys refused, no conversion of strings to numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True)
 
 
 class Component(Strict):

@@ -285,6 +285,10 @@ class Graph:
     notes: tuple[Diagnostic, ...] = ()
     device: str = "cpu"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        """A graph never changes: a copy of a model shares it."""
+        return self
+
     # -- looking things up ---------------------------------------------------------------------------------------
 
     def p(self, variable: str) -> Factor | None:

@@ -10,6 +10,7 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
+from gendsl.schema.nodes import Path
 from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
 
 
@@ -129,7 +130,12 @@ def _direct(graph: Graph, factor: Factor, shape: Shape) -> Diagnostic | None:
             help="name its parents with `given`, drop the net, or use an autoregressive one (gated_pixelcnn)",
         )
     why = factor.net.problem(factor.inputs, shape)
-    return None if why is None else graph.spec.diagnostic("GD403", why, (*factor.path, "net"))
+    return None if why is None else _refused(graph, why, (*factor.path, "net"))
+
+
+def _refused(graph: Graph, why: str, path: Path) -> Diagnostic:
+    """At the parameter of the network that the reason speaks of, or else at its name."""
+    return graph.spec.diagnostic("GD403", why, graph.spec.mentioned(path, why))
 
 
 def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic | None:
@@ -147,15 +153,15 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
             path,
             help=f"ordering: {{{factor.head}: {{type: {(net.orderings() or ('natural',))[0]}}}}}",
         )
-    place = ("ordering", factor.head)
     why = factor.ordering.problem(target.shape)
+    place = graph.spec.mentioned(("ordering", factor.head), why or "")
     known = net.orderings()
     if why is None and known is not None and factor.ordering.tag not in known:
         why = f"{net.tag} follows {', '.join(known)} only"
     if why is not None:
         return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),))
     why = net.problem(factor.inputs, target)
-    return None if why is None else graph.spec.diagnostic("GD403", why, path)
+    return None if why is None else _refused(graph, why, path)
 
 
 def critic_net(graph: Graph, critic: Critic) -> Net:
@@ -171,7 +177,7 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     if not net.autoregressive:
         why = net.problem(inputs, None) or ""
     if why:
-        return graph.spec.diagnostic("GD403", why, (*critic.path, "net"))
+        return _refused(graph, why, (*critic.path, "net"))
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
     return replace(critic, inputs=inputs, features=features, bill=bill)

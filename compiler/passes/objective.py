@@ -27,12 +27,25 @@ FAMILIES = ("likelihood", "reconstruction", "kl", "prior", "mutual_information",
 def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
-    problems = [*_options(graph, terms), *_bound_problems(graph)]
+    problems = [*_options(graph, terms), *_bound_problems(graph)] if terms else [_nothing(graph)]
     if problems:
         raise SpecError(problems)
     terms = [_weighted(graph, term) for term in terms]
     kind, of, says = _whole(graph, terms)
     return graph.update(terms=tuple(terms), objective_kind=kind, objective_of=of, objective_says=says)
+
+
+def _nothing(graph: Graph) -> Diagnostic:
+    """No term at all: what is observed has no factor, and no adversary compares anything."""
+    observed = [n for n, v in graph.variables.items() if v.role is Role.OBSERVED]
+    path = ("data", "bind", observed[0]) if observed else next(f.path for f in graph.factors.values())
+    return graph.spec.diagnostic(
+        "GD501",
+        "nothing is trained: no observed variable has a distribution, and no adversary sees one",
+        path,
+        on="key",
+        help=f"add decoder: {{{observed[0] if observed else 'x'}: ...}}",
+    )
 
 
 def bound_of(graph: Graph) -> Bound:

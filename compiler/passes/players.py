@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gendsl.compiler.graph import Graph, Player, Stage, Term
 from gendsl.compiler.passes.objective import bound_of
 from gendsl.compiler.passes.paths import moved, scored_by, sources
@@ -25,6 +27,9 @@ def players(graph: Graph) -> Graph:
         for stage in graph.spec.train.stages
     ]
     stages = [Stage(s.steps, tuple(p for p in s.players if p.factors and p.terms)) for s in stages]
+    problems = [d for i, stage in enumerate(stages) for d in _idle(graph, i, stage)]
+    if problems:
+        raise SpecError(problems)
     graph = graph.update(players=whole, stages=tuple(stages) or (Stage(None, whole),))
     return graph.update(notes=(*graph.notes, *_untrained(graph)))
 
@@ -117,6 +122,20 @@ def _stage_problems(graph: Graph, known: list[str]) -> list[Diagnostic]:
                 )
             )
     return found
+
+
+def _idle(graph: Graph, index: int, stage: Stage) -> Iterator[Diagnostic]:
+    """A stage must change something: a factor with parameters that one of its terms reaches."""
+    by_name = {t.name: t for t in graph.terms}
+    bills = {n: f.bill for n, f in graph.factors.items()} | {c.player: c.bill for c in graph.critics.values()}
+    reached = {f for p in stage.players for n in p.terms for f in reaches(graph, by_name[n]) & set(p.factors)}
+    if not any(bills[name].parameters for name in reached):
+        fit = graph.spec.train.stages[index].factors
+        yield graph.spec.diagnostic(
+            "GD509",
+            f"this stage trains nothing: no term of the objective changes a parameter of {', '.join(fit)}",
+            ("train", "stages", index, "fit"),
+        )
 
 
 def _untrained(graph: Graph) -> list[Diagnostic]:

@@ -133,10 +133,10 @@ def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Rout
     if layer is not None:
         return graph.spec.diagnostic(
             "GD503",
-            f"{flow.flow[layer].tag} cannot be used here: log p({flow.head}) is needed at the data, and "
-            f"{flow.flow[layer].tag} has no closed-form inverse",
+            f"{flow.flow[layer].tag} cannot be used in a flow section: log p({flow.head}) is needed at the data, and "
+            f"{flow.flow[layer].tag} has no closed-form inverse; it is fine inside encoder",
             (*flow.path, "stack", layer),
-            help="use layers with an inverse, such as coupling; this one is fine inside encoder",
+            help="use layers with an inverse, such as coupling",
         )
     return Route(name, How.BASE)
 
@@ -250,8 +250,7 @@ def _point(graph: Graph, name: str, encoder: Factor, prior: Factor | None, neede
         return spec.diagnostic(
             "GD511",
             f"the {encoder.dist.tag} encoder of {name} has no density, and {name} is above nothing that is scored",
-            encoder.path,
-            on="key",
+            (*encoder.path, "dist"),
             help=f"give it a density (normal, categorical), or an adversary that sees {name}",
         )
     if prior is None:
@@ -280,6 +279,15 @@ def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
     factor = graph.p(name)
     assert factor is not None
     layer = one_way(factor)
+    if layer is not None and factor.dist is not None and factor.dist.density is Density.ANY:
+        tag = factor.flow[layer].tag
+        return graph.spec.diagnostic(
+            "GD503",
+            f"{tag} cannot be used in a {factor.section}: log p({name}) is needed at the data, and {tag} has no "
+            "closed-form inverse; it is fine inside encoder",
+            (*factor.path, "flow", layer),
+            help="use layers with an inverse, such as coupling",
+        )
     what = factor.flow[layer].tag if layer is not None else factor.dist.tag if factor.dist is not None else "flow"
     key = "stack" if factor.base is not None else "flow"
     path = (*factor.path, "dist") if layer is None else (*factor.path, key, layer)

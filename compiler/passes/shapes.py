@@ -135,9 +135,8 @@ def flow_shape(graph: Graph, factor: Factor, shape: Shape, problems: list[Diagno
     for i, layer in enumerate(factor.flow):
         why = layer.problem(shape)
         if why is not None:
-            problems.append(
-                graph.spec.diagnostic("GD408", f"{layer.tag} cannot act on {factor.head}: {why}", (*factor.path, key, i))
-            )
+            path = graph.spec.mentioned((*factor.path, key, i), why)
+            problems.append(graph.spec.diagnostic("GD408", f"{layer.tag} cannot act on {factor.head}: {why}", path))
             return None
         shape = layer.base_shape(shape)
     return shape

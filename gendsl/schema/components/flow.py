@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from gendsl.schema.components.net import Bill, Mlp, Net, dense, head_bill
+from gendsl.schema.components.net import Bill, Mlp, Net, Ref, dense, head_bill
 from gendsl.schema.facts import REAL, Cost, Input, Shape, Support, numel
 from gendsl.schema.fields import Count
 from gendsl.schema.registry import Component, Slot, component
@@ -114,6 +114,8 @@ class Coupling(FlowLayer):
         if self.net is not None and self.hidden is not None:
             return "write `net` or `hidden`, not both"
         net = self.conditioner()
+        if isinstance(net, Ref):
+            return "a coupling's net is its own and cannot be shared: write it out"
         if net.autoregressive:
             return f"{net.tag} is autoregressive; a coupling's net reads the part that passes through"
         return net.problem(self.inputs(shape, 0), shape)

@@ -35,7 +35,7 @@ golden:
 	done
 
 docs:
-	$(PYTHON) docs/generate.py
+	PYTHONPATH=. $(PYTHON) docs/generate.py
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache

@@ -83,6 +83,18 @@ def locate(root: Node, path: Path, on: str = "value") -> Place | None:
     return place
 
 
+def tag_path(root: Node, path: Path) -> Path:
+    """The rest of the way from a component to its name: `type`, or the key of `{binarize: static}`; else nothing."""
+    node = root
+    for element in path:
+        if not _has(node, element):
+            return ()
+        node = node.items[element] if isinstance(node, Seq) else node.entries[str(element)].node  # type: ignore[index,union-attr]
+    if isinstance(node, Map) and "type" in node.entries and isinstance(node.entries["type"].node, Scalar):
+        return ("type",)
+    return ()
+
+
 def _has(node: Node, element: str | int) -> bool:
     if isinstance(node, Seq):
         return isinstance(element, int) and 0 <= element < len(node.items)

@@ -52,6 +52,11 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """Kind -> names; `key` are keys rather than components."""
 
+LATER_VALUES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"transform": frozenset({"rq_spline"}), "how": frozenset({"variational"})}
+)
+"""Key -> words that it will take."""
+
 RESERVED: Mapping[str, str] = MappingProxyType(
     {
         "diffusion": "diffusion models are reserved for a later version of the language",

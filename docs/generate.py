@@ -1,7 +1,8 @@
 """Writes what the registry knows into the documentation: `make docs`.
 
-docs/components/*.md (a page for each kind), docs/codes.md (a section for each diagnostic), docs/specs.md (a row for each
-shipped spec), and the table of the catalogue in README.md and docs/components/index.md. tests/house/test_docs.py fails while they are out of date.
+docs/components/*.md (a page for each kind), docs/codes.md (a section for each diagnostic), docs/specs.md (a row
+for each shipped spec), and the table of the catalogue in README.md and docs/components/index.md.
+tests/house/test_docs.py fails while they are out of date.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ def kind_page(kind: str) -> str:
     parts += [_section(detail(kind, tag)) for tag in listing(kind)[kind]]
     later = sorted(LATER.get(kind, ()))
     if later:
-        parts.append(f"## Not built yet\n\n{', '.join(later)}: words of the language that this version refuses (GD211).")
+        parts.append(
+            f"## Not built yet\n\n{', '.join(later)}: words of the language that this version refuses."
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -119,8 +122,7 @@ def codes_page() -> str:
     """Every diagnostic, with an example that is refused and one that is accepted."""
     parts = [
         "# Diagnostics",
-        "Every problem in a spec has a code, and a place in the text. `gendsl explain GD210` prints one of these "
-        "sections.",
+        "Every problem in a spec has a code, and a place in the text. `gendsl explain GD210` prints its section.",
     ]
     for group, title in GROUPS.items():
         codes = {code: about for code, about in CODES.items() if code.startswith(group)}
@@ -137,11 +139,13 @@ def specs_page() -> str:
         about = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
         graph = analyse(load(name), device="cpu")
         scored = graph.objective_of != "nothing"
-        objective = f"{graph.objective_kind} for {graph.objective_of}" if scored else "a game without a likelihood"
+        objective = (
+            f"{graph.objective_kind} for {graph.objective_of}" if scored else "a game without a likelihood"
+        )
         link, size = f"[{name}](../specs/{name}.yaml)", f"{graph.resources.parameters:,}"
         rows.append(_row(link, about, size, objective))
-    head = "# Shipped specs\n\nEach runs by its name: `gendsl run NAME`. The last column says what minus the training loss is."
-    return f"{head}\n\n" + "\n".join(rows) + "\n"
+    head = "Each runs by its name: `gendsl run NAME`. The last column says what minus the training loss is."
+    return f"# Shipped specs\n\n{head}\n\n" + "\n".join(rows) + "\n"
 
 
 def main() -> None:

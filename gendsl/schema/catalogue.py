@@ -65,8 +65,9 @@ def _choices(annotation: Any, metadata: Sequence[Any]) -> list[str]:
         return [choice for a in arguments if a is not type(None) for choice in _choices(a, marks)]
     if origin is tuple:
         return [f"list ({words(arguments[0])})"]
-    bounds = [f"{BOUNDS[type(m)][0]} {getattr(m, BOUNDS[type(m)][1]):g}" for m in marks if type(m) in BOUNDS]
-    return [f"{WORDS.get(annotation, 'map')} {' and '.join(bounds)}".rstrip()]
+    known = [(m, *BOUNDS[type(m)]) for m in marks if type(m) in BOUNDS]
+    bounds = " and ".join(f"{sign} {getattr(m, name):g}" for m, sign, name in known)
+    return [f"{WORDS.get(annotation, 'map')} {bounds}".rstrip()]
 
 
 def _lines(model: type[Component]) -> list[str]:

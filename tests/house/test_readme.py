@@ -48,13 +48,19 @@ def test_the_readme_shows_the_spec_that_ships() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
     folder = (ROOT / name).parent
-    links = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", read(name)) if ":" not in target]
+    links = [
+        target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", read(name)) if ":" not in target
+    ]
     assert [link for link in links if link and not (folder / link).exists()] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_commands_exist(name: str) -> None:
-    said = re.findall(r"(?:^|`)gendsl ([a-z]+)", read(name), re.MULTILINE)
+    text = read(name)
+    shell = "\n".join(re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL))
+    said = re.findall(r"^(?:\$ )?gendsl ([a-z]+)", shell, re.MULTILINE) + re.findall(
+        r"`gendsl ([a-z]+)", text
+    )
     assert sorted(set(said) - COMMANDS) == []
 
 
@@ -65,7 +71,9 @@ def test_whole_specs_are_accepted(name: str) -> None:
             analyse(loads(text), device="cpu")
 
 
-@pytest.mark.parametrize("name", [p for p in tracked() if Path(p).suffix in (".md", ".yaml", ".toml", ".cff")])
+@pytest.mark.parametrize(
+    "name", [p for p in tracked() if Path(p).suffix in (".md", ".yaml", ".toml", ".cff")]
+)
 def test_documents_are_plain_text(name: str) -> None:
     text = read(name) if "bad_specs" not in name else ""
     assert "\t" not in text

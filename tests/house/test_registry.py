@@ -43,12 +43,14 @@ def test_a_component_is_complete(kind: str, tag: str) -> None:
 
 @pytest.mark.parametrize(("kind", "tag"), ALL)
 def test_a_component_has_a_page(kind: str, tag: str) -> None:
-    assert f"## {tag}\n" in (ROOT / "docs" / "components" / f"{kind}.md").read_text("utf-8"), "run `make docs`"
+    assert f"## {tag}\n" in (ROOT / "docs" / "components" / f"{kind}.md").read_text("utf-8"), (
+        "run `make docs`"
+    )
 
 
 @pytest.mark.parametrize(("kind", "tag"), ALL)
 def test_a_component_is_tested(kind: str, tag: str) -> None:
-    """Some test names it, or walks its kind in the registry, so that a new one is tested without being named."""
+    """Some test names it, or walks its kind in the registry: then a new one is tested without a name."""
     walked = f'table("{kind}")' in laws()
     named = re.search(rf"\b({tag}|{table(kind)[tag].__name__})\b", laws())
     assert walked or named, f"no test names the {KINDS[kind]} {tag}"
@@ -63,14 +65,21 @@ def test_what_comes_later_is_not_here_yet() -> None:
     assert set(LATER) <= {*KINDS, "key"}
     here = {(kind, tag) for kind in KINDS for tag in table(kind)}
     assert [(kind, tag) for kind in LATER for tag in LATER[kind] if (kind, tag) in here] == []
-    keys = {f.alias or n for m in _models(Strict) if m.__module__.startswith("gendsl.") for n, f in m.model_fields.items()}
+    keys = {
+        f.alias or n
+        for m in _models(Strict)
+        if m.__module__.startswith("gendsl.")
+        for n, f in m.model_fields.items()
+    }
     assert sorted(LATER.get("key", frozenset()) & keys) == []
     assert sorted(set(RESERVED) & {tag for kind in KINDS for tag in table(kind) if kind != "ordering"}) == []
 
 
 def test_components_are_final_or_abstract() -> None:
-    """A registered model is no other registered model's base: a rule for the one would silently hold for the other."""
+    """No registered model is another's base: a rule for the one would silently hold for the other."""
     registered = {m for kind in KINDS for m in table(kind).values()}
-    doubled = {(a.__name__, b.__name__) for a in registered for b in registered if a is not b and issubclass(a, b)}
+    doubled = {
+        (a.__name__, b.__name__) for a in registered for b in registered if a is not b and issubclass(a, b)
+    }
     assert not doubled
     assert all(issubclass(m, Component) and not inspect.isabstract(m) for m in registered)

@@ -1,4 +1,4 @@
-"""The public surface: its names and signatures, what importing it costs, and where it refuses to be imported."""
+"""The public surface: names and signatures, what importing costs, where importing is refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ SIGNATURES = {
     "load": "(source: 'str | Path', *, sets: 'Sequence[str]' = (), unsets: 'Sequence[str]' = ()) -> 'Spec'",
     "loads": "(text: 'str', *, sets: 'Sequence[str]' = (), unsets: 'Sequence[str]' = ()) -> 'Spec'",
     "compile": "(spec: 'Spec', data: 'Mapping[str, Any] | None' = None) -> 'Model'",
-    "train": "(model: 'Model', out: 'str | Path | None' = None, *, callbacks: 'tuple[Callback, ...]' = ()) -> 'Run'",
+    "train": "(model: 'Model', out: 'str | Path | None' = None, *, callbacks: 'tuple[Callback, ...]' = ())"
+    " -> 'Run'",
     "restore": "(path: 'str | Path', data: 'Mapping[str, Any] | None' = None) -> 'Model'",
 }
 HEAVY = ("torch", "triton", "sklearn", "scipy", "matplotlib", "pandas", "pyarrow", "PIL")
@@ -77,7 +78,12 @@ def _modules() -> list[str]:
 
 def test_every_module_is_importable_by_one_name() -> None:
     names = _modules()
-    assert {"gendsl.compiler.passes.roles", "gendsl.runtime.report", "gendsl.specs", "gendsl.nn.model"} <= set(names)
+    assert {
+        "gendsl.compiler.passes.roles",
+        "gendsl.runtime.report",
+        "gendsl.specs",
+        "gendsl.nn.model",
+    } <= set(names)
     for name in names:
         importlib.import_module(name)
     doubled = [n for n in sys.modules if n.split(".")[0] in ("compiler", "runtime", "specs") and n != "specs"]

@@ -13,7 +13,12 @@ import pytest
 
 from tests.house.checkout import ROOT, tracked
 
-PACKAGES = {"gendsl": "gendsl", "compiler": "gendsl/compiler", "runtime": "gendsl/runtime", "specs": "gendsl/specs"}
+PACKAGES = {
+    "gendsl": "gendsl",
+    "compiler": "gendsl/compiler",
+    "runtime": "gendsl/runtime",
+    "specs": "gendsl/specs",
+}
 """Top-level folder of the checkout -> where the wheel has it."""
 
 

@@ -7,6 +7,8 @@ from gendsl.schema.components import (  # noqa: F401
     dist,
     energy,
     flow,
+    flow_autoregressive,
+    flow_linear,
     later,
     net,
     net_ar,

@@ -15,12 +15,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
             {
                 "radial",
                 "sylvester",
-                "householder",
-                "actnorm",
-                "lu_linear",
-                "inv_1x1_conv",
-                "masked_ar",
-                "inverse_ar",
                 "squeeze",
                 "split",
                 "elementwise",
@@ -44,8 +38,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "codebook",
                 "relative_to",
                 "covariance",
-                "bins",
-                "between",
             }
         ),
     }

@@ -124,7 +124,7 @@ class LUMatrix(Transform):
 
 def _entries(matrix: Tensor) -> Tensor:
     """The entries below the diagonal, row by row."""
-    row, column = torch.tril_indices(*matrix.shape, -1)
+    row, column = torch.tril_indices(matrix.shape[0], matrix.shape[0], -1)
     return matrix[row, column].clone()
 
 
@@ -160,7 +160,8 @@ class HouseholderTransform(Transform):
 def reflect(x: Tensor, v: Tensor) -> Tensor:
     """x - 2 v (v.x) / |v|^2 over the last axis; v = 0 leaves x."""
     unit = v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny ** 0.5)
-    return x - 2.0 * unit * (unit * x).sum(-1, keepdim=True)
+    image: Tensor = x - 2.0 * unit * (unit * x).sum(-1, keepdim=True)
+    return image
 
 
 def build_actnorm(spec: ActNorm, shape: Shape, context: int, kernels: str) -> ActNormTransform:

@@ -36,7 +36,7 @@ def rational_quadratic(
 ) -> tuple[Tensor, Tensor]:
     """(image, log derivative) of each entry; value [...], raw [..., 3 K - 1]: widths, heights, inner derivatives."""
     pieces = (raw.shape[-1] + 1) // 3
-    widths, heights, slopes = raw.split([pieces, pieces, pieces - 1], -1)
+    widths, heights, slopes = torch.split(raw, [pieces, pieces, pieces - 1], -1)
     x, y = knots(widths, bound), knots(heights, bound)
     d = F.pad(SMALLEST + F.softplus(slopes + SHIFT), (1, 1), value=1.0)
     inside = value.abs() <= bound

@@ -76,7 +76,7 @@ class Stack(Transform):
         parts: list[Tensor] = []
         if self.parts:
             assert self.core is not None
-            first, *parts = x.flatten(1).split([x[0].numel() - sum(self.parts), *self.parts], 1)
+            first, *parts = torch.split(x.flatten(1), [x[0].numel() - sum(self.parts), *self.parts], 1)
             x = first.reshape(-1, *self.core)
         for layer, takes in zip(reversed(self.layers), reversed(self.amortized), strict=True):
             if isinstance(layer, Divide):

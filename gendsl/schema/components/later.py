@@ -13,13 +13,7 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
         "dist": frozenset({"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "vq", "langevin"}),
         "flow": frozenset(
             {
-                "radial",
-                "sylvester",
-                "squeeze",
-                "split",
-                "elementwise",
                 "residual",
-                "chain",
                 "continuous",
             }
         ),

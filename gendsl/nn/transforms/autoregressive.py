@@ -1,10 +1,10 @@
-"""Autoregressive flows: entry i moves by a scalar bijection whose raw numbers depend on the entries before it.
+"""Autoregressive flows: the scalar bijection of entry i depends on the entries before it.
 
     masked_ar     y_i = f(x_i; c(y_<i))     (Papamakarios et al. 2017, eq. 3-4)
     inverse_ar    y_i = f(x_i; c(x_<i))     (Kingma et al. 2016, eq. 8-9)
 
-One direction is one pass of the masked network. The other solves for the entries in turn, one pass each: entry i is
-right once the entries before it are, and entries that are not solved yet are read as zeros.
+One direction is one pass of the masked network. The other solves for the entries in turn, one pass each:
+entry i is right once the entries before it are, and entries that are not solved yet are read as zeros.
 """
 
 from __future__ import annotations

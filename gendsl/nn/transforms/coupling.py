@@ -1,7 +1,7 @@
 """Coupling layers: the part under the mask passes through and sets the transform of the rest.
 
-Off the mask y is a scalar bijection of x (`gendsl.nn.transforms.entries`) whose raw numbers the conditioner gives
-(Dinh et al. 2017, eq. 7-8). `repeat` layers take the mask and its complement in turn.
+Off the mask y is a scalar bijection of x (`gendsl.nn.transforms.entries`) whose raw numbers the conditioner
+gives (Dinh et al. 2017, eq. 7-8). `repeat` layers take the mask and its complement in turn.
 """
 
 from __future__ import annotations

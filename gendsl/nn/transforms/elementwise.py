@@ -73,7 +73,7 @@ class Tanh(Transform):
 
 
 class Affine(Transform):
-    """A learned shift and log-scale of each entry, shared or computed from the context; the identity at first."""
+    """A learned shift and log-scale of each entry, shared or from the context; the identity at first."""
 
     def __init__(self, shape: Shape, context: int) -> None:
         super().__init__()
@@ -102,5 +102,10 @@ class Affine(Transform):
 def build_elementwise(spec: Elementwise, shape: Shape, context: int, kernels: str) -> Transform:
     if spec.how == "affine":
         return Affine(shape, context)
-    plain: dict[str, type[Transform]] = {"sigmoid": Sigmoid, "logit": Logit, "softplus": Softplus, "tanh": Tanh}
+    plain: dict[str, type[Transform]] = {
+        "sigmoid": Sigmoid,
+        "logit": Logit,
+        "softplus": Softplus,
+        "tanh": Tanh,
+    }
     return plain[spec.how]()

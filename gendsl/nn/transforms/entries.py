@@ -4,7 +4,8 @@
     affine      y = x exp(s) + t,  s = bound * tanh(raw) with a learned bound    (Dinh et al. 2017, eq. 7-8)
     rq_spline   see `gendsl.nn.transforms.spline`
 
-Each begins as the identity where its raw numbers are zero. Raw numbers are [N, numbers, *shape], values [N, *shape].
+Each begins as the identity where its raw numbers are zero. Raw numbers are [N, numbers, *shape], values [N,
+*shape].
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Entries(nn.Module):
         self.bound = nn.Parameter(torch.ones(shape)) if spec.transform == "affine" else None
 
     def forward(self, value: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-        """(image, log |derivative|) of each entry, both [N, *shape]; from the base outwards unless `inverse`."""
+        """(image, log |derivative|) of each entry, [N, *shape]; from the base outwards unless `inverse`."""
         if self.transform == "rq_spline":
             return rational_quadratic(value, raw.movedim(1, -1), self.edge, inverse=inverse)
         shift = raw[:, 0]

@@ -1,6 +1,6 @@
-"""Linear layers: a diagonal one started from data (actnorm), LU-parametrised matrices, Householder reflections.
+"""Linear layers: a diagonal one started from data (actnorm), LU-parametrised matrices, reflections.
 
-actnorm         y = x exp(s) + b, s and b per channel                        (Kingma and Dhariwal 2018, section 3.1)
+actnorm         y = x exp(s) + b, s and b per channel               (Kingma and Dhariwal 2018, section 3.1)
 lu, 1x1 conv    y = P L (U + diag(sign exp(s))) x + b,  log |det| = sum s    (eq. 10-11 there)
 householder     y = x - 2 v (v.x) / |v|^2                                    (Tomczak and Welling 2016, eq. 7)
 """
@@ -16,7 +16,7 @@ from gendsl.schema.facts import Shape, numel
 
 
 class ActNormTransform(Transform):
-    """Shift and scale per channel; the first batch in training sets them so that what comes out is standardised.
+    """Shift and scale per channel; the first batch in training sets them and comes out standardised.
 
     `started` is a persistent buffer: a checkpoint knows that the start is over.
     """
@@ -64,10 +64,10 @@ class ActNormTransform(Transform):
 
 
 class LUMatrix(Transform):
-    """A square matrix over the first axis of [N, size, positions], as P L (U + diag) with |diag| = exp(log_scale).
+    """A square matrix P L (U + diag), |diag| = exp(log_scale), over the first axis of [N, size, positions].
 
-    `rotation` begins at a random rotation, whose permutation and signs are kept in persistent buffers; else at the
-    identity.
+    `rotation` begins at a random rotation, whose permutation and signs are kept in persistent buffers; else
+    at the identity.
     """
 
     order: Tensor

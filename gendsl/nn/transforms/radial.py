@@ -1,8 +1,9 @@
 """Radial flow: y = x + beta (x - x0) / (alpha + r), r = |x - x0| (Rezende and Mohamed 2015, eq. 14).
 
-It is invertible iff beta > -alpha (their appendix A.2). Here alpha = softplus(a + c) and beta = alpha (softplus(b + c)
-- 1) with softplus(c) = 1: every a and b is allowed, and b = 0 is the identity. The radius of y, R = r (1 + beta /
-(alpha + r)), gives r^2 + (alpha + beta - R) r - alpha R = 0, whose positive root is the inverse.
+It is invertible iff beta > -alpha (their appendix A.2). Here alpha = softplus(a + c) and beta = alpha
+(softplus(b + c) - 1) with softplus(c) = 1: every a and b is allowed, and b = 0 is the identity. The radius of
+y, R = r (1 + beta / (alpha + r)), gives r^2 + (alpha + beta - R) r - alpha R = 0, whose positive root is the
+inverse.
 """
 
 from __future__ import annotations

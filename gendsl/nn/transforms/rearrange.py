@@ -1,7 +1,7 @@
 """Squeeze, split and chain: the multi-scale architecture (Dinh et al. 2017, section 3.6).
 
-`squeeze` makes channels of 2 x 2 squares: channel 4 c + 2 i + j of the base's side is channel c at row offset i and
-column offset j.
+`squeeze` makes channels of 2 x 2 squares: channel 4 c + 2 i + j of the base's side is channel c at row offset
+i and column offset j.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Monotonic rational-quadratic splines with linear tails (Durkan et al. 2019, eq. 4-8).
 
-In piece k between the knots (x_k, y_k) and (x_k+1, y_k+1), with slope s = h / w, xi = (x - x_k) / w and derivatives d
-at the knots,
+In piece k between the knots (x_k, y_k) and (x_k+1, y_k+1), with slope s = h / w, xi = (x - x_k) / w and
+derivatives d at the knots,
 
     y = y_k + h (s xi^2 + d_k xi (1 - xi)) / (s + (d_k + d_k+1 - 2 s) xi (1 - xi)).
 
-The outer derivatives are 1, so that the identity outside [-bound, bound] joins on smoothly. Raw zeros give the
-identity: equal widths and heights, and derivatives 1.
+The outer derivatives are 1, so that the identity outside [-bound, bound] joins on smoothly. Raw zeros give
+the identity: equal widths and heights, and derivatives 1.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def knots(raw: Tensor, bound: float) -> Tensor:
 def rational_quadratic(
     value: Tensor, raw: Tensor, bound: float, inverse: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """(image, log derivative) of each entry; value [...], raw [..., 3 K - 1]: widths, heights, inner derivatives."""
+    """(image, log derivative) of value [...]; raw [..., 3 K - 1]: widths, heights, inner derivatives."""
     pieces = (raw.shape[-1] + 1) // 3
     widths, heights, slopes = torch.split(raw, [pieces, pieces, pieces - 1], -1)
     x, y = knots(widths, bound), knots(heights, bound)

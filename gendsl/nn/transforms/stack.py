@@ -55,8 +55,8 @@ class Divide(Transform):
 class Stack(Transform):
     """Layers listed from the variable inwards to its base.
 
-    Where some of them are a Divide, the base is flat [N, D]: what went through all layers, whose shape is `core`, and
-    then the parts that were sent, the innermost first.
+    Where some of them are a Divide, the base is flat [N, D]: what went through all layers, whose shape is
+    `core`, and then the parts that were sent, the innermost first.
     """
 
     def __init__(

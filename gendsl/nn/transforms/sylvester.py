@@ -1,8 +1,8 @@
 """Sylvester flow: y = x + Q R tanh(S Q^T x + b) (van den Berg et al. 2018, eq. 8).
 
-Q [D, M] has orthonormal columns, the first M of a product of Householder reflections (their section 4.2); R and S are
-upper triangular. It is invertible if r_ii s_ii > -1 (their theorem 2, as 0 < tanh' <= 1); here both diagonals are
-tanh of raw numbers, so |r_ii s_ii| < 1. log |det| = sum_i log(1 + tanh'(.)_i r_ii s_ii).
+Q [D, M] has orthonormal columns, the first M of a product of Householder reflections (their section 4.2); R
+and S are upper triangular. It is invertible if r_ii s_ii > -1 (their theorem 2, as 0 < tanh' <= 1); here both
+diagonals are tanh of raw numbers, so |r_ii s_ii| < 1. log |det| = sum_i log(1 + tanh'(.)_i r_ii s_ii).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Flow layers: which direction is cheap, which shapes they take, how many parameters they have.
 
-A layer is a bijection between the variable's side and the base's side. `forward` goes from the base to the variable
-(sampling), `inverse` from the variable to the base (density). The maths is in `gendsl.nn.transforms`.
+A layer is a bijection between the variable's side and the base's side. `forward` goes from the base to the
+variable (sampling), `inverse` from the variable to the base (density). The maths is in
+`gendsl.nn.transforms`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,13 @@ class FlowLayer(Component):
     """The fused operation that computes it, for the placement pass."""
     amortized: bool = Field(default=True, description="whether the parents condition the layer")
 
+    @property
+    def acts_on(self) -> str:
+        """Where its values lie, for messages."""
+        return "the reals"
+
     def base_shape(self, shape: Shape) -> Shape:
-        """Shape on the base's side for a shape on the variable's side; what a `split` sends to the base is left out."""
+        """Shape on the base's side for one on the variable's side, without what a `split` sends."""
         return shape
 
     def base_support(self, support: Support) -> Support | None:
@@ -47,12 +53,12 @@ class FlowLayer(Component):
         return None
 
     def bill(self, shape: Shape, context: int) -> Bill:
-        """Cost for one row of `shape`, with a context vector of width `context` (0: none), in the cheap direction."""
+        """Cost of one row of `shape` with a context of width `context` (0: none), the cheap way."""
         return Bill(activations=4 * numel(shape))
 
 
 def base_of(layers: Sequence[FlowLayer], shape: Shape) -> Shape:
-    """The shape at the base of a list of layers, for one on the variable's side; flat where a `split` sent a part."""
+    """The shape at the base of a list of layers; flat where a `split` sent a part there."""
     sent = 0
     for layer in layers:
         inner = layer.base_shape(shape)
@@ -64,8 +70,8 @@ def base_of(layers: Sequence[FlowLayer], shape: Shape) -> Shape:
 class EntryLayer(FlowLayer):
     """Base of the layers that move each entry by a scalar bijection whose raw numbers a conditioner gives.
 
-    `affine` is x exp(s) + t, `additive` x + t, `rq_spline` a monotonic rational-quadratic spline on [-bound, bound]
-    with the identity outside (Durkan et al. 2019).
+    `affine` is x exp(s) + t, `additive` x + t, `rq_spline` a monotonic rational-quadratic spline on [-bound,
+    bound] with the identity outside (Durkan et al. 2019).
     """
 
     transform: EntryTransform = "affine"
@@ -85,7 +91,7 @@ class EntryLayer(FlowLayer):
         return 5.0 if self.bound is None else self.bound
 
     def numbers(self) -> int:
-        """Raw numbers for each entry: a shift, and a log-scale where there is one; widths, heights and slopes."""
+        """Raw numbers for each entry: shift, and log-scale if any; widths, heights and slopes."""
         return {"additive": 1, "affine": 2, "rq_spline": 3 * self.pieces() - 1}[self.transform]
 
     def problem(self, shape: Shape) -> str | None:
@@ -105,8 +111,9 @@ class EntryLayer(FlowLayer):
 class Planar(FlowLayer):
     """Planar flow z + u tanh(w.z + b) (Rezende and Mohamed 2015, eq. 10), invertible by u's constraint.
 
-    Cheap from base to variable, so densities of its own samples only; the inverse has no closed form. Fine inside an
-    encoder, refused where a density at given points is needed. `repeat` layers run as one fused stack.
+    Cheap from base to variable, so densities of its own samples only; the inverse has no closed form. Fine
+    inside an encoder, refused where a density at given points is needed. `repeat` layers run as one fused
+    stack.
     """
 
     repeat: Count = 1

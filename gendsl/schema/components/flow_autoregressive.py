@@ -1,7 +1,8 @@
 """Autoregressive flow layers: which direction is one pass and which is one pass for each entry.
 
-Entry i moves by a scalar bijection whose raw numbers a `made` network reads from the entries before it: those of the
-variable (`masked_ar`, density in one pass) or those of the base (`inverse_ar`, own samples in one pass).
+Entry i moves by a scalar bijection whose raw numbers a `made` network reads from the entries before it: those
+of the variable (`masked_ar`, density in one pass) or those of the base (`inverse_ar`, own samples in one
+pass).
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ SUPPORTS: dict[str, tuple[Support, Support]] = {
 class Elementwise(FlowLayer):
     """The variable is a fixed function of each entry of the base, or a learned shift and scale (`affine`).
 
-    `sigmoid` brings reals to [0, 1], `logit` [0, 1] to the reals, `softplus` reals to the positive ones, `tanh` to
-    [-1, 1]. Parents condition `affine` only.
+    `sigmoid` brings reals to [0, 1], `logit` [0, 1] to the reals, `softplus` reals to the positive ones,
+    `tanh` to [-1, 1]. Parents condition `affine` only.
     """
 
     how: How = "affine"
@@ -37,6 +37,12 @@ class Elementwise(FlowLayer):
         {"how": "tanh"},
         {"how": "affine"},
     )
+
+    @property
+    def acts_on(self) -> str:
+        """Both ends."""
+        inner, outer = SUPPORTS[self.how]
+        return f"{inner} at the base and {outer} at the variable ({self.how})"
 
     def base_support(self, support: Support) -> Support | None:
         """The base's; a density of values on a grid, such as pixels that are not dequantized, is refused."""

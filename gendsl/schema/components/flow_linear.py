@@ -23,7 +23,7 @@ def matrix_bill(size: int, positions: int, bias: bool) -> Bill:
 
 @component("flow", "actnorm", build="gendsl.nn.transforms.linear:build_actnorm")
 class ActNorm(FlowLayer):
-    """A learned shift and scale per channel, or per entry of a vector (Kingma and Dhariwal 2018, section 3.1).
+    """A learned shift and scale per channel, or per entry of a vector (Kingma and Dhariwal 2018).
 
     The first training batch leaves it with mean 0 and variance 1. Parents do not condition it.
     """
@@ -42,9 +42,9 @@ class LULinear(FlowLayer):
 
 @component("flow", "inv_1x1_conv", build="gendsl.nn.transforms.linear:build_inv_1x1_conv")
 class Inv1x1Conv(FlowLayer):
-    """One matrix P L U over the channels at every position (Kingma and Dhariwal 2018, eq. 10), a rotation at first.
+    """One matrix P L U over the channels at every position (Kingma and Dhariwal 2018, eq. 10).
 
-    On a vector it mixes all entries. Parents do not condition it.
+    It begins at a random rotation. On a vector it mixes all entries. Parents do not condition it.
     """
 
     def bill(self, shape: Shape, context: int) -> Bill:

@@ -1,4 +1,4 @@
-"""Flow layers z + g(z) that are invertible by the constraint on their numbers: radial and sylvester (planar: flow.py)."""
+"""Flow layers z + g(z) that are invertible by a constraint on their numbers: radial and sylvester."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gendsl.schema.registry import component
 
 @component("flow", "radial", build="gendsl.nn.transforms.radial:build_radial")
 class Radial(FlowLayer):
-    """Radial flow z + beta (z - z0) / (alpha + |z - z0|) (Rezende and Mohamed 2015, eq. 14), `repeat` of them.
+    """Radial flow z + beta (z - z0) / (alpha + |z - z0|) (Rezende and Mohamed 2015, eq. 14).
 
     Cheap in both directions: the inverse solves a quadratic for the radius.
     """
@@ -32,10 +32,10 @@ class Radial(FlowLayer):
 
 @component("flow", "sylvester", build="gendsl.nn.transforms.sylvester:build_sylvester")
 class Sylvester(FlowLayer):
-    """Householder Sylvester flow z + Q R tanh(S Q^T z + b) (van den Berg et al. 2018, eq. 8), `repeat` of them.
+    """Householder Sylvester flow z + Q R tanh(S Q^T z + b) (van den Berg et al. 2018, eq. 8).
 
-    Q is orthogonal, a product of `reflections`; R and S are upper triangular of width `units`. Cheap from base to
-    variable; the inverse has no closed form.
+    Q is orthogonal, a product of `reflections`; R and S are upper triangular of width `units`. Cheap from
+    base to variable; the inverse has no closed form.
     """
 
     repeat: Count = 1

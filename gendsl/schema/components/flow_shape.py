@@ -39,7 +39,7 @@ class Squeeze(Rearrangement):
 
 @component("flow", "split", build="gendsl.nn.transforms.rearrange:build_split")
 class Split(Rearrangement):
-    """The second half of the channels (of the entries of a vector) goes straight to the base, which is then flat.
+    """The second half of the channels, or of a vector's entries, goes straight to the base, then flat.
 
     The layers after it see the first half only (Dinh et al. 2017, section 3.6).
     """
@@ -79,6 +79,11 @@ class Chain(FlowLayer):
         """The first fused operation among the layers."""
         return next((layer.op for layer in self.stack if layer.op is not None), None)
 
+    @property
+    def acts_on(self) -> str:
+        """Every layer's."""
+        return ", ".join(dict.fromkeys(f"{layer.acts_on} ({layer.tag})" for layer in self.stack))
+
     def layers(self) -> tuple[FlowLayer, ...]:
         """All layers from the variable inwards, repetitions written out."""
         return self.stack * self.repeat
@@ -107,7 +112,7 @@ class Chain(FlowLayer):
                 return f"{layer.tag}, layer {i} of the chain written out: {why}"
             inner = layer.base_shape(shape)
             if numel(inner) != numel(shape):
-                return f"{layer.tag} sends a part to the base and cannot stand in a chain; write it between two chains"
+                return f"{layer.tag} sends a part to the base; write it between two chains, not in one"
             shape = inner
         return None
 

@@ -97,7 +97,7 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
         help_, related = "use a distribution on the reals beneath it, such as normal", ()
     return graph.spec.diagnostic(
         "GD404",
-        f"{layer.tag} acts on the reals, and {factor.head} lies in {support}",
+        f"{layer.tag} acts on {layer.acts_on}, and {factor.head} lies in {support}",
         (*factor.path, key, index),
         help=help_,
         related=related,

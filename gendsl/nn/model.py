@@ -28,6 +28,7 @@ from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
 from gendsl.nn.inference import Trace
 from gendsl.nn.objective import Evaluation, Loss
 from gendsl.nn.preprocessing import Pipeline
+from gendsl.schema.components.flow import base_of
 from gendsl.schema.facts import NOISE
 
 CHUNK_ROWS = 16384
@@ -385,8 +386,6 @@ def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:
     found = graph.factors[factor]
     shape = graph.variables[found.head].shape
     assert shape is not None
-    for layer in found.flow:
-        shape = layer.base_shape(shape)
-    return shape
+    return base_of(found.flow, shape)
 
 

@@ -24,6 +24,7 @@ from gendsl.nn.objective import Loss
 from gendsl.runtime import checkpoint
 from gendsl.runtime.rundir import RunDirectory
 from gendsl.runtime.state import State
+from gendsl.runtime.stop import Stop
 from gendsl.runtime.streams import Order, stream
 
 DEFAULT_STEPS = 2000
@@ -35,20 +36,12 @@ TICK = 1.0
 """Seconds between two reports to callbacks while no line is logged."""
 
 
+class NotFinite(RunError):
+    """A loss or a gradient is NaN or infinite."""
+
+
 class Interrupted(Exception):
     """Training or evaluation was asked to stop; the newest checkpoint can be resumed."""
-
-
-@dataclass
-class Stop:
-    """A request to stop, which a signal handler may make at any time.
-
-    `heeded`: training looks at `requested` after each step. Where it is False nobody looks, and the handler has to
-    interrupt by itself.
-    """
-
-    requested: bool = False
-    heeded: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,25 +126,30 @@ class Trainer:
             return self.order.draws(self.train.epochs)
         return self.train.steps or DEFAULT_STEPS
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.step >= self.total or bool(self.state.stopped)
+
     # -- the loop ---------------------------------------------------------------------------------------------------
 
     def fit(self) -> None:
         """Train to the end, from where the newest checkpoint stands if the run directory has one.
 
-        Raises RunError at a value that is not finite (with the term, the variable and the step), Interrupted when a
+        Raises NotFinite at a value that is not finite (with the term, the variable and the step), Interrupted when a
         stop was requested; a checkpoint has been written then.
         """
         started, at = time.monotonic(), self.step
         logged = ticked = started
         if self.step == 0 and self.train.on_nan == "rollback":
             self.save()
-        while self.step < self.total and not self.state.stopped:
+        while not self.done:
             if self.stop.requested:
                 self.save(keep_all=True)
                 raise Interrupted(f"stopped at step {self.step} of {self.total}")
             try:
                 self._one_step()
-            except RunError as error:
+            except NotFinite as error:
                 if self.train.on_nan == "stop":
                     raise
                 self._recover(error)
@@ -199,7 +197,7 @@ class Trainer:
         norm = optimiser.step(self.step - stretch.first, gradients, skip_bad=True)
         if not math.isfinite(norm.item()):
             names = [n for n, g in zip(optimiser.named, gradients, strict=True) if g is not None and not _finite(g)]
-            raise RunError(
+            raise NotFinite(
                 f"step {self.step + 1}: the gradient of {', '.join(player.terms)} is not finite "
                 f"(player {player.name}, parameter {names[0] if names else 'norm over all'})"
             )
@@ -218,12 +216,12 @@ class Trainer:
             if not _finite(value):
                 subject = name.split(".", 1)[1]
                 what = "variable" if subject in self.graph.variables else "adversary"
-                raise RunError(
+                raise NotFinite(
                     f"step {self.step + 1}: {name} is {value.item()} ({what} {subject}, player {player.name})"
                 )
-        raise RunError(f"step {self.step + 1}: the loss of {player.name} is {loss.total.item()}")
+        raise NotFinite(f"step {self.step + 1}: the loss of {player.name} is {loss.total.item()}")
 
-    def _recover(self, error: RunError) -> None:
+    def _recover(self, error: NotFinite) -> None:
         """on_nan: skip leaves this step out; rollback also goes back to the weights of the last regular checkpoint.
 
         Regular are those at multiples of checkpoint.every: where a run was stopped must not matter.
@@ -232,7 +230,7 @@ class Trainer:
         state.skipped += 1
         state.skipped_in_a_row += 1
         if state.skipped_in_a_row >= GIVE_UP:
-            raise RunError(f"{error}; {GIVE_UP} steps in a row were not finite") from error
+            raise NotFinite(f"{error}; {GIVE_UP} steps in a row were not finite") from error
         if state.skipped <= WARNINGS:
             last = "; further ones are only counted" if state.skipped == WARNINGS else ""
             self.warn(f"{error}; the step is left out (on_nan: {self.train.on_nan}){last}")

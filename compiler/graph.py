@@ -324,8 +324,12 @@ class Graph:
 
     def order(self, side: Side) -> list[str]:
         """Variables in topological order, ties in the order of the spec."""
-        position = {name: i for i, name in enumerate(self.variables)}
-        return list(nx.lexicographical_topological_sort(self.digraph(side), key=lambda n: position[n]))
+        orders: dict[Side, list[str]] = self.__dict__.setdefault("_orders", {})
+        if side not in orders:
+            position = {name: i for i, name in enumerate(self.variables)}
+            found = nx.lexicographical_topological_sort(self.digraph(side), key=lambda n: position[n])
+            orders[side] = list(found)
+        return list(orders[side])
 
     def ancestors(self, side: Side, variable: str) -> set[str]:
         return set(nx.ancestors(self.digraph(side), variable))

@@ -341,7 +341,7 @@ class Graph:
 
     def update(self, **changes: Any) -> Graph:
         """A copy with some fields replaced; maps are made read-only."""
-        frozen = {k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()}
+        frozen: dict[str, Any] = {k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()}
         return replace(self, **frozen)
 
     def verify(self) -> None:

@@ -51,31 +51,32 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     support = base_support(graph, factor, head.support)
     assert shape is not None
     assert isinstance(support, Support)
-    assert factor.dist is not None
-    raw = factor.dist.raw(shape, support)
+    dist, net = factor.dist, factor.net
+    assert dist is not None
+    raw = dist.raw(shape, support)
     inputs = _inputs(graph, factor.parents)
-    if isinstance(factor.dist, Implicit):
-        inputs = (*inputs, Input(NOISE, (factor.dist.noise,)))
+    if isinstance(dist, Implicit):
+        inputs = (*inputs, Input(NOISE, (dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
-    bill = Bill(parameters=sum(numel(s) for s in factor.dist.free(shape).values()))
-    if factor.net is None:
+    bill = Bill(parameters=sum(numel(s) for s in dist.free(shape).values()))
+    if net is None:
         bill += Bill() if factor.standard else Bill(parameters=numel(raw))
-    elif factor.net.autoregressive:
+    elif net.autoregressive:
         target = Input(factor.head, shape, support, head.labels)
         why = _autoregressive(graph, factor, target)
         if why is not None:
             return why
-        bill += factor.net.bill(inputs, target, raw[0])
+        bill += net.bill(inputs, target, raw[0])
     else:
         why = _direct(graph, factor, shape)
         if why is not None:
             return why
-        factor = replace(factor, features=factor.net.features(inputs, shape))
+        factor = replace(factor, features=net.features(inputs, shape))
         assert factor.features is not None
         bill += head_bill(factor.features, raw)
         shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
         if shared is factor:
-            bill += factor.net.bill(inputs, shape)
+            bill += net.bill(inputs, shape)
         elif not _agree(shared, factor):
             return graph.spec.diagnostic(
                 "GD401",
@@ -85,8 +86,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
                 related=(("the other use is here", (*shared.path, "net")),),
             )
         else:
-            work = factor.net.bill(inputs, shape)
-            bill += replace(work, parameters=0)
+            bill += replace(net.bill(inputs, shape), parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
 
@@ -167,7 +167,11 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
 def critic_net(graph: Graph, critic: Critic) -> Net:
     """The critic's network, a reference followed."""
     net = critic.spec.net
-    return graph.spec.nets[net.name] if isinstance(net, Ref) else net  # type: ignore[return-value]
+    if not isinstance(net, Ref):
+        return net
+    named = graph.spec.nets[net.name]
+    assert isinstance(named, Net)
+    return named
 
 
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:

@@ -376,9 +376,9 @@ def _states(graph: Graph) -> Iterator[Diagnostic]:
             )
             return
     for name, estimator in graph.spec.objective.estimator.items():
-        route = graph.routes.get(name)
+        found = graph.routes.get(name)
         path = ("objective", "estimator", name)
-        if route is None or route.how is not How.ENUMERATED:
+        if found is None or found.how is not How.ENUMERATED:
             yield graph.spec.diagnostic(
                 "GD507", f"{name} is not a finite latent with an encoder: there is nothing to estimate", path, on="key"
             )

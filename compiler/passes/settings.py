@@ -106,7 +106,7 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
     if graph.spec.data is None or graph.source is None:
         return
     try:
-        counts = split_counts(graph.source, graph.spec.data.split or {}, train.validate_ is not None)
+        counts = split_counts(graph.source, graph.spec.data.shares, train.validate_ is not None)
     except SourceProblem as problem:
         yield graph.spec.diagnostic("GD411", problem.message, ("data", "split"), help=problem.help)
         return
@@ -123,7 +123,7 @@ def _small(graph: Graph) -> Iterator[Diagnostic]:
     """A warning: the batch is cut to the rows that there are."""
     if graph.source is None or graph.spec.data is None or not graph.source.rows:
         return
-    rows = split_counts(graph.source, graph.spec.data.split or {}, graph.spec.train.validate_ is not None)["train"]
+    rows = split_counts(graph.source, graph.spec.data.shares, graph.spec.train.validate_ is not None)["train"]
     if graph.spec.train.batch_size > rows:
         yield graph.spec.diagnostic(
             "GD411",

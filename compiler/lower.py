@@ -13,7 +13,7 @@ from gendsl.schema.components.source_base import SourceFacts, SourceProblem
 from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Missing, Partial
 from gendsl.schema.spec import FACTOR_SECTIONS, Spec
-from gendsl.schema.suggest import nearest
+from gendsl.schema.suggest import listing, nearest
 
 
 class Use(NamedTuple):

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,17 +23,15 @@ from rich.console import Console
 
 import gendsl
 from gendsl.errors import (
-    CertificateError,
-    DataError,
     Diagnostic,
     GendslError,
-    RunError,
     SpecError,
     UsageError,
 )
 
 if TYPE_CHECKING:
     from gendsl.compiler.graph import Graph
+    from gendsl.runtime.stop import Stop
     from gendsl.runtime.train import Progress
     from gendsl.schema.spec import Spec
 
@@ -57,7 +56,7 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON document on standar
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
 Seed = Annotated[int | None, typer.Option(min=0, help="seed; the run's own if not given")]
 Given = Annotated[list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")]
-Split = Annotated[str, typer.Option(help="part of the data: train, valid, test")]
+Split = Annotated[str | None, typer.Option(help="part of the data: train, valid, test")]
 Out = Annotated[Path | None, typer.Option("--out", help="where to write")]
 
 
@@ -65,44 +64,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     import click
 
-    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
     try:
-        status = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+        status = app(words, standalone_mode=False)
+        sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except SpecError as error:
         _report(error, as_json)
         return BAD_SPEC
     except UsageError as error:
         return _fail(str(error), BAD_USAGE, as_json)
-    except (DataError, RunError, CertificateError) as error:
-        return _fail(str(error), FAILED, as_json)
-    except MemoryError:
-        return _fail("out of memory: make the model, train.batch_size or the bound's samples smaller", FAILED, as_json)
     except GendslError as error:
         return _fail(str(error), FAILED, as_json)
+    except MemoryError:
+        return _fail(OUT_OF_MEMORY, FAILED, as_json)
     except click.exceptions.Exit as error:
         return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", INTERRUPTED, as_json)
     except click.ClickException as error:
         error.show()
+        if as_json:
+            _json({"status": "failed", "error": error.format_message()})
         return BAD_USAGE
-    except (KeyboardInterrupt, click.Abort):
-        err.print("interrupted")
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except OSError as error:
-        return _fail(f"{error.strerror}: {error.filename}", FAILED, as_json)
+        what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        return _fail(what, FAILED, as_json)
     except RuntimeError as error:
-        if "out of memory" not in str(error) and "alloc" not in str(error):
+        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
-        return _fail(f"out of memory: {error}", FAILED, as_json)
+        return _fail(f"{OUT_OF_MEMORY} ({str(error).splitlines()[0]})", FAILED, as_json)
+
+
+OUT_OF_MEMORY = "out of memory: make the model, train.batch_size or the samples of the bound smaller"
 
 
 def _fail(message: str, status: int, as_json: bool) -> int:
-    err.print(f"error: {message}")
+    err.print(message if status == INTERRUPTED else f"error: {message}")
     if as_json:
-        _json({"status": "failed", "error": message})
+        _json({"status": "interrupted" if status == INTERRUPTED else "failed", "error": message})
     return status
 
 
@@ -396,12 +400,13 @@ def run(
         else:
             sys.stdout.write(as_text(graph))
         return DONE
-    from gendsl.runtime import run as runs
-
     overrides = [*(set_ or []), *extra, *(f"--unset {u}" for u in dropped)]
-    with _progress(loaded.name) as callback:
-        session = runs.start(loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn)
-        return _finish(session, json_)
+    with _stopping() as stop:
+        from gendsl.runtime import run as runs
+
+        with _progress(loaded.name) as (callback, say):
+            session = runs.start(loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn, stop=stop)
+            return _finish(session, say, json_)
 
 
 def _without_lengths(spec: str, sets: list[str] | None, unsets: list[str] | None) -> list[str]:
@@ -414,46 +419,60 @@ def _without_lengths(spec: str, sets: list[str] | None, unsets: list[str] | None
 @app.command()
 def resume(run_: RunArgument, json_: Json = False) -> int:
     """Go on with a run where its last good checkpoint stands."""
-    from gendsl.runtime import run as runs
+    with _stopping() as stop:
+        from gendsl.runtime import run as runs
 
-    with _progress(run_.name) as callback:
-        session = runs.reopen(run_, callbacks=(callback,), warn=_warn)
-        if session.trainer.step >= session.trainer.total:
-            err.print(f"{run_}: training is complete at step {session.trainer.step}; evaluating again")
-        return _finish(session, json_)
+        with _progress(run_.name) as (callback, say):
+            session = runs.reopen(run_, callbacks=(callback,), warn=_warn, stop=stop)
+            if session.trainer.done:
+                err.print(f"{run_}: training is complete at step {session.trainer.step}; evaluating again")
+            return _finish(session, say, json_)
 
 
-def _finish(session: Any, json_: bool) -> int:
+def _finish(session: Any, say: Callable[[str], None], json_: bool) -> int:
     from gendsl.runtime import run as runs
     from gendsl.runtime.train import Interrupted
 
-    with _stopping(session.trainer):
-        try:
-            result = runs.finish(session)
-        except Interrupted as error:
-            err.print(f"{error}; go on with: gendsl resume {session.run.path}")
-            return INTERRUPTED
-        finally:
-            session.run.close()
+    path, trainer = session.run.path, session.trainer
+    if not trainer.done:
+        said = f"{session.graph.resources.parameters:,} parameters, step {trainer.step} of {trainer.total}"
+        err.print(f"training in {path}: {said}, {session.graph.device}")
+    try:
+        result = runs.finish(session, say)
+    except (GendslError, Interrupted) as error:
+        words = str(error) if isinstance(error, Interrupted) else f"error: {error}"
+        kept = sorted(p.name for p in session.run.checkpoints.glob("step-*"))
+        err.print(f"{words}; last checkpoint: {kept[-1] if kept else 'none'}; go on with: gendsl resume {path}")
+        if json_:
+            _json(runs.read_json(path / "result.json"))
+        return INTERRUPTED if isinstance(error, Interrupted) else FAILED
+    finally:
+        session.run.close()
     if json_:
         _json(result)
     else:
-        _summary(result, session.run.path)
+        _summary(result, path)
     return DONE
 
 
 @contextmanager
-def _stopping(trainer: Any) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the trainer to stop after the present step; a second Ctrl-C stops at once."""
+def _stopping() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM ask training to stop after the present step; where nobody asks, they stop at once."""
+    from gendsl.runtime.stop import Stop
+
+    stop = Stop()
 
     def ask(number: int, frame: object) -> None:
-        if trainer.stop_requested:
+        if stop.requested or not stop.heeded:
             raise KeyboardInterrupt
-        trainer.stop_requested = True
+        stop.requested = True
 
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -464,28 +483,25 @@ def _warn(message: str) -> None:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on a terminal, a line now and then elsewhere."""
+def _progress(name: str) -> Iterator[tuple[Callable[[Progress], None], Callable[[str], None]]]:
+    """What training and what comes after it is told to: a bar on a terminal, a line now and then elsewhere."""
     if not err.is_terminal:
-        yield _lines()
+        yield _lines(), lambda words: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(),
-    )
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[numbers]}"))
     with Bar(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(f"training {name}", total=None, numbers="")
+        task = bar.add_task(f"preparing {name}", total=None, numbers="")
 
         def update(p: Progress) -> None:
-            bar.update(task, completed=p.step, total=p.total, numbers=_numbers(p))
+            bar.update(task, description=f"step {p.step}/{p.total}", completed=p.step, total=p.total, numbers=_numbers(p))
 
-        yield update
+        def say(words: str) -> None:
+            bar.update(task, description=words, total=None, numbers="")
+
+        yield update, say
 
 
 def _lines() -> Callable[[Progress], None]:
@@ -494,17 +510,21 @@ def _lines() -> Callable[[Progress], None]:
     def update(p: Progress) -> None:
         nonlocal said
         tenth = 10 * p.step // p.total
-        if tenth > said or p.step == p.total:
+        if p.logged and (tenth > said or p.step == p.total):
             said = tenth
-            err.print(f"step {p.step}/{p.total}  {_numbers(p)}  {p.seconds_left:.0f} s left")
+            err.print(f"step {p.step}/{p.total}  {_numbers(p)}")
 
     return update
 
 
 def _numbers(p: Progress) -> str:
-    losses = "  ".join(f"{n} loss {v:.3f}" for n, v in p.losses.items())
-    terms = "  ".join(f"{n} {v:.3f}" for n, v in p.terms.items())
-    return f"{losses}  ({terms})  {p.rows_per_second:,.0f} rows/s"
+    """Time left, rows per second, each player's loss, and its terms where they are more than one number."""
+    minutes, seconds = divmod(round(p.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    losses = [f"{n} loss {v:.4g}" if len(p.losses) > 1 else f"loss {v:.4g}" for n, v in p.losses.items()]
+    terms = [f"{n} {v:.4g}" for n, v in p.terms.items()] if len(p.terms) > 1 else []
+    return "  ".join([f"{left} left", f"{p.rows_per_second:,.0f} samples/s", *losses, *terms])
 
 
 def _summary(result: dict[str, Any], path: Path) -> None:
@@ -514,7 +534,8 @@ def _summary(result: dict[str, Any], path: Path) -> None:
             out.print(f"  {split} {name:<20} {_number(entry)}")
     for warning in result.get("warnings", []):
         out.print(f"  warning: {warning}")
-    out.print(f"  {path / 'report.html'}")
+    if (path / "report.html").is_file():
+        out.print(f"  report: {path / 'report.html'}")
 
 
 KIND_WORDS = {"lower": "at least", "upper": "at most", "exact": "exactly", "estimate": "about"}
@@ -547,11 +568,19 @@ def sample(
     from gendsl.runtime import run as runs
     from gendsl.runtime import samples
 
-    _, model, data = runs.restored(run_, warn=_warn)
-    chosen = seed if seed is not None else model.graph.spec.run.seed
-    values = samples.draw(model, data, n, given=_given(given), temperature=temperature, seed=chosen)
+    trained = runs.restored(run_, warn=_warn)
+    chosen = seed if seed is not None else trained.graph.spec.run.seed
     path = out_ or run_ / "samples" / f"samples-seed{chosen}.npz"
-    samples.save(path, model, values)
+    samples.check_target(path)
+    values = samples.draw(
+        trained.model,
+        n,
+        lambda: trained.data.parts["train"],
+        given=_given(given),
+        temperature=temperature,
+        seed=chosen,
+    )
+    samples.save(path, trained.model, values)
     return _saved(path, values, json_, n=n, seed=chosen)
 
 
@@ -578,23 +607,25 @@ def _saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
 
 
 @app.command()
-def encode(run_: RunArgument, split: Split = "test", seed: Seed = None, out_: Out = None, json_: Json = False) -> int:
+def encode(run_: RunArgument, split: Split = None, seed: Seed = None, out_: Out = None, json_: Json = False) -> int:
     """Values of the latents for the rows of one part of the data; --out FILE.npz."""
     from gendsl.runtime import run as runs
     from gendsl.runtime import samples
 
-    _, model, data = runs.restored(run_, warn=_warn)
-    chosen = seed if seed is not None else model.graph.spec.run.seed
-    values = samples.encode(model, data, split, chosen)
-    path = out_ or run_ / "samples" / f"codes-{split}.npz"
-    samples.save(path, model, values)
-    return _saved(path, values, json_, split=split, seed=chosen)
+    trained = runs.restored(run_, warn=_warn)
+    chosen = seed if seed is not None else trained.graph.spec.run.seed
+    part = trained.part(split)
+    path = out_ or run_ / "samples" / f"codes-{part}.npz"
+    samples.check_target(path)
+    values = samples.encode(trained.model, trained.data, part, chosen)
+    samples.save(path, trained.model, values)
+    return _saved(path, values, json_, split=part, seed=chosen)
 
 
 @app.command()
 def evaluate(
     run_: RunArgument,
-    split: Annotated[str | None, typer.Option(help="part of the data: train, valid, test")] = None,
+    split: Split = None,
     samples: Annotated[int | None, typer.Option(min=1, help="importance samples for each row")] = None,
     seed: Seed = None,
     out_: Out = None,
@@ -622,17 +653,19 @@ def verify(
 ) -> int:
     """Numeric certificates: log-determinants, round trips, densities, causality, bounds, samples, kernels."""
     from gendsl.runtime import run as runs
+    from gendsl.runtime.verify import as_json
     from gendsl.runtime.verify import verify as certify
 
     if Path(target).is_dir():
-        _, model, data = runs.restored(Path(target), warn=_warn)
+        trained = runs.restored(Path(target), warn=_warn)
+        model, data = trained.model, trained.data
     else:
         loaded = _load(target, set_, None)
         _analyse(loaded, limit=True)
         _, model, data = runs.untrained(loaded)
     found = certify(model, data, seed=seed if seed is not None else model.graph.spec.run.seed)
     if json_:
-        _json({"certificates": [c.as_json() for c in found]})
+        _json(as_json(found))
     else:
         for c in found:
             mark = "ok    " if c.passed else "FAILED"

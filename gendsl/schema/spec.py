@@ -12,7 +12,7 @@ from gendsl.errors import Diagnostic, Place, Related
 from gendsl.schema.components.energy import EnergyFactor
 from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.fields import Name, Names, Words
-from gendsl.schema.nodes import Path, locate, tag_path
+from gendsl.schema.nodes import Path, locate, mentioned, tag_path
 from gendsl.schema.overlay import Document
 from gendsl.schema.registry import Slot, Strict
 from gendsl.schema.sections import Adversary, Corruption, Factor, FlowFactor, NetField, Objective, VariableFacts
@@ -79,6 +79,10 @@ class Spec(Strict):
         if on == "value":
             path = (*path, *tag_path(self._document.root, path))
         return locate(self._document.root, path, on)
+
+    def mentioned(self, path: Path, words: str) -> Path:
+        """The path of that parameter of the component at `path` which the words speak of; else the path itself."""
+        return path if self._document is None else mentioned(self._document.root, path, words)
 
     def diagnostic(
         self,

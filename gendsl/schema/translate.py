@@ -15,12 +15,12 @@ from pydantic_core import ErrorDetails
 
 from gendsl.errors import Diagnostic, Related
 from gendsl.schema.expected import NAME, choices, expected, options, shown
-from gendsl.schema.nodes import Map, Path, Scalar, Seq, plain
+from gendsl.schema.nodes import Map, Path, Scalar, Seq, locate, plain
 from gendsl.schema.registry import KINDS, table
 from gendsl.schema.spec import Spec
 from gendsl.schema.suggest import did_you_mean, listing, nearest
 from gendsl.schema.unknown import Advice, dotted, gathered, later_value, unknown_key, unknown_tag
-from gendsl.schema.walk import Spot, Type, fields, place, tag_of, type_of, walk
+from gendsl.schema.walk import Spot, Type, fields, tag_of, type_of, walk
 
 RANGES = ("greater_than", "less_than", "too_short", "too_long", "multiple_of", "finite_number", "string_too")
 """Beginnings of the types of pydantic's errors that speak of a value of the right type."""
@@ -122,7 +122,7 @@ def _nested_sections(found: list[Finding], root: Map) -> list[Finding]:
             Diagnostic(
                 "GD201",
                 f"the section {path[1]!r} stands inside {path[0]!r}",
-                place(root, path, "key"),
+                locate(root, path, "key"),
                 label="write it at the left margin",
             ),
             "section",
@@ -156,7 +156,7 @@ def _finding(detail: ErrorDetails, root: Map) -> Finding:
     if kind == "both_forms":
         context = detail["ctx"]
         help_ = f"write it inside `{context['slot']}`, or write `{context['slot']}` as a bare name"
-        at = place(root, (*spot.path, context["key"]), "key")
+        at = locate(root, (*spot.path, context["key"]), "key")
         return Finding(Diagnostic("GD205", detail["msg"], at, help=help_), kind, spot)
     if "[key]" in detail["loc"]:
         return Finding(_name(spot, holder, root), "name", holder, str(loc[-1]))
@@ -193,13 +193,13 @@ def _wrong(spot: Spot, code: str, root: Map) -> Diagnostic:
     value = plain(spot.node) if spot.node is not None else None
     if later_value(str(spot.path[-1]) if spot.path else "", value):
         message = f"{value!r} is part of the language but not built yet in this version"
-        return Diagnostic("GD211", message, place(root, spot.path), help=f"known here: {', '.join(options(spot.type))}")
+        return Diagnostic("GD211", message, locate(root, spot.path), help=f"known here: {', '.join(options(spot.type))}")
     words = expected(spot.type)
     name = f"`{dotted(spot.path)}`"
     label = did_you_mean(nearest(value, options(spot.type))) if isinstance(value, str) else ""
     empty = value in ([], {}) and (words.startswith("a list") or words in ("a map", "a name or a list of names"))
     message = f"{name} must not be empty" if empty else f"{name} must be {words}, not {shown(value)}"
-    return Diagnostic(code, message, place(root, spot.path), label=label or _rewritten(spot), help=_advice(spot))
+    return Diagnostic(code, message, locate(root, spot.path), label=label or _rewritten(spot), help=_advice(spot))
 
 
 def _rewritten(spot: Spot) -> str:
@@ -244,7 +244,7 @@ def _advice(spot: Spot) -> str:
 def _name(spot: Spot, holder: Spot, root: Map) -> Diagnostic:
     """A key that is the user's to choose, and cannot be."""
     key = str(spot.path[-1])
-    at = place(root, spot.path, "key")
+    at = locate(root, spot.path, "key")
     allowed = [str(v) for v in get_args(get_args(holder.type.bare)[0])]
     if get_origin(get_args(holder.type.bare)[0]) is not None and allowed and "str" not in allowed[0]:
         message = f"{key!r} must be {choices(allowed)}"
@@ -260,9 +260,9 @@ def _model(message: str, spot: Spot, root: Map) -> Diagnostic:
     named = [key for key in dict.fromkeys(re.findall(r"\w+", message)) if key in written]
     named.sort(key=list(written).index)
     if not named:
-        return Diagnostic("GD204", message, place(root, spot.path, "key"))
-    related = tuple(Related(f"`{key}` is here", place(root, (*base, key), "key")) for key in named[:-1])
-    return Diagnostic("GD204", message, place(root, (*base, named[-1]), "key"), related=related)
+        return Diagnostic("GD204", message, locate(root, spot.path, "key"))
+    related = tuple(Related(f"`{key}` is here", locate(root, (*base, key), "key")) for key in named[:-1])
+    return Diagnostic("GD204", message, locate(root, (*base, named[-1]), "key"), related=related)
 
 
 def _missing(key: str, holder: Spot, root: Map) -> Diagnostic:
@@ -274,7 +274,7 @@ def _missing(key: str, holder: Spot, root: Map) -> Diagnostic:
     help_ = f"`{key}` is {expected(wanted)}" if wanted.bare is not str else ""
     if wanted.slot is not None:
         help_ += f"; known: {listing(list(table(wanted.slot.kind)), 40)}"
-    return Diagnostic("GD202", f"{what} needs `{key}`", place(root, holder.path, "key"), help=help_)
+    return Diagnostic("GD202", f"{what} needs `{key}`", locate(root, holder.path, "key"), help=help_)
 
 
 # -- components ---------------------------------------------------------------------------------------------------------
@@ -293,19 +293,19 @@ def _component(detail: ErrorDetails, spot: Spot, holder: Spot, root: Map) -> Fin
     for name, entry in entries.items():
         if name in table(kind):
             label = f"write {{type: {name}, ...}}"
-            at = place(root, (*spot.path, name), "key")
+            at = locate(root, (*spot.path, name), "key")
             return Finding(Diagnostic("GD212", detail["msg"], at, label=label, help=listed), "tag_missing", holder, key)
         if len(entries) == 1 and (kind == "step" or (nearest(name, table(kind)) and not nearest(name, ["type"]))):
             advice = unknown_tag(kind, name)
             return Finding(_advised(advice, root, (*spot.path, name), "key"), "unknown_tag", holder, key)
         if nearest(name, ["type"]) or tag_of(kind, entry.node) in table(kind):
             label = did_you_mean(["type"])
-            at = place(root, (*spot.path, name), "key")
+            at = locate(root, (*spot.path, name), "key")
             message = f"unknown key {name!r} in {dotted(spot.path)}"
             return Finding(Diagnostic("GD201", message, at, label=label, help=listed), "tag_missing", holder, key)
-    at = place(root, spot.path, "key")
+    at = locate(root, spot.path, "key")
     return Finding(Diagnostic("GD212", detail["msg"], at, help=listed), "tag_missing", holder, key)
 
 
 def _advised(advice: Advice, root: Map, path: Path, on: str = "value") -> Diagnostic:
-    return Diagnostic(advice.code, advice.message, place(root, path, on), help=advice.help, label=advice.label)
+    return Diagnostic(advice.code, advice.message, locate(root, path, on), help=advice.help, label=advice.label)

@@ -15,8 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gendsl.errors import Place
-from gendsl.schema.nodes import Map, Node, Path, Scalar, Seq, locate
+from gendsl.schema.nodes import Map, Node, Path, Scalar, Seq
 from gendsl.schema.registry import Slot, table
 from gendsl.schema.spec import Spec
 
@@ -157,20 +156,6 @@ def walk(loc: Iterable[str | int], root: Map) -> list[Spot]:
     for element in loc:
         spots.append(spots[-1].step(element))
     return spots
-
-
-def place(root: Map, path: Path, on: str = "value") -> Place | None:
-    """The place of a path of the text.
-
-    A value that is not written (`encoder:` and nothing), or that begins on a line of its own, is shown by its key.
-    """
-    key = locate(root, path, "key")
-    spot = walk(path, root)[-1].node
-    found = spot.place if on == "value" and spot is not None else None
-    if key is None or found is None or found.start == found.end:
-        return key
-    block = isinstance(spot, Map | Seq) and found.start.line != key.start.line
-    return key if block else found
 
 
 def homes(key: str, model: type[BaseModel]) -> list[Path]:

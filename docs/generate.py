@@ -1,7 +1,7 @@
 """Writes what the registry knows into the documentation: `make docs`.
 
-docs/components/*.md (a page for each kind), docs/codes.md (a section for each diagnostic), docs/specs.md (a row
-for each shipped spec), and the table of the catalogue in README.md and docs/components/index.md.
+docs/components/*.md (a page for each kind), docs/codes.md (a section for each diagnostic), docs/specs.md (a
+row for each shipped spec), and the table of the catalogue in README.md and docs/components/index.md.
 tests/house/test_docs.py fails while they are out of date.
 """
 
@@ -122,7 +122,7 @@ def codes_page() -> str:
     """Every diagnostic, with an example that is refused and one that is accepted."""
     parts = [
         "# Diagnostics",
-        "Every problem in a spec has a code, and a place in the text. `gendsl explain GD210` prints its section.",
+        "Every problem in a spec has a code and a place. `gendsl explain GD210` prints its section.",
     ]
     for group, title in GROUPS.items():
         codes = {code: about for code, about in CODES.items() if code.startswith(group)}

@@ -46,7 +46,7 @@ def detail(kind: str, tag: str) -> dict[str, Any]:
 
 
 def words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """What a field takes, as people say it: `integer >= 1`, `half, checkerboard or channel`, `list (number)`."""
+    """What a field takes, in words: `integer >= 1`, `half, checkerboard or channel`, `list (number)`."""
     choices = _choices(annotation, metadata)
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
 

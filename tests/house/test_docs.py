@@ -1,23 +1,28 @@
-"""The generated pages say what the registry says."""
+"""The generated pages say what the registry says; the reference has every key and command."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
+from gendsl.cli import app
+from gendsl.schema import sections, settings, spec
+from gendsl.schema.registry import Strict
 from tests.house.checkout import ROOT
 
 
 @cache
 def pages() -> dict[Path, str]:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    found_at = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert found_at is not None
+    assert found_at.loader is not None
+    module = importlib.util.module_from_spec(found_at)
+    found_at.loader.exec_module(module)
     found: dict[Path, str] = module.pages()
     return found
 
@@ -31,3 +36,38 @@ def test_generated_pages_are_up_to_date(name: str) -> None:
 
 def test_no_page_of_a_kind_that_is_gone() -> None:
     assert {p for p in (ROOT / "docs" / "components").glob("*.md")} <= set(pages())
+
+
+SECTIONS = (
+    spec.Spec,
+    sections.Factor,
+    sections.FlowFactor,
+    sections.Corruption,
+    sections.Adversary,
+    sections.VariableFacts,
+    sections.Objective,
+    sections.KlOptions,
+    sections.MmdOptions,
+    settings.Data,
+    settings.Binding,
+    settings.Train,
+    settings.Stage,
+    settings.Checkpoints,
+    settings.Validate,
+    settings.Evaluate,
+    settings.Sample,
+    settings.Run,
+)
+
+
+@pytest.mark.parametrize("model", SECTIONS)
+def test_the_reference_of_the_language_has_every_key(model: type[Strict]) -> None:
+    text = (ROOT / "docs" / "language.md").read_text("utf-8")
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    assert [key for key in keys if not re.search(rf"`(\w+\.)*{key}(`|: )|\[?{key}: ", text)] == []
+
+
+def test_the_reference_of_the_language_has_every_command() -> None:
+    text = (ROOT / "docs" / "language.md").read_text("utf-8")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert [name for name in commands if f"`gendsl {name}" not in text] == []

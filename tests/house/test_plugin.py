@@ -1,4 +1,4 @@
-"""A plug-in outside the tree registers a flow layer, a distribution and a data source; a spec trains with them."""
+"""A plug-in outside the tree: its flow layer, distribution and data source are registered and trained."""
 
 from __future__ import annotations
 

@@ -121,8 +121,8 @@ def integral(
 ) -> Tensor:
     """The integral of a density over one or two dimensions, [R]; `draws` [S, R, D] say where its mass is.
 
-    `log_prob` takes values [J * R, *shape], row i of copy j at j * R + i. Two dimensions on an even `grid`, which suits
-    the folds of a flow, or on the product of the nodes of each, which suits tails and kinks.
+    `log_prob` takes values [J * R, *shape], row i of copy j at j * R + i. Two dimensions on an even `grid`,
+    which suits the folds of a flow, or on the product of the nodes of each, which suits tails and kinks.
     """
     if draws.shape[2] == 1:
         x, log_w = nodes(support, draws[..., 0])

@@ -1,9 +1,9 @@
 """Samples agree with densities: averages over draws against integrals of the same density, by entries.
 
 Three functions of each entry: y / (1 + |y|) sees the location (y itself where the support is bounded below),
-y^2 / (1 + y^2) the scale (y = the entry, centred and scaled), and log p the shape (its mean is minus the entropy).
-For each, the sum over all draws and entries of g(x) - E[g] is compared with the standard deviation that the density
-itself implies.
+y^2 / (1 + y^2) the scale (y = the entry, centred and scaled), and log p the shape (its mean is minus the
+entropy). For each, the sum over all draws and entries of g(x) - E[g] is compared with the standard deviation
+that the density itself implies.
 """
 
 from __future__ import annotations

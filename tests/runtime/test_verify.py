@@ -158,7 +158,7 @@ def certified(name: str, certificate: str) -> Certificate:
     model, found = compiled(name)
     about = subject(model, found, 0)
     for family in FAMILIES:
-        if any(family.__name__.endswith(word) for word in OF[certificate.split(":")[0]]):
+        if any(family.__name__.endswith(word) for word in OF[certificate.split(":", maxsplit=1)[0]]):
             for one in family.certificates(about):
                 if one.name == certificate:
                     return one
@@ -235,7 +235,7 @@ def test_the_notes_say_how_far_the_parameters_are_from_the_identity() -> None:
     assert "context moves the output" in found["log_det:flow.x.stack[0]"].note
 
 
-# -- planted errors ----------------------------------------------------------------------------------------------------
+# -- planted errors ------------------------------------------------------------------------------------------
 
 
 def scaled_log_det(patch: Patch, owner: type, power: float) -> None:

@@ -1,9 +1,9 @@
 """Writes what the registry knows into the documentation: `make docs`.
 
 docs/components/*.md (a page for each kind), docs/codes.md (a section for each diagnostic), docs/specs.md (a
-row for each shipped spec), and the table of the catalogue in README.md and docs/components/index.md. What README.md and docs/tutorial.md show of `gendsl check` is run and
-written again: a block `yaml NAME.yaml` (or a comment) is the file, a block `console` the transcript.
-tests/house/test_docs.py fails while they are out of date.
+row for each shipped spec), and the table of the catalogue in README.md and docs/components/index.md. What
+README.md and docs/tutorial.md show of `gendsl check` is run and written again: a block `yaml NAME.yaml` (or a
+comment) is the file, a block `console` the transcript. tests/house/test_docs.py fails while a page is old.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def pages() -> dict[Path, str]:
 
 
 BLOCK = re.compile(
-    r"(?:```|<!-- )yaml (?P<file>\S+)\n(?P<spec>.*?)(?:```|-->)|```console\n\$ gendsl (?P<command>check .*?)\n.*?```",
+    r"(?:```|<!-- )yaml (?P<file>\S+)\n(?P<spec>.*?)(?:```|-->)"
+    r"|```console\n\$ gendsl (?P<command>check .*?)\n.*?```",
     re.DOTALL,
 )
 

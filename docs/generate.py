@@ -1,16 +1,22 @@
 """Writes what the registry knows into the documentation: `make docs`.
 
 docs/components/*.md (a page for each kind), docs/codes.md (a section for each diagnostic), docs/specs.md (a
-row for each shipped spec), and the table of the catalogue in README.md and docs/components/index.md.
-tests/house/test_docs.py fails while they are out of date.
+row for each shipped spec), and the table of the catalogue in README.md and docs/components/index.md. What
+README.md and docs/tutorial.md show of `gendsl check` is run and written again: a block `yaml NAME.yaml` (or a
+comment) is the file, a block `console` the transcript. tests/house/test_docs.py fails while a page is old.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gendsl.cli import main as gendsl
 from gendsl.compiler.pipeline import analyse
 from gendsl.schema.catalogue import detail, listing
 from gendsl.schema.codes import CODES
@@ -61,8 +67,34 @@ def pages() -> dict[Path, str]:
     readme = ROOT / "README.md"
     text = readme.read_text("utf-8")
     before, rest = text.split(BEGIN)
-    found[readme] = f"{before}{BEGIN}\n{catalogue('docs/components/')}\n{END}{rest.split(END)[1]}"
+    found[readme] = transcribed(
+        f"{before}{BEGIN}\n{catalogue('docs/components/')}\n{END}{rest.split(END)[1]}"
+    )
+    tutorial = ROOT / "docs" / "tutorial.md"
+    found[tutorial] = transcribed(tutorial.read_text("utf-8"))
     return found
+
+
+BLOCK = re.compile(
+    r"(?:```|<!-- )yaml (?P<file>\S+)\n(?P<spec>.*?)(?:```|-->)"
+    r"|```console\n\$ gendsl (?P<command>check .*?)\n.*?```",
+    re.DOTALL,
+)
+
+
+def transcribed(text: str) -> str:
+    """The document with every transcript of `gendsl check` made again from the files that it shows."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+
+        def again(block: re.Match[str]) -> str:
+            if block["file"]:
+                Path(block["file"]).write_text(block["spec"], "utf-8")
+                return block[0]
+            with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+                gendsl(block["command"].split())
+            return f"```console\n$ gendsl {block['command']}\n{said.getvalue().strip()}\n```"
+
+        return BLOCK.sub(again, text)
 
 
 def catalogue(folder: str) -> str:

@@ -11,7 +11,10 @@ import pytest
 import typer
 
 from gendsl.cli import app
+from gendsl.compiler.explain import as_text
+from gendsl.compiler.pipeline import analyse
 from gendsl.schema import sections, settings, spec
+from gendsl.schema.load import load
 from gendsl.schema.registry import Strict
 from tests.house.checkout import ROOT
 
@@ -36,6 +39,21 @@ def test_generated_pages_are_up_to_date(name: str) -> None:
 
 def test_no_page_of_a_kind_that_is_gone() -> None:
     assert {p for p in (ROOT / "docs" / "components").glob("*.md")} <= set(pages())
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+def test_what_is_shown_of_explain_is_what_it_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / name).read_text("utf-8")
+    files = dict(re.findall(r"```yaml (\S+)\n(.*?)```", text, re.DOTALL))
+    for file, body in files.items():
+        Path(file).write_text(body, "utf-8")
+    said = "".join(as_text(analyse(load(s), device="cpu")) for s in (*files, "vae_planar_flow"))
+    shown = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    assert shown
+    assert [block for block in shown if block.rstrip() not in said] == []
 
 
 SECTIONS = (

@@ -35,9 +35,9 @@ SIGNATURES = {
     "load": "(source: 'str | Path', *, sets: 'Sequence[str]' = (), unsets: 'Sequence[str]' = ()) -> 'Spec'",
     "loads": "(text: 'str', *, sets: 'Sequence[str]' = (), unsets: 'Sequence[str]' = ()) -> 'Spec'",
     "compile": "(spec: 'Spec', data: 'Mapping[str, Any] | None' = None) -> 'Model'",
-    "train": "(model: 'Model', out: 'str | Path | None' = None, *, callbacks: 'tuple[Callback, ...]' = ())"
-    " -> 'Run'",
-    "restore": "(path: 'str | Path', data: 'Mapping[str, Any] | None' = None) -> 'Model'",
+    "train": "(model: 'Model', out: 'str | Path | None' = None, *, callbacks: 'tuple[Callback, ...]' = (), "
+    "resume: 'bool' = False) -> 'Run'",
+    "restore": "(path: 'str | Path') -> 'Model'",
 }
 HEAVY = ("torch", "triton", "sklearn", "scipy", "matplotlib", "pandas", "pyarrow", "PIL")
 

@@ -144,15 +144,18 @@ def newest(
     ) from last
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the `keep` newest entries, and whatever an interrupted write or removal left behind."""
+def prune(folder: Path, keep: int, *, every: int = 1) -> None:
+    """Remove all but the `keep` newest entries, and whatever an interrupted write or removal left behind.
+
+    Entries that are not at a multiple of `every` steps are not counted, and removed, except the newest.
+    """
     if keep < 1:
         raise ValueError(f"keep at least one checkpoint, not {keep}")
     present = entries(folder)
     whole = [
         path for path in present if not (path.name.endswith("~") and path.with_name(path.name[:-1]).exists())
     ]
-    kept = whole[-keep:]
+    kept = [path for path in whole if path == whole[-1] or step_of(path) % every == 0][-keep:]
     for path in present:
         if path not in kept:
             remove_directory(path)

@@ -323,7 +323,7 @@ class Trainer:
         self.run.flush()
         checkpoint.save(self.run.checkpoints, self.step, self.state.tensors(), self.state.numbers())
         if not keep_all:
-            checkpoint.prune(self.run.checkpoints, self.train.checkpoint.keep)
+            checkpoint.prune(self.run.checkpoints, self.train.checkpoint.keep, every=self.train.checkpoint.every)
 
     def restore(self) -> bool:
         """Go back to the newest good checkpoint of the run directory; False where there is none."""

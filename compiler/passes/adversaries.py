@@ -32,8 +32,9 @@ def adversaries(graph: Graph) -> Graph:
                     (*critic.path, "sees"),
                 )
             )
-        problems += found
-        notes += _conditions(graph, critic)
+        unseen = list(_conditions(graph, critic))
+        problems += [*found, *(d for d in unseen if d.severity == "error")]
+        notes += [d for d in unseen if d.severity != "error"]
         critics[name] = replace(
             critic, real_makers=tuple(f.name for f in real), fake_makers=tuple(f.name for f in fake)
         )
@@ -141,12 +142,19 @@ def _penalties(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
 
 
 def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
-    """A warning where what is seen depends on a condition that is not seen: then only marginals are compared."""
+    """What is seen depends on a condition that is not seen: then only marginals are compared.
+
+    A warning beside a likelihood; an error where nothing else could teach the variable its condition.
+    """
     depends: set[str] = set()
+    alone = False
     for seen in critic.spec.sees:
         reached = above(graph, "p", seen) if graph.p(seen) is not None else set()
-        depends |= {a for a in reached if graph.variables[a].role is Role.CONDITION}
-    missing = sorted(depends - set(critic.spec.sees))
+        unseen = {a for a in reached if graph.variables[a].role is Role.CONDITION} - set(critic.spec.sees)
+        depends |= unseen
+        observed = graph.variables[seen].role is Role.OBSERVED
+        alone = alone or (bool(unseen) and observed and seen not in graph.scored)
+    missing = sorted(depends)
     if missing:
         yield graph.spec.diagnostic(
             "GD506",
@@ -154,7 +162,7 @@ def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
             "it: it compares the marginals only",
             (*critic.path, "sees"),
             help=f"sees: [{', '.join([*critic.spec.sees, *missing])}]",
-            severity="warning",
+            severity="error" if alone else "warning",
         )
 
 

@@ -20,7 +20,7 @@ def networks(graph: Graph) -> Graph:
     bodies: dict[str, Factor] = {}
     factors: dict[str, Factor] = {}
     for name, factor in graph.factors.items():
-        found = _factor(graph, factor, bodies)
+        found = _order(graph, factor) or _factor(graph, factor, bodies)
         if isinstance(found, Diagnostic):
             problems.append(found)
         else:
@@ -35,6 +35,32 @@ def networks(graph: Graph) -> Graph:
     if problems:
         raise SpecError(problems)
     return graph.update(factors=factors, critics=critics)
+
+
+def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
+    """An ordering is for an autoregressive network or flow layer; flow layers follow the natural order only."""
+    if factor.ordering is None or (factor.net is not None and factor.net.autoregressive):
+        return None
+    other = graph.q(factor.head) if factor.side == "p" else graph.p(factor.head)
+    if other is not None and other.net is not None and other.net.autoregressive:
+        return None
+    place = ("ordering", factor.head)
+    if not any(layer.ordered for layer in factor.flow):
+        if other is not None and any(layer.ordered for layer in other.flow):
+            return None
+        return graph.spec.diagnostic(
+            "GD307",
+            f"the ordering of {factor.head} is never used: {factor.name} is not autoregressive",
+            place,
+            on="key",
+            related=((f"p or q of {factor.head}", factor.path),),
+        )
+    shape = graph.variables[factor.head].shape
+    assert shape is not None
+    why = factor.ordering.problem(shape)
+    if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
+        why = "flow layers follow the natural order; another one is not built in this version"
+    return None if why is None else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:

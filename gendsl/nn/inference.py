@@ -139,6 +139,8 @@ class Trace:
                 self.log_q[name] = density
             elif route.how in POINTS:
                 self.values[name], _ = self.condition(encoder).draw()
+            elif route.how is How.SAMPLED_ONLY and not self.marginal:
+                self.values[name], _ = self.condition(encoder).draw()  # a critic's real side
 
     def _invert(self) -> None:
         """Bases of flows, by inverting the flow of the observed variable."""

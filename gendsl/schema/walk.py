@@ -78,6 +78,11 @@ def type_of(field: FieldInfo) -> Type:
     return unwrap(field.annotation, field.metadata)
 
 
+def optional(field: FieldInfo) -> bool:
+    """Whether a field takes null."""
+    return _is_union(field.annotation) and NoneType in get_args(field.annotation)
+
+
 def tag_of(kind: str, node: Node | None) -> str | None:
     """The tag that the text gives to a component: a bare word, `type`, or the key of `{tag: value}`."""
     if isinstance(node, Scalar):

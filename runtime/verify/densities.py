@@ -93,9 +93,14 @@ def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterat
     elif not support.integer and numel(shape) in (1, 2):
         inner = support if factor.flow else support_of(subject.drawn, factor)
         draws = conditioned.repeat(129).draw()[0].view(129, PARENTS, -1)
-        total = integral(lambda x: conditioned.repeat(len(x) // PARENTS).log_prob(x), draws, shape, inner)
+        log_prob = partial(_tiled_log_prob, conditioned)
+        total = integral(log_prob, draws, shape, inner, grid=bool(factor.flow))
         note = f"over {numel(shape)} dimension{'s' * (numel(shape) > 1)}, drawn parameters"
         yield at_most(f"integral:{factor.name}", float((total - 1).abs().max()), BOUND, POWER, note)
+
+
+def _tiled_log_prob(conditioned: Conditioned, x: Tensor) -> Tensor:
+    return conditioned.repeat(len(x) // PARENTS).log_prob(x)
 
 
 def _sum(conditioned: Conditioned, shape: tuple[int, ...], support: Support) -> Tensor:
@@ -107,15 +112,25 @@ def _sum(conditioned: Conditioned, shape: tuple[int, ...], support: Support) -> 
 
 
 def integral(
-    log_prob: Callable[[Tensor], Tensor], draws: Tensor, shape: tuple[int, ...], support: Support
+    log_prob: Callable[[Tensor], Tensor],
+    draws: Tensor,
+    shape: tuple[int, ...],
+    support: Support,
+    *,
+    grid: bool,
 ) -> Tensor:
     """The integral of a density over one or two dimensions, [R]; `draws` [S, R, D] say where its mass is.
 
-    `log_prob` takes values [J * R, *shape], row i of copy j at j * R + i.
+    `log_prob` takes values [J * R, *shape], row i of copy j at j * R + i. Two dimensions on an even `grid`,
+    which suits the folds of a flow, or on the product of the nodes of each, which suits tails and kinks.
     """
     if draws.shape[2] == 1:
         x, log_w = nodes(support, draws[..., 0])
         points, weights = x.reshape(-1, *shape), log_w
+    elif not grid:
+        x, log_w = nodes(support, draws)  # [J, R, 2]
+        points, weights = _pairs(x[..., 0], x[..., 1]).reshape(-1, *shape), _pairs(*log_w.unbind(-1)).sum(-1)
+        weights = weights.reshape(-1, draws.shape[1])
     else:
         middle, extent = draws.mean(0), 8.0 * draws.std(0)  # [R, 2]
         low = (middle - extent).clamp(min=support.low)
@@ -123,12 +138,16 @@ def integral(
         step = (high - low) / PLANE
         axis = (torch.arange(PLANE, dtype=draws.dtype, device=draws.device) + 0.5).view(-1, 1, 1)
         along = low + axis * step  # [J, R, 2]
-        a = along[:, None, :, 0].expand(-1, PLANE, -1)
-        b = along[None, :, :, 1].expand(PLANE, -1, -1)
-        points = torch.stack([a, b], -1).reshape(-1, *shape)
+        points = _pairs(*along.unbind(-1)).reshape(-1, *shape)
         weights = step.log().sum(1).expand(PLANE * PLANE, -1)
     log_p = torch.cat([log_prob(p) for p in torch.split(points, 32768 // draws.shape[1] * draws.shape[1])])
     return torch.exp(torch.logsumexp(log_p.view(-1, draws.shape[1]) + weights, 0))
+
+
+def _pairs(a: Tensor, b: Tensor) -> Tensor:
+    """Every pair of two axes [J, R] each: [J, J, R, 2]."""
+    size = len(a)
+    return torch.stack([a[:, None].expand(-1, size, -1), b[None].expand(size, -1, -1)], -1)
 
 
 def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[Certificate]:
@@ -203,7 +222,11 @@ def _exact(subject: Subject) -> Iterator[Certificate]:
     repeated = {n: tile(v, 513) for n, v in given.items()}
     draws = model.ancestral(513, repeated)[names[0]].view(513, 1, -1)
     total = integral(
-        lambda x: model.log_prob(_batch(model, names[0], x, given)), draws, variable.shape, variable.support
+        lambda x: model.log_prob(_batch(model, names[0], x, given)),
+        draws,
+        variable.shape,
+        variable.support,
+        grid=True,
     )
     yield at_most(
         "integral:p(x)", float((total - 1).abs().max()), BOUND, POWER, f"p({names[0]}), drawn parameters"

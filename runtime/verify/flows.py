@@ -1,8 +1,8 @@
 """Flow layers: the log-determinant against the autograd Jacobian, the round trip, and invertibility.
 
 For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions where there are two; f^-1(f(x)) = x; and
-a layer without a closed-form inverse has det J of one sign along straight lines through the data and far beyond
-(where det J changes its sign, the map folds).
+a layer without a closed-form inverse has det J of one sign along straight lines through the data and far
+beyond (where det J changes its sign, the map folds).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Samples agree with densities: averages over draws against integrals of the same density, by entries.
 
 Three functions of each entry: y / (1 + |y|) sees the location (y itself where the support is bounded below),
-y^2 / (1 + y^2) the scale (y = the entry, centred and scaled), and log p the shape (its mean is minus the entropy).
-For each, the sum over all draws and entries of g(x) - E[g] is compared with the standard deviation that the density
-itself implies.
+y^2 / (1 + y^2) the scale (y = the entry, centred and scaled), and log p the shape (its mean is minus the
+entropy). For each, the sum over all draws and entries of g(x) - E[g] is compared with the standard deviation
+that the density itself implies.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ BOUND = 5.0
 """Standard deviations."""
 COUNT, POWER = 200_000, 0.02
 """Draws of entries, and the relative error of a scale that they show."""
+DISCRETE_POWER = 0.05
+"""The relative error of a logit that they show."""
 SEQUENTIAL_COUNT, SEQUENTIAL_POWER = 4_096, 0.15
 """The same where a draw takes one pass for every entry."""
 PARENTS = 8
@@ -47,7 +49,8 @@ def _agree(subject: Subject, factor: Factor) -> Iterator[Certificate]:
         entries = entries_of(subject.drawn, factor, base, base.raw)
         times = max(1, math.ceil(COUNT / (PARENTS * numel(entries.raw.shape[2:]))))
         draws = base.repeat(times).draw()[0]
-        power, what = POWER, f"{draws.numel()} draws of entries"
+        power = DISCRETE_POWER if entries.support.integer else POWER
+        what = f"{draws.numel()} draws of entries"
     else:
         assert isinstance(base, Sequential)
         rows = len(subject.rows)

@@ -1,8 +1,8 @@
 """What certificates are taken of: float64 copies of a model, at its own and at drawn parameters, and rows.
 
 An identity initialisation hides errors, so most laws are checked where the parameters are drawn: the model's
-own, plus normal noise. Flow layers are led on, uphill, until the median |log_det| is above 0.3 and the context moves
-their output by more than 10 %; what was reached is part of the certificate's note.
+own, plus normal noise. Flow layers are led on, uphill, until the median |log_det| is above 0.3 and the
+context moves their output by more than 10 %; what was reached is part of the certificate's note.
 """
 
 from __future__ import annotations

@@ -238,6 +238,26 @@ def test_the_1x1_convolution_starts_at_a_rotation_that_a_checkpoint_holds() -> N
     torch.testing.assert_close(other(torch.eye(5))[0], matrix, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("tag", ["radial", "sylvester", "planar"])
+@pytest.mark.parametrize("size", [3.0, 30.0, 300.0])
+def test_every_parameter_value_is_invertible(tag: str, size: float) -> None:
+    """Image and log-determinant are finite, at the centre too; the radial inverse finds the way back."""
+    spec = of(tag, repeat=1)
+    for trial in range(20):
+        module: Transform = builder(spec)(spec, (2,), 0, "reference")
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.copy_(size * torch.randn_like(parameter))
+        x = torch.cat([size * torch.randn(50, 2), torch.randn(50, 2)])
+        if tag == "radial":
+            x[0] = next(module.parameters())[:2].detach()
+        y, log_det = module(x)
+        assert bool(torch.isfinite(y).all()), trial
+        assert bool(torch.isfinite(log_det).all()), trial
+        if tag == "radial":
+            torch.testing.assert_close(module.inverse(y)[0], x, rtol=1e-6, atol=1e-6)
+
+
 def test_a_spline_starts_at_the_identity_and_is_right_at_its_edges() -> None:
     from gendsl.nn.transforms.spline import knots, rational_quadratic
 

@@ -1,4 +1,4 @@
-"""Laws of the flow layers, over the registry: every entry x its examples x shapes x context (none, 5 numbers).
+"""Laws of the flow layers, over the registry: every entry x its examples x shapes x context (none, 5).
 
 All at drawn parameters: the median |log_det| is above 0.3 and the context moves the output by more than 10 %.
 """
@@ -153,7 +153,7 @@ def test_a_layer_that_is_not_amortized_has_the_parameters_of_no_context(
     assert layer.bill(shape, 0).parameters == spec.bill(shape, 0).parameters
 
 
-# -- the certificates see what they say they see -----------------------------------------------------------------------
+# -- the certificates see what they say they see -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("spec", "shape", "context"), TRAINED, ids=name)
@@ -198,7 +198,7 @@ def test_a_planar_layer_that_folds_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     assert flows.folding(folded(-1.0 - flows.FOLD_POWER)) > 0.0
 
 
-# -- planar and its constraint -----------------------------------------------------------------------------------------
+# -- planar and its constraint -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -241,7 +241,7 @@ def test_planar_constraint_leaves_what_is_orthogonal_to_w() -> None:
     assert torch.allclose(moved - u, along, atol=1e-12)
 
 
-# -- couplings, permutations, stacks ------------------------------------------------------------------------------------
+# -- couplings, permutations, stacks -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mask", ["half", "checkerboard", "channel"])

@@ -1,9 +1,12 @@
 """Radial flow: y = x + beta (x - x0) / (alpha + r), r = |x - x0| (Rezende and Mohamed 2015, eq. 14).
 
-It is invertible iff beta > -alpha (their appendix A.2). Here alpha = softplus(a + c) and beta = alpha
-(softplus(b + c) - 1) with softplus(c) = 1: every a and b is allowed, and b = 0 is the identity. The radius of
-y, R = r (1 + beta / (alpha + r)), gives r^2 + (alpha + beta - R) r - alpha R = 0, whose positive root is the
-inverse.
+It is invertible iff beta > -alpha (their appendix A.2). Here alpha = softplus(a + c) and beta = alpha (g - 1),
+g = softplus(b + c), with softplus(c) = 1: every a and b is allowed, and b = 0 is the identity. With them
+
+    y - x0 = (x - x0) (r + alpha g) / (r + alpha)
+    det    = ((r + alpha g) / (r + alpha))^(D - 1)  (r^2 + 2 alpha r + alpha^2 g) / (r + alpha)^2
+
+and the radius R of y gives r^2 + (alpha g - R) r - alpha R = 0, whose positive root is the inverse.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from gendsl.schema.facts import Shape, numel
 
 SHIFT = math.log(math.e - 1.0)
 """softplus of this is 1."""
+SMALLEST = 1e-8
+"""The least alpha and g."""
 
 
 class RadialFlow(Transform):
@@ -40,38 +45,37 @@ class RadialFlow(Transform):
                 self.amortize.bias.copy_(start)
 
     def _layers(self, context: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """(centre [N or 1, D], alpha, beta [N or 1]) of each layer."""
+        """(centre [N or 1, D], alpha, g [N or 1]) of each layer."""
         numbers = self.numbers[None] if self.amortize is None else self.amortize(context)
         numbers = numbers.view(numbers.shape[0], self.repeat, self.size + 2)
-        alpha = F.softplus(numbers[..., -2] + SHIFT)
-        beta = alpha * (F.softplus(numbers[..., -1] + SHIFT) - 1.0)
-        return [(numbers[:, k, : self.size], alpha[:, k], beta[:, k]) for k in range(self.repeat)]
+        alpha, g = F.softplus(numbers[..., -2:] + SHIFT).clamp_min(SMALLEST).unbind(-1)
+        return [(numbers[:, k, : self.size], alpha[:, k], g[:, k]) for k in range(self.repeat)]
 
-    def _log_det(self, r: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-        around = torch.log1p(beta / (alpha + r))
-        along = torch.log1p(alpha * beta / (alpha + r) ** 2)
+    def _log_det(self, r: Tensor, alpha: Tensor, g: Tensor) -> Tensor:
+        around = torch.log(r + alpha * g) - torch.log(r + alpha)
+        along = torch.log(r * (r + 2.0 * alpha) + alpha * alpha * g) - 2.0 * torch.log(r + alpha)
         return (self.size - 1) * around + along
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         flat, total = x.flatten(1), x.new_zeros(x.shape[0])
-        for centre, alpha, beta in self._layers(context):
+        for centre, alpha, g in self._layers(context):
             away = flat - centre
             r = torch.linalg.vector_norm(away, dim=1)
-            total = total + self._log_det(r, alpha, beta)
-            flat = flat + (beta / (alpha + r))[:, None] * away
+            total = total + self._log_det(r, alpha, g)
+            flat = centre + ((r + alpha * g) / (r + alpha))[:, None] * away
         return flat.view_as(x), total
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         flat, total = y.flatten(1), y.new_zeros(y.shape[0])
-        for centre, alpha, beta in reversed(self._layers(context)):
+        for centre, alpha, g in reversed(self._layers(context)):
             away = flat - centre
             radius = torch.linalg.vector_norm(away, dim=1)
-            half = 0.5 * (alpha + beta - radius)
+            half = 0.5 * (alpha * g - radius)
             root = torch.sqrt(half * half + alpha * radius)
             up = root + half.abs()
             r = torch.where(half > 0, alpha * radius / up, up)
-            total = total - self._log_det(r, alpha, beta)
-            flat = centre + away / (1.0 + beta / (alpha + r))[:, None]
+            total = total - self._log_det(r, alpha, g)
+            flat = centre + ((r + alpha) / (r + alpha * g))[:, None] * away
         return flat.view_as(y), total
 
 

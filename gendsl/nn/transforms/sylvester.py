@@ -2,7 +2,8 @@
 
 Q [D, M] has orthonormal columns, the first M of a product of Householder reflections (their section 4.2); R
 and S are upper triangular. It is invertible if r_ii s_ii > -1 (their theorem 2, as 0 < tanh' <= 1); here both
-diagonals are tanh of raw numbers, so |r_ii s_ii| < 1. log |det| = sum_i log(1 + tanh'(.)_i r_ii s_ii).
+diagonals are INSIDE tanh of raw numbers, so |r_ii s_ii| < 1 for every value of them.
+log |det| = sum_i log(1 + tanh'(.)_i r_ii s_ii).
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from gendsl.nn.transforms.linear import reflect
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow_residual import Sylvester
 from gendsl.schema.facts import Shape, numel
+
+INSIDE = 1.0 - 1e-4
+"""Keeps the determinant from 0 where tanh rounds to 1."""
 
 
 class SylvesterFlow(Transform):
@@ -61,7 +65,7 @@ class SylvesterFlow(Transform):
     def _triangle(self, numbers: Tensor) -> Tensor:
         """[N, M (M + 1) / 2] -> upper triangular [N, M, M], its diagonal in (-1, 1)."""
         row, column = torch.triu_indices(self.units, self.units, device=numbers.device)
-        values = torch.where(row == column, torch.tanh(numbers), numbers)
+        values = torch.where(row == column, INSIDE * torch.tanh(numbers), numbers)
         square = numbers.new_zeros(self.units * self.units, numbers.shape[0])
         filled = square.index_put((row * self.units + column,), values.T)
         return filled.T.reshape(-1, self.units, self.units)

@@ -36,6 +36,11 @@ class FlowLayer(Component):
         """Where its values lie, for messages."""
         return "the reals"
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the layer follows an order of the entries."""
+        return False
+
     def base_shape(self, shape: Shape) -> Shape:
         """Shape on the base's side for one on the variable's side, without what a `split` sends."""
         return shape

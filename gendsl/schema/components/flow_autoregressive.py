@@ -36,6 +36,11 @@ class AutoregressiveLayer(EntryLayer):
         {"hidden": [16], "repeat": 2, "transform": "rq_spline", "bins": 4, "between": "lu_linear"},
     )
 
+    @property
+    def ordered(self) -> bool:
+        """Yes."""
+        return True
+
     def conditioner(self) -> Made:
         """The masked network; earlier entries also reach the outputs directly, whatever its widths."""
         return Made(hidden=self.hidden, direct=True)

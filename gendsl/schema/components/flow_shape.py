@@ -80,6 +80,11 @@ class Chain(FlowLayer):
         return next((layer.op for layer in self.stack if layer.op is not None), None)
 
     @property
+    def ordered(self) -> bool:
+        """Whether one of the layers is."""
+        return any(layer.ordered for layer in self.stack)
+
+    @property
     def acts_on(self) -> str:
         """Every layer's."""
         return ", ".join(dict.fromkeys(f"{layer.acts_on} ({layer.tag})" for layer in self.stack))

@@ -285,6 +285,10 @@ class Graph:
     notes: tuple[Diagnostic, ...] = ()
     device: str = "cpu"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        """A graph never changes: a copy of a model shares it."""
+        return self
+
     # -- looking things up ---------------------------------------------------------------------------------------
 
     def p(self, variable: str) -> Factor | None:
@@ -337,7 +341,7 @@ class Graph:
 
     def update(self, **changes: Any) -> Graph:
         """A copy with some fields replaced; maps are made read-only."""
-        frozen = {k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()}
+        frozen: dict[str, Any] = {k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()}
         return replace(self, **frozen)
 
     def verify(self) -> None:

@@ -29,7 +29,7 @@ def dataset(
     return prepare(
         data.source,
         {name: Binding(b.column, b.as_) for name, b in data.bind.items()},
-        {str(name): share for name, share in (data.split or {}).items()},
+        data.shares,
         seed=graph.spec.run.seed,
         base=base,
         partial={n: v.known for n, v in graph.variables.items() if v.known is not None},

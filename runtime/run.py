@@ -17,6 +17,7 @@ import gendsl
 from gendsl.compiler.build import build
 from gendsl.compiler.explain import as_json, as_text
 from gendsl.compiler.graph import Graph
+from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
 from gendsl.compiler.resolve import resolved
 from gendsl.data.dataset import Dataset
@@ -26,7 +27,7 @@ from gendsl.nn.preprocessing import Pipeline
 from gendsl.runtime import checkpoint, pictures, samples
 from gendsl.runtime.dataset import dataset, pipelines
 from gendsl.runtime.diagnoses import diagnose
-from gendsl.runtime.environment import environment, memory_available, set_threads
+from gendsl.runtime.environment import environment, set_threads
 from gendsl.runtime.evaluate import evaluate
 from gendsl.runtime.report import write_report
 from gendsl.runtime.rundir import RunDirectory

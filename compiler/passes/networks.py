@@ -10,6 +10,7 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
+from gendsl.schema.nodes import Path
 from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
 
 
@@ -19,7 +20,7 @@ def networks(graph: Graph) -> Graph:
     bodies: dict[str, Factor] = {}
     factors: dict[str, Factor] = {}
     for name, factor in graph.factors.items():
-        found = _factor(graph, factor, bodies)
+        found = _order(graph, factor) or _factor(graph, factor, bodies)
         if isinstance(found, Diagnostic):
             problems.append(found)
         else:
@@ -36,6 +37,32 @@ def networks(graph: Graph) -> Graph:
     return graph.update(factors=factors, critics=critics)
 
 
+def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
+    """An ordering is for an autoregressive network or flow layer; flow layers follow the natural order only."""
+    if factor.ordering is None or (factor.net is not None and factor.net.autoregressive):
+        return None
+    other = graph.q(factor.head) if factor.side == "p" else graph.p(factor.head)
+    if other is not None and other.net is not None and other.net.autoregressive:
+        return None
+    place = ("ordering", factor.head)
+    if not any(layer.ordered for layer in factor.flow):
+        if other is not None and any(layer.ordered for layer in other.flow):
+            return None
+        return graph.spec.diagnostic(
+            "GD307",
+            f"the ordering of {factor.head} is never used: {factor.name} is not autoregressive",
+            place,
+            on="key",
+            related=((f"p or q of {factor.head}", factor.path),),
+        )
+    shape = graph.variables[factor.head].shape
+    assert shape is not None
+    why = factor.ordering.problem(shape)
+    if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
+        why = "flow layers follow the natural order; another one is not built in this version"
+    return None if why is None else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+
+
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
     if factor.channel is not None:
         return factor
@@ -50,31 +77,32 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     support = base_support(graph, factor, head.support)
     assert shape is not None
     assert isinstance(support, Support)
-    assert factor.dist is not None
-    raw = factor.dist.raw(shape, support)
+    dist, net = factor.dist, factor.net
+    assert dist is not None
+    raw = dist.raw(shape, support)
     inputs = _inputs(graph, factor.parents)
-    if isinstance(factor.dist, Implicit):
-        inputs = (*inputs, Input(NOISE, (factor.dist.noise,)))
+    if isinstance(dist, Implicit):
+        inputs = (*inputs, Input(NOISE, (dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
-    bill = Bill(parameters=sum(numel(s) for s in factor.dist.free(shape).values()))
-    if factor.net is None:
+    bill = Bill(parameters=sum(numel(s) for s in dist.free(shape).values()))
+    if net is None:
         bill += Bill() if factor.standard else Bill(parameters=numel(raw))
-    elif factor.net.autoregressive:
+    elif net.autoregressive:
         target = Input(factor.head, shape, support, head.labels)
         why = _autoregressive(graph, factor, target)
         if why is not None:
             return why
-        bill += factor.net.bill(inputs, target, raw[0])
+        bill += net.bill(inputs, target, raw[0])
     else:
         why = _direct(graph, factor, shape)
         if why is not None:
             return why
-        factor = replace(factor, features=factor.net.features(inputs, shape))
+        factor = replace(factor, features=net.features(inputs, shape))
         assert factor.features is not None
         bill += head_bill(factor.features, raw)
         shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
         if shared is factor:
-            bill += factor.net.bill(inputs, shape)
+            bill += net.bill(inputs, shape)
         elif not _agree(shared, factor):
             return graph.spec.diagnostic(
                 "GD401",
@@ -84,8 +112,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
                 related=(("the other use is here", (*shared.path, "net")),),
             )
         else:
-            work = factor.net.bill(inputs, shape)
-            bill += replace(work, parameters=0)
+            bill += replace(net.bill(inputs, shape), parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
 
@@ -129,7 +156,12 @@ def _direct(graph: Graph, factor: Factor, shape: Shape) -> Diagnostic | None:
             help="name its parents with `given`, drop the net, or use an autoregressive one (gated_pixelcnn)",
         )
     why = factor.net.problem(factor.inputs, shape)
-    return None if why is None else graph.spec.diagnostic("GD403", why, (*factor.path, "net"))
+    return None if why is None else _refused(graph, why, (*factor.path, "net"))
+
+
+def _refused(graph: Graph, why: str, path: Path) -> Diagnostic:
+    """At the parameter of the network that the reason speaks of, or else at its name."""
+    return graph.spec.diagnostic("GD403", why, graph.spec.mentioned(path, why))
 
 
 def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic | None:
@@ -147,21 +179,25 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
             path,
             help=f"ordering: {{{factor.head}: {{type: {(net.orderings() or ('natural',))[0]}}}}}",
         )
-    place = ("ordering", factor.head)
     why = factor.ordering.problem(target.shape)
+    place = graph.spec.mentioned(("ordering", factor.head), why or "")
     known = net.orderings()
     if why is None and known is not None and factor.ordering.tag not in known:
         why = f"{net.tag} follows {', '.join(known)} only"
     if why is not None:
         return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),))
     why = net.problem(factor.inputs, target)
-    return None if why is None else graph.spec.diagnostic("GD403", why, path)
+    return None if why is None else _refused(graph, why, path)
 
 
 def critic_net(graph: Graph, critic: Critic) -> Net:
     """The critic's network, a reference followed."""
     net = critic.spec.net
-    return graph.spec.nets[net.name] if isinstance(net, Ref) else net  # type: ignore[return-value]
+    if not isinstance(net, Ref):
+        return net
+    named = graph.spec.nets[net.name]
+    assert isinstance(named, Net)
+    return named
 
 
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
@@ -171,7 +207,7 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     if not net.autoregressive:
         why = net.problem(inputs, None) or ""
     if why:
-        return graph.spec.diagnostic("GD403", why, (*critic.path, "net"))
+        return _refused(graph, why, (*critic.path, "net"))
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
     return replace(critic, inputs=inputs, features=features, bill=bill)

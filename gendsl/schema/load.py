@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def parse(source: str | Path, *, sets: Sequence[str] = (), unsets: Sequence[str]
         raise SpecError(problems, document.sources)
     body = plain(document.root)
     if "name" not in body and isinstance(source, Path):
-        body["name"] = source.stem
+        body["name"] = _name(source.stem)
     try:
         spec = Spec.model_validate(body)
     except ValidationError as error:
@@ -65,6 +66,11 @@ def parse(source: str | Path, *, sets: Sequence[str] = (), unsets: Sequence[str]
 
         raise SpecError(diagnostics(error, document.root), document.sources) from None
     return spec.with_document(document)
+
+
+def _name(stem: str) -> str:
+    """A file's name as the name of a spec, which allows fewer characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-")[:100] or "model"
 
 
 def _version(root: Map) -> list[Diagnostic]:

@@ -167,7 +167,7 @@ class Categorical(Dist):
         return Offers(density=Density.ANY, enumerate=True)
 
     def problem(self, shape: Shape, support: Support | None) -> str | None:
-        if self.support(support).count is None:
+        if self.support(support).count is None and (support is None or support.integer):
             return "the number of classes is not known: write `classes`"
         return None
 

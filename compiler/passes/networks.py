@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph
@@ -26,6 +27,7 @@ def networks(graph: Graph) -> Graph:
         else:
             factors[name] = found
     critics: dict[str, Critic] = {}
+    problems += [*_orderings(graph), *_shared_critics(graph)]
     for name, critic in graph.critics.items():
         judged = _critic(graph, critic)
         if isinstance(judged, Diagnostic):
@@ -121,6 +123,34 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             bill += replace(net.bill(inputs, shape), parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
+
+
+def _orderings(graph: Graph) -> Iterator[Diagnostic]:
+    """An ordering that no factor of its variable follows."""
+    for name in graph.spec.ordering:
+        sides = (graph.p(name), graph.q(name))
+        if not any(f is not None and f.net is not None and f.net.autoregressive for f in sides):
+            yield graph.spec.diagnostic(
+                "GD307",
+                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by one",
+                ("ordering", name),
+                on="key",
+                help="drop it, or use an autoregressive net (made, gated_pixelcnn, transformer)",
+            )
+
+
+def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
+    """A critic's network belongs to its player: it cannot be anybody else's too."""
+    uses = [f.net_name for f in graph.factors.values()]
+    named = {n: c.spec.net.name for n, c in graph.critics.items() if isinstance(c.spec.net, Ref)}
+    for name, net in named.items():
+        if uses.count(net) + list(named.values()).count(net) > 1:
+            yield graph.spec.diagnostic(
+                "GD208",
+                f"the network {net!r} of {name} is used elsewhere too; what {name} changes must be its own",
+                ("adversary", name, "net", "ref"),
+                help=f"give {name} a network of its own",
+            )
 
 
 def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Kind, Role, Route, Term, worst
 from gendsl.compiler.passes.adversaries import logit
+from gendsl.compiler.passes.routes import no_density
 from gendsl.compiler.passes.paths import DRAWN, above, how, joint, noisy
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.adversary import Constraint
 from gendsl.schema.components.bound import Bound, Elbo
+from gendsl.schema.facts import Density
 from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
 from gendsl.schema.suggest import nearest
 
@@ -27,7 +29,7 @@ FAMILIES = ("likelihood", "reconstruction", "kl", "prior", "mutual_information",
 def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
-    problems = [*_options(graph, terms), *_bound_problems(graph)] if terms else [_nothing(graph)]
+    problems = [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)] if terms else [_nothing(graph)]
     if problems:
         raise SpecError(problems)
     terms = [_weighted(graph, term) for term in terms]
@@ -344,6 +346,14 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
                 help="drop the bound (the ELBO enumerates it), or drop its encoder (it is then summed out)",
                 related=((f"the encoder of {name}", ("encoder", name)),),
             )
+
+
+def _unclassified(graph: Graph) -> Iterator[Diagnostic]:
+    """The encoder of an observed variable is trained by its density at the data."""
+    for factor in graph.side("q"):
+        role = graph.variables[factor.head].role
+        if role in (Role.OBSERVED, Role.PARTIAL) and factor.offers.density is not Density.ANY:
+            yield no_density(graph, factor, f"at the data, for classification.{factor.head}", factor)
 
 
 def _weighted(graph: Graph, term: Term) -> Term:

@@ -22,6 +22,9 @@ def routes(graph: Graph) -> Graph:
 
     A variable that is not scored needs nothing of the latents above it, so their routes are decided anew without it.
     """
+    energies = list(_energies(graph))
+    if energies:
+        raise SpecError(energies)
     scored = [n for n in _modelled(graph) if _has_density(graph, n)]
     unscored = {n: _no_density_at_data(graph, n) for n in _modelled(graph) if n not in scored}
     first, problems = _all(graph, scored)
@@ -42,6 +45,17 @@ def routes(graph: Graph) -> Graph:
     if refused:
         raise SpecError(refused)
     return found.update(scored=tuple(n for n in _modelled(graph) if n in scored))
+
+
+def _energies(graph: Graph) -> Iterator[Diagnostic]:
+    for name in graph.spec.energy:
+        yield graph.spec.diagnostic(
+            "GD211",
+            f"the energy of {name} is part of the language but not built yet in this version",
+            ("energy", name),
+            on="key",
+            help=f"give {name} a density (prior, decoder, flow), or an adversary that sees it",
+        )
 
 
 def _all(graph: Graph, scored: list[str]) -> tuple[Graph, dict[str, Diagnostic]]:
@@ -194,10 +208,13 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
     if layer is not None:
         key = "stack" if factor.base is not None else "flow"
         tag = factor.flow[layer].tag
+        in_q = factor.section == "encoder"
+        use = "here" if in_q else f"in a {factor.section}"
+        advice = "" if in_q else "; it is fine inside encoder"
         return graph.spec.diagnostic(
             "GD503",
-            f"{tag} cannot be used in a {factor.section}: log p({factor.head}) is needed {where}, and {tag} has no "
-            "closed-form inverse; it is fine inside encoder",
+            f"{tag} cannot be used {use}: log {factor.side}({factor.head}) is needed {where}, and {tag} has no "
+            f"closed-form inverse{advice}",
             (*factor.path, key, layer),
             help="use layers with an inverse, such as coupling",
             related=((f"{other.name} needs it", other.path),),
@@ -205,7 +222,7 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
     assert factor.dist is not None
     return graph.spec.diagnostic(
         "GD503",
-        f"{factor.dist.tag} has no density: log p({factor.head}) is needed {where}",
+        f"{factor.dist.tag} has no density: log {factor.side}({factor.head}) is needed {where}",
         (*factor.path, "dist"),
         help="use a distribution with a density, or an adversary that compares samples",
         related=((f"{other.name} needs it", other.path),),

@@ -32,7 +32,19 @@ def settings(graph: Graph) -> Graph:
     problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
-    return graph.update(notes=(*graph.notes, *_rows(graph)))
+    return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
+
+
+def _complete(graph: Graph) -> Iterator[Diagnostic]:
+    """A note where `missing: true` is said of data that are complete."""
+    for name, variable in graph.variables.items():
+        if variable.missing is True and variable.raw_column is not None and not variable.raw_column.missing:
+            yield graph.spec.diagnostic(
+                "GD510",
+                f"{name} has no missing entries: `missing: true` changes nothing",
+                ("variables", name, "missing"),
+                severity="note",
+            )
 
 
 def _metrics(graph: Graph) -> Iterator[Diagnostic]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.passes.objective import bound_of
+from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.reconstruct import rebuilt
@@ -30,9 +31,6 @@ from gendsl.nn.objective import Evaluation, Loss
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.schema.components.flow import base_of
 from gendsl.schema.facts import NOISE
-
-CHUNK_ROWS = 16384
-"""Rows that one pass of importance sampling holds at most."""
 
 
 class Model(nn.Module):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.pipeline import analyse
+from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.load import loads
 
 BINARY = "data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}"
@@ -837,3 +838,30 @@ objective: {kl: {z: {free_bits: 0.0001}, w: {weight: 3, capacity: 2.0}}}
 """Combinations that nobody named."""
 
 CASES = NAMED | HYBRIDS
+
+
+def problems(body: str) -> list[tuple[str, str]]:
+    """(code, the text under the caret) of every diagnostic of a spec that is refused; empty where it is accepted."""
+    text = spec_text(body)
+    try:
+        analyse(loads(text))
+    except SpecError as error:
+        return [(d.code, under(text, d)) for d in error.diagnostics]
+    return []
+
+
+def messages(body: str) -> str:
+    """The messages and advice of a spec that is refused."""
+    try:
+        graph_of(body)
+    except SpecError as error:
+        return "\n".join(f"{d.message} | {d.help}" for d in error.diagnostics)
+    return ""
+
+
+def under(text: str, diagnostic: Diagnostic) -> str:
+    """What stands at a diagnostic's place."""
+    place = diagnostic.place
+    assert place is not None
+    assert place.start.line == place.end.line
+    return text.split("\n")[place.start.line - 1][place.start.column - 1 : place.end.column - 1]

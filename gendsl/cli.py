@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -48,12 +49,20 @@ app = typer.Typer(
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
+
+
+def _device(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
+        raise typer.BadParameter(f"{value!r} is none of auto, cpu, cuda, cuda:1, mps")
+    return value
+
+
 SpecArgument = Annotated[str, typer.Argument(help="a spec file, or the name of one that ships with gendsl")]
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")]
 Unsets = Annotated[list[str] | None, typer.Option("--unset", metavar="A.B", help="take a key out; repeatable")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps", callback=_device)]
 Seed = Annotated[int | None, typer.Option(min=0, help="seed; the run's own if not given")]
 Given = Annotated[list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")]
 Split = Annotated[str | None, typer.Option(help="part of the data: train, valid, test")]
@@ -62,12 +71,10 @@ Out = Annotated[Path | None, typer.Option("--out", help="where to write")]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    import click
-
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
     try:
-        status = app(words, standalone_mode=False)
+        status = app(words, prog_name="gendsl", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except SpecError as error:
@@ -79,16 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), FAILED, as_json)
     except MemoryError:
         return _fail(OUT_OF_MEMORY, FAILED, as_json)
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED, as_json)
-    except click.ClickException as error:
+    except WRONG_USAGE as error:
         error.show()
         if as_json:
             _json({"status": "failed", "error": error.format_message()})
         return BAD_USAGE
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # whoever read the output has gone; inside a command, typer turns the error into an exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except OSError as error:
@@ -99,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(f"{OUT_OF_MEMORY} ({str(error).splitlines()[0]})", FAILED, as_json)
 
+
+WRONG_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""What typer raises for options and arguments: click's class, or that of typer's own copy of click."""
 
 OUT_OF_MEMORY = "out of memory: make the model, train.batch_size or the samples of the bound smaller"
 
@@ -214,6 +223,8 @@ def explain(
     from gendsl.compiler.explain import as_json, as_text
     from gendsl.schema.codes import CODES
 
+    if re.fullmatch(r"GD\d+", spec.upper()) and spec.upper() not in CODES:
+        raise UsageError(f"there is no diagnostic {spec.upper()}; {min(CODES)} to {max(CODES)} are the first and the last")
     if spec.upper() in CODES:
         code = CODES[spec.upper()]
         if json_:
@@ -299,7 +310,8 @@ def _leaves(body: Any, path: str = "") -> Iterator[str]:
 
 
 def _same(leaf: str, written: str) -> bool:
-    return leaf == written or leaf == f"{written}.type" or leaf.startswith((f"{written}.", f"{written}["))
+    """Whether a leaf of the resolved spec was written: at its path, at a short form of it, or item by item."""
+    return leaf == written or leaf.startswith((f"{written}.", f"{written}[")) or written.startswith(f"{leaf}[")
 
 
 @app.command()
@@ -323,12 +335,13 @@ def components(
     from gendsl.schema.suggest import did_you_mean, nearest
 
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"there is no kind {kind!r} {did_you_mean(nearest(kind, list(KINDS)))}; kinds: {', '.join(KINDS)}")
+        near = did_you_mean(nearest(kind, list(KINDS)))
+        raise UsageError(f"there is no kind {kind!r}{_aside(near)}; kinds: {', '.join(KINDS)}")
     found = listing(kind)
     if kind is not None and tag is not None:
         if tag not in found[kind]:
             near = did_you_mean(nearest(tag, list(found[kind])))
-            raise UsageError(f"there is no {KINDS[kind]} {tag!r} {near}; known: {', '.join(found[kind])}")
+            raise UsageError(f"there is no {KINDS[kind]} {tag!r}{_aside(near)}; known: {', '.join(found[kind])}")
         body = detail(kind, tag)
         if json_:
             _json(body)
@@ -347,6 +360,10 @@ def components(
     return DONE
 
 
+def _aside(words: str) -> str:
+    return f" ({words.rstrip('?')}?)" if words else ""
+
+
 @app.command()
 def new(
     file: Annotated[Path, typer.Argument(help="the file to make")],
@@ -358,7 +375,8 @@ def new(
 
     known = shipped()
     if like not in known:
-        raise UsageError(f"no shipped spec is called {like!r} {did_you_mean(nearest(like, list(known)))}; there are: {', '.join(known)}")
+        near = did_you_mean(nearest(like, list(known)))
+        raise UsageError(f"no shipped spec is called {like!r}{_aside(near)}; there are: {', '.join(known)}")
     if file.exists():
         raise UsageError(f"{file} exists; nothing was changed")
     if not file.parent.is_dir():
@@ -377,7 +395,7 @@ def run(
     set_: Sets = None,
     unset: Unsets = None,
     out_: Out = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="training steps, instead of the spec's")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="training steps (of every stage), instead of the spec's")] = None,
     device: Device = None,
     seed: Seed = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check and explain, but do not train")] = False,
@@ -406,7 +424,8 @@ def run(
 
         with _progress(loaded.name) as (callback, say):
             session = runs.start(loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn, stop=stop)
-            return _finish(session, say, json_)
+            status, result = _finish(session, say)
+    return _ended(status, result, session.run.path, json_)
 
 
 def _without_lengths(spec: str, sets: list[str] | None, unsets: list[str] | None) -> list[str]:
@@ -426,33 +445,39 @@ def resume(run_: RunArgument, json_: Json = False) -> int:
             session = runs.reopen(run_, callbacks=(callback,), warn=_warn, stop=stop)
             if session.trainer.done:
                 err.print(f"{run_}: training is complete at step {session.trainer.step}; evaluating again")
-            return _finish(session, say, json_)
+            status, result = _finish(session, say)
+    return _ended(status, result, session.run.path, json_)
 
 
-def _finish(session: Any, say: Callable[[str], None], json_: bool) -> int:
+def _finish(session: Any, say: Callable[[str], None]) -> tuple[int, dict[str, Any]]:
+    """Train and evaluate; the exit status and what result.json says."""
     from gendsl.runtime import run as runs
-    from gendsl.runtime.train import Interrupted
+    from gendsl.runtime.train import Interrupted, NotFinite
 
     path, trainer = session.run.path, session.trainer
     if not trainer.done:
         said = f"{session.graph.resources.parameters:,} parameters, step {trainer.step} of {trainer.total}"
         err.print(f"training in {path}: {said}, {session.graph.device}")
     try:
-        result = runs.finish(session, say)
+        return DONE, runs.finish(session, say)
     except (GendslError, Interrupted) as error:
-        words = str(error) if isinstance(error, Interrupted) else f"error: {error}"
         kept = sorted(p.name for p in session.run.checkpoints.glob("step-*"))
-        err.print(f"{words}; last checkpoint: {kept[-1] if kept else 'none'}; go on with: gendsl resume {path}")
-        if json_:
-            _json(runs.read_json(path / "result.json"))
-        return INTERRUPTED if isinstance(error, Interrupted) else FAILED
+        words = str(error) if isinstance(error, Interrupted) else f"error: {error}"
+        advice = f"go on with: gendsl resume {path}"
+        if isinstance(error, NotFinite):
+            advice = "train.optim.clip, a smaller train.optim.lr or train.on_nan: skip may help"
+        err.print(f"{words}; last checkpoint: {kept[-1] if kept else 'none'}; {advice}")
+        return INTERRUPTED if isinstance(error, Interrupted) else FAILED, runs.read_json(path / "result.json")
     finally:
         session.run.close()
+
+
+def _ended(status: int, result: dict[str, Any], path: Path, json_: bool) -> int:
     if json_:
         _json(result)
-    else:
+    elif status == DONE:
         _summary(result, path)
-    return DONE
+    return status
 
 
 @contextmanager
@@ -488,19 +513,25 @@ def _progress(name: str) -> Iterator[tuple[Callable[[Progress], None], Callable[
     if not err.is_terminal:
         yield _lines(), lambda words: None
         return
+    from rich.console import Group
+    from rich.live import Live
     from rich.progress import BarColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar
+    from rich.text import Text
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[numbers]}"))
-    with Bar(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(f"preparing {name}", total=None, numbers="")
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[pace]}"))
+    bar, losses = Bar(*columns, console=err), Text()
+    task = bar.add_task(f"preparing {name}", total=None, pace="")
 
-        def update(p: Progress) -> None:
-            bar.update(task, description=f"step {p.step}/{p.total}", completed=p.step, total=p.total, numbers=_numbers(p))
+    def update(p: Progress) -> None:
+        bar.update(task, description=f"step {p.step}/{p.total}", completed=p.step, total=p.total, pace=_pace(p))
+        losses.plain = f"  {_losses(p)}"
 
-        def say(words: str) -> None:
-            bar.update(task, description=words, total=None, numbers="")
+    def say(words: str) -> None:
+        bar.reset(task, description=words, total=None, pace="")
+        losses.plain = ""
 
+    with Live(Group(bar, losses), console=err, transient=True):
         yield update, say
 
 
@@ -512,19 +543,24 @@ def _lines() -> Callable[[Progress], None]:
         tenth = 10 * p.step // p.total
         if p.logged and (tenth > said or p.step == p.total):
             said = tenth
-            err.print(f"step {p.step}/{p.total}  {_numbers(p)}")
+            err.print(f"step {p.step}/{p.total}  {_pace(p)}  {_losses(p)}")
 
     return update
 
 
-def _numbers(p: Progress) -> str:
-    """Time left, rows per second, each player's loss, and its terms where they are more than one number."""
+def _pace(p: Progress) -> str:
+    """Time left and rows per second."""
     minutes, seconds = divmod(round(p.seconds_left), 60)
     hours, minutes = divmod(minutes, 60)
     left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{left} left  {p.rows_per_second:,.0f} samples/s"
+
+
+def _losses(p: Progress) -> str:
+    """Each player's loss, and the terms where they are more than that."""
     losses = [f"{n} loss {v:.4g}" if len(p.losses) > 1 else f"loss {v:.4g}" for n, v in p.losses.items()]
-    terms = [f"{n} {v:.4g}" for n, v in p.terms.items()] if len(p.terms) > 1 else []
-    return "  ".join([f"{left} left", f"{p.rows_per_second:,.0f} samples/s", *losses, *terms])
+    terms = [f"{n} {v:.4g}" for n, v in p.terms.items()] if len(p.terms) > len(p.losses) else []
+    return "  ".join([*losses, *terms])
 
 
 def _summary(result: dict[str, Any], path: Path) -> None:

@@ -80,6 +80,12 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     dist, net = factor.dist, factor.net
     assert dist is not None
     raw = dist.raw(shape, support)
+    if net is not None and numel(raw) == 0 and numel(shape) > 0:
+        written = getattr(graph.spec, factor.section)[factor.head].net is not None
+        path = (*factor.path, "net" if written else "dist")
+        return graph.spec.diagnostic(
+            "GD403", f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give", path
+        )
     inputs = _inputs(graph, factor.parents)
     if isinstance(dist, Implicit):
         inputs = (*inputs, Input(NOISE, (dist.noise,)))

@@ -32,7 +32,7 @@ def settings(graph: Graph) -> Graph:
     problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
-    return graph.update(notes=(*graph.notes, *_small(graph)))
+    return graph.update(notes=(*graph.notes, *_rows(graph)))
 
 
 def _metrics(graph: Graph) -> Iterator[Diagnostic]:
@@ -111,19 +111,25 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
         yield graph.spec.diagnostic("GD411", problem.message, ("data", "split"), help=problem.help)
         return
     part = graph.spec.evaluate.split
-    if counts and part not in counts:
-        written = graph.spec.document is not None and "evaluate" in graph.spec.document.root.entries
-        path: Path = ("evaluate", "split") if written else ("data", "split")
-        yield graph.spec.diagnostic(
-            "GD411", f"there is no {part} part to evaluate on", path, help=f"the data has {', '.join(counts)}"
-        )
+    if counts and part not in counts and "split" in graph.spec.evaluate.model_fields_set:
+        help_ = f"the data has {', '.join(counts)}"
+        yield graph.spec.diagnostic("GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_)
 
 
-def _small(graph: Graph) -> Iterator[Diagnostic]:
-    """A warning: the batch is cut to the rows that there are."""
+def _rows(graph: Graph) -> Iterator[Diagnostic]:
+    """Warnings: no part to evaluate on; a batch that is cut to the rows that there are."""
     if graph.source is None or graph.spec.data is None or not graph.source.rows:
         return
-    rows = split_counts(graph.source, graph.spec.data.shares, graph.spec.train.validate_ is not None)["train"]
+    counts = split_counts(graph.source, graph.spec.data.shares, graph.spec.train.validate_ is not None)
+    rows = counts["train"]
+    if graph.spec.evaluate.split not in counts:
+        yield graph.spec.diagnostic(
+            "GD411",
+            f"there is no {graph.spec.evaluate.split} part: the model is evaluated on the training rows",
+            ("data", "split"),
+            severity="warning",
+            help=f"the data has {', '.join(counts)}",
+        )
     if graph.spec.train.batch_size > rows:
         yield graph.spec.diagnostic(
             "GD411",

@@ -35,7 +35,7 @@ BOUND, POWER = 1e-3, 2e-3
 DISCRETE_BOUND, DISCRETE_POWER = 1e-7, 1e-6
 FLOW_BOUND, FLOW_POWER = 1e-7, 1e-6
 PARENTS = 4
-PLANE = 241
+PLANE = 181
 """Nodes along each axis of a two-dimensional integral."""
 
 

@@ -1,7 +1,7 @@
 """Flow layers: the log-determinant against the autograd Jacobian, the round trip, and invertibility.
 
-For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions where there are two; f^-1(f(x)) = x; and
-a layer without a closed-form inverse has det J of one sign along straight lines through the data and far
+For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions where there are two; f^-1(f(x)) = x;
+and a layer without a closed-form inverse has det J of one sign along straight lines through the data and far
 beyond (where det J changes its sign, the map folds).
 """
 
@@ -157,7 +157,7 @@ def moved(case: Case) -> tuple[Case, str, bool]:
 
 
 def reach(case: Case) -> tuple[float, float | None, Tensor]:
-    """The median |log_det|, by how much of its size another row's context moves the output, and what to raise."""
+    """The median |log_det|, how far another row's context moves the output, relative, and what to raise."""
     with torch.enable_grad():
         y, log_det = case.run(case.x, case.context)
         height = log_det.abs().clamp(max=2 * MOVED).mean()

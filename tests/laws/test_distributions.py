@@ -1,7 +1,7 @@
 """Laws of the distributions, over the registry: every entry x its examples x shapes.
 
-Densities against quadrature, samples against densities, raw zeros, gradients, closed-form KLs, supports, facts,
-means.
+Densities against quadrature, samples against densities, raw zeros, gradients, closed-form KLs, supports,
+facts, means.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`verify`: certificates pass on sound models, and each fails when an error of its stated power is planted."""
+"""`verify`: certificates pass on sound models, and fail when an error of their stated power is planted."""
 
 from __future__ import annotations
 
@@ -186,14 +186,20 @@ OF = {
 """Kind of certificate -> the modules that give it."""
 
 
-@pytest.mark.parametrize("data", [True, False], ids=["rows", "no rows"])
 @pytest.mark.parametrize("name", SPECS)
-def test_sound_models_pass(name: str, data: bool) -> None:
-    found = sound(name) if data else certificates(name, data=False)
+def test_sound_models_pass(name: str) -> None:
+    found = sound(name)
     assert found
     assert [c for c in found.values() if not c.passed] == []
     assert all(c.power > 0 for c in found.values())
     assert not any(n.startswith(ABSENT.get(name, "?")) for n in found)
+
+
+@pytest.mark.parametrize("name", ["flow", "labels", "iwae", "bigan"])
+def test_sound_models_pass_without_data(name: str) -> None:
+    found = certificates(name, data=False)
+    assert [c for c in found.values() if not c.passed] == []
+    assert found.keys() == sound(name).keys()
 
 
 def test_a_certificate_as_json() -> None:

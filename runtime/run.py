@@ -317,7 +317,9 @@ def header(graph: Graph, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _curves(records: list[dict[str, Any]]) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
+def _curves(
+    records: list[dict[str, Any]],
+) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
     """Every term's (step, value) pairs of training, and of validation."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {"train": {}, "valid": {}}
     for record in records:
@@ -377,7 +379,12 @@ def untrained(spec: Spec) -> tuple[Graph, Model, Dataset]:
 
 
 def evaluated(
-    path: Path, *, split: str | None = None, samples: int | None = None, seed: int | None = None, warn: Warn = quiet
+    path: Path,
+    *,
+    split: str | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    warn: Warn = quiet,
 ) -> dict[str, Any]:
     """The result of a run with the metrics of one part computed afresh; the directory is only read.
 
@@ -396,6 +403,11 @@ def evaluated(
     )
     file = path / "result.json"
     before = read_json(file) if file.is_file() else {"status": "unfinished"}
-    result = {**header(trained.graph, trained.data), **before, "steps": trained.step, "metrics": {part: metrics}}
+    result = {
+        **header(trained.graph, trained.data),
+        **before,
+        "steps": trained.step,
+        "metrics": {part: metrics},
+    }
     result["seconds"] = {**result["seconds"], "evaluate": round(time.monotonic() - began, 2)}
     return result

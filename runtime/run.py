@@ -19,7 +19,7 @@ from gendsl.compiler.explain import as_json, as_text
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
-from gendsl.compiler.resolve import resolved
+from gendsl.compiler.resolve import model_hash, resolved
 from gendsl.data.dataset import Dataset
 from gendsl.errors import GendslError, RunError, UsageError
 from gendsl.nn.model import Model
@@ -306,7 +306,7 @@ def header(graph: Graph, data: Dataset) -> dict[str, Any]:
     spec = graph.spec
     return {
         "gendsl": gendsl.__version__,
-        "spec": {"name": spec.name, "hash": spec.hash},
+        "spec": {"name": spec.name, "hash": model_hash(graph)},
         "seed": spec.run.seed,
         "steps": 0,
         "parameters": graph.resources.parameters,

@@ -13,7 +13,7 @@ from gendsl.schema.components.source_base import SourceFacts, SourceProblem
 from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Missing, Partial
 from gendsl.schema.spec import FACTOR_SECTIONS, Spec
-from gendsl.schema.suggest import nearest
+from gendsl.schema.suggest import listing, nearest
 
 
 class Use(NamedTuple):
@@ -24,20 +24,21 @@ class Use(NamedTuple):
     words: str
 
 
-def lower(spec: Spec, base: FilePath, arrays: object = None) -> Graph:
+def lower(spec: Spec, base: FilePath) -> Graph:
     """The graph of a spec, with names resolved and nothing inferred yet.
 
-    `base` is the folder that relative paths of the data start from; `arrays` are the columns of a `memory` source.
+    `base` is the folder that relative paths of the data start from.
     Raises SpecError with every unknown name and every source that cannot be read.
     """
     problems: list[Diagnostic] = []
     notes: list[Diagnostic] = []
-    source = _source(spec, base, arrays, problems)
+    source = _source(spec, base, problems)
     roles = _roles(spec)
     variables = {name: _variable(spec, name, role, source) for name, role in roles.items()}
     for use in _uses(spec):
         if use.name not in roles:
             problems.append(_unknown(spec, use, roles, source))
+    problems += [*_names(spec, roles), *_energies(spec)]
     nets = _nets(spec, problems, notes)
     factors = dict(_factors(spec, nets))
     critics = {name: Critic(name, adversary, ("adversary", name)) for name, adversary in spec.adversary.items()}
@@ -48,11 +49,11 @@ def lower(spec: Spec, base: FilePath, arrays: object = None) -> Graph:
     )
 
 
-def _source(spec: Spec, base: FilePath, arrays: object, problems: list[Diagnostic]) -> SourceFacts | None:
+def _source(spec: Spec, base: FilePath, problems: list[Diagnostic]) -> SourceFacts | None:
     if spec.data is None:
         return None
     try:
-        return spec.data.source.facts(base) if arrays is None else spec.data.source.facts_of(arrays)
+        return spec.data.source.facts(base)
     except SourceProblem as problem:
         problems.append(
             spec.diagnostic("GD406", problem.message, ("data", "source", problem.field), help=problem.help)
@@ -119,6 +120,35 @@ def _uses(spec: Spec) -> Iterator[Use]:
             yield Use(name, (section, name), f"named under {section}")
 
 
+def _names(spec: Spec, roles: dict[str, Role]) -> Iterator[Diagnostic]:
+    """A name means one thing: a variable, a network or an adversary."""
+    for section in ("nets", "adversary"):
+        for name in getattr(spec, section):
+            first: Path | None = _declared(spec, name) if name in roles else None
+            if section == "adversary" and name in spec.nets:
+                first = ("nets", name)
+            if first is not None:
+                what = "a network" if first[0] == "nets" else "a variable"
+                yield spec.diagnostic(
+                    "GD207",
+                    f"{name!r} is the name of {what} already",
+                    (section, name),
+                    on="key",
+                    help="choose another name",
+                    related=((f"{what} of this name", first),),
+                )
+
+
+def _energies(spec: Spec) -> Iterator[Diagnostic]:
+    for name in spec.energy:
+        yield spec.diagnostic(
+            "GD211",
+            f"the energy of {name}: energies are part of the language but not built yet in this version",
+            ("energy", name),
+            on="key",
+        )
+
+
 def _unknown(spec: Spec, use: Use, roles: dict[str, Role], source: SourceFacts | None) -> Diagnostic:
     near = nearest(use.name, list(roles))
     label = f"did you mean {near[0]!r}?" if near else ""
@@ -126,6 +156,11 @@ def _unknown(spec: Spec, use: Use, roles: dict[str, Role], source: SourceFacts |
         help_ = f"{use.name!r} is a column of the data: bind it, data: {{bind: {{{use.name}: {use.name}}}}}"
     elif use.name in spec.nets or use.name in spec.adversary:
         help_ = f"{use.name!r} is a {'network' if use.name in spec.nets else 'critic'}, not a variable"
+    elif use.words == "a condition":
+        columns = f"; columns: {', '.join(source.columns)}" if source is not None else ""
+        help_ = f"bind it: data: {{bind: {{{use.name}: COLUMN}}}}{columns}"
+    elif use.path[0] == "flow" and not near:
+        help_ = f"a flow starts from a latent: prior: {{{use.name}: {{dist: normal}}}}"
     else:
         help_ = f"variables here: {', '.join(roles) or 'none'}"
     on = "key" if use.path[0] in ("ordering", "variables") else "value"
@@ -142,18 +177,25 @@ def _nets(spec: Spec, problems: list[Diagnostic], notes: list[Diagnostic]) -> di
         net = getattr(spec, section)[head].net
         if not isinstance(net, Ref):
             continue
-        path: Path = (section, head, "net", "name")
         named = spec.nets.get(net.name)
-        if named is None or isinstance(named, Ref):
+        if isinstance(named, Ref):
+            problems.append(
+                spec.diagnostic(
+                    "GD208",
+                    f"the network {net.name!r} is a reference itself",
+                    (section, head, "net"),
+                    help=f"name the network that it stands for: {named.name}",
+                )
+            )
+        elif named is None:
             near = nearest(net.name, list(spec.nets))
             label = f"did you mean {near[0]!r}?" if near else ""
-            help_ = f"networks under nets: {', '.join(spec.nets) or 'none'}"
-            problems.append(
-                spec.diagnostic("GD208", f"unknown network {net.name!r}", (section, head, "net", "ref"), label=label, help=help_)
-            )
+            help_ = f"networks under nets: {listing(spec.nets) or 'none'}"
+            message = f"unknown network {net.name!r}"
+            problems.append(spec.diagnostic("GD208", message, (section, head, "net"), label=label, help=help_))
         else:
             used.add(net.name)
-            found[path[:2]] = named
+            found[section, head] = named
     for name in spec.nets:
         if name not in used:
             notes.append(

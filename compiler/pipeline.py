@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.lower import lower
@@ -21,6 +20,7 @@ from gendsl.compiler.passes.routes import routes
 from gendsl.compiler.passes.settings import settings
 from gendsl.compiler.passes.shapes import columns, shapes
 from gendsl.compiler.passes.supports import supports
+from gendsl.errors import SpecError
 from gendsl.schema.spec import Spec
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
@@ -48,21 +48,22 @@ def analyse(
     *,
     base: Path | None = None,
     device: str = "cpu",
-    arrays: Mapping[str, Any] | None = None,
     memory: int | None = None,
 ) -> Graph:
     """The graph of a spec after every pass, without torch.
 
-    `base` is the folder that relative data paths start from (the spec's own if not given), `arrays` the columns of a
-    `memory` source, `memory` the bytes that training may take (unlimited if not given). Raises SpecError.
+    `base` is the folder that relative data paths start from (the spec's own if not given), `memory` the bytes that training may take (unlimited if not given). Raises SpecError.
     """
     if base is None:
         file = spec.document.file if spec.document is not None else None
         base = Path(file).parent if file is not None and Path(file).exists() else Path()
-    graph = lower(spec, base, arrays).update(device=device)
-    for step in PASSES:
-        graph = step(graph)
-        graph.verify()
-    if memory is not None:
-        refuse_too_large(graph, memory)
+    try:
+        graph = lower(spec, base).update(device=device)
+        for step in PASSES:
+            graph = step(graph)
+            graph.verify()
+        if memory is not None:
+            refuse_too_large(graph, memory)
+    except SpecError as error:
+        raise SpecError(error.diagnostics, spec.document.sources if spec.document is not None else None) from None
     return graph

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Capability, Kind, Role
-from gendsl.compiler.plans.log_prob import FROM_ENCODER
+from gendsl.compiler.passes.paths import DRAWN as FROM_ENCODER
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.nn.model import Model
@@ -36,7 +36,13 @@ MIN_JUDGED = 16
 
 
 def evaluate(
-    model: Model, data: Dataset, *, split: str, seed: int, samples: int, metrics: tuple[str, ...] | None = None
+    model: Model,
+    data: Dataset,
+    *,
+    split: str,
+    seed: int,
+    samples: int,
+    metrics: tuple[str, ...] | None = None,
 ) -> dict[str, Entry]:
     """The metrics named, or all that the model has, on one part.
 
@@ -105,7 +111,9 @@ class _Evaluator:
                 with stream(self.seed, "eval/log_prob", i):
                     values.append(self.model.log_prob(batch, self.samples).double())
                 names = [n for n in batch.log_det if n in self.graph.scored]
-                log_dets.append(sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double()))
+                log_dets.append(
+                    sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double())
+                )
             self._log_prob = torch.cat(values).cpu(), torch.cat(log_dets).cpu()
         return self._log_prob
 
@@ -154,7 +162,9 @@ class _Evaluator:
         values, log_det = self._values()
         dims = sum(self._dims(name) for name in self.graph.scored)
         bits = bits_per_dim(values, log_det, dims)
-        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[plan.kind or Kind.EXACT]
+        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[
+            plan.kind or Kind.EXACT
+        ]
         return {
             **mean(bits),
             "unit": "bits",
@@ -185,7 +195,9 @@ class _Evaluator:
                 return f"the preprocessing of {name} loses information ({facts.variant})", False
             factor = self.graph.p(name)
             assert factor is not None
-            continuous = factor.base is not None or factor.offers.enumerate is False and not _discrete(factor.dist)
+            continuous = (
+                factor.base is not None or factor.offers.enumerate is False and not _discrete(factor.dist)
+            )
             if continuous and facts.column.levels is not None and not facts.bound:
                 return (
                     f"p({name}) is a density, and {name} takes {facts.column.levels} values: dequantize it first",
@@ -206,7 +218,13 @@ class _Evaluator:
             errors = [(rebuilt[n] - batch.values[n]).double().square().flatten(1).mean(1) for n in rebuilt]
             rows.append(torch.stack(errors).mean(0))
         joined = torch.cat(rows).cpu()
-        return {**mean(joined), "unit": "squared error", "kind": "estimate", "estimator": "means of q and p", "rows": len(joined)}
+        return {
+            **mean(joined),
+            "unit": "squared error",
+            "kind": "estimate",
+            "estimator": "means of q and p",
+            "rows": len(joined),
+        }
 
     def accuracy(self) -> Entry:
         """How often the most probable label is the true one."""
@@ -219,7 +237,13 @@ class _Evaluator:
             true = {n: batch.hidden.get(n, batch.values[n]) for n in said}
             hits.append(torch.stack([(said[n] == true[n]).double() for n in said]).mean(0))
         joined = torch.cat(hits).cpu()
-        return {**mean(joined), "unit": "fraction", "kind": "estimate", "estimator": "most probable label", "rows": len(joined)}
+        return {
+            **mean(joined),
+            "unit": "fraction",
+            "kind": "estimate",
+            "estimator": "most probable label",
+            "rows": len(joined),
+        }
 
     def judged(self) -> dict[str, Entry]:
         """Samples against real rows, each beside the same metric between two halves of the real rows."""
@@ -229,7 +253,11 @@ class _Evaluator:
         real: dict[str, list[Tensor]] = {}
         fake: dict[str, list[Tensor]] = {}
         conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
-        judged = [n for n in drawn(self.graph) if self.graph.variables[n].shape != () and not self.graph.variables[n].missing]
+        judged = [
+            n
+            for n in drawn(self.graph)
+            if self.graph.variables[n].shape != () and not self.graph.variables[n].missing
+        ]
         if not judged:
             return {"*": none("samples of labels alone are not judged")}
         for i, batch in enumerate(self._batches("eval/rows")):
@@ -254,7 +282,10 @@ def mean(values: Tensor) -> Entry:
     """The mean over rows with its standard error."""
     value = float(values.mean())
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
-    return {"value": value if math.isfinite(value) else None, "stderr": error if error is None or math.isfinite(error) else None}
+    return {
+        "value": value if math.isfinite(value) else None,
+        "stderr": error if error is None or math.isfinite(error) else None,
+    }
 
 
 def _recoverable(lossy: bool, binary: bool) -> bool:
@@ -264,5 +295,3 @@ def _recoverable(lossy: bool, binary: bool) -> bool:
 
 def _discrete(dist: Any) -> bool:
     return dist is not None and dist.support(None).integer
-
-

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from gendsl.compiler.graph import Graph
-from gendsl.kernels.table import Placement, place
+from gendsl.errors import SpecError
+from gendsl.kernels.table import KernelError, Placement, place
 
 
 def placement(graph: Graph) -> Graph:
-    """One placement for each operation that a layer of the graph names."""
+    """One placement for each operation that a layer of the graph names. Refuses a kernel that cannot run."""
+    try:
+        return graph.update(placements=_placements(graph))
+    except KernelError as error:
+        problem = graph.spec.diagnostic("GD602", str(error), ("run", "kernels"), help="write kernels: auto")
+        raise SpecError([problem]) from None
+
+
+def _placements(graph: Graph) -> tuple[Placement, ...]:
     ops = sorted({layer.op for f in graph.factors.values() for layer in f.flow if layer.op is not None})
-    found: list[Placement] = [place(op, graph.device, graph.spec.run.kernels) for op in ops]
-    return graph.update(placements=tuple(found))
+    return tuple(place(op, graph.device, graph.spec.run.kernels) for op in ops)

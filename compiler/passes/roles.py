@@ -62,13 +62,16 @@ def _heads(graph: Graph) -> Iterator[Diagnostic]:
             path = (section, head)
             role = graph.variables[head].role
             if head in seen:
+                first, second = seen[head], section
+                if first == "prior" and role is Role.OBSERVED:
+                    first, second = second, first
                 yield spec.diagnostic(
                     "GD302",
-                    f"{head} has two distributions in p: under {seen[head]} and under {section}",
-                    path,
+                    f"{head} has two distributions in p: under {first} and under {second}",
+                    (second, head),
                     on="key",
                     help="a variable has at most one of prior, decoder and flow",
-                    related=((f"the first is under {seen[head]}", (seen[head], head)),),
+                    related=((f"the other is under {first}", (first, head)),),
                 )
                 continue
             seen[head] = section
@@ -84,7 +87,7 @@ def _heads(graph: Graph) -> Iterator[Diagnostic]:
             elif role in (Role.METRIC, Role.CORRUPTED):
                 words = "hidden from the model (observed: never)" if role is Role.METRIC else "a corruption's output"
                 yield spec.diagnostic("GD309", f"{head} is {words}: it has no distribution in p", path, on="key")
-            elif section == "prior" and role is Role.OBSERVED:
+            elif section == "prior" and role is Role.OBSERVED and head not in {**spec.decoder, **spec.flow}:
                 yield spec.diagnostic(
                     "GD301",
                     f"{head} is observed, so its distribution belongs under `decoder`, not under `prior`",
@@ -104,15 +107,19 @@ def _heads(graph: Graph) -> Iterator[Diagnostic]:
     for head in spec.encoder:
         role = graph.variables[head].role
         if role in (Role.CONDITION, Role.METRIC, Role.CORRUPTED):
-            words = {"condition": "a condition", "metric": "hidden from the model", "corrupted": "a corruption's output"}
+            what = {
+                Role.CONDITION: "a condition",
+                Role.METRIC: "hidden from the model",
+                Role.CORRUPTED: "a corruption's output",
+            }[role]
             yield spec.diagnostic(
                 "GD306" if role is Role.CONDITION else "GD309",
-                f"{head} is {words[role]}: nothing infers it",
+                f"{head} is {what}: nothing infers it",
                 ("encoder", head),
                 on="key",
             )
     for head in spec.corruption:
-        if graph.variables[head].role is not Role.CORRUPTED or graph.p(head) or graph.q(head):
+        if graph.variables[head].role is not Role.CORRUPTED:
             yield spec.diagnostic(
                 "GD207", f"{head} is a corruption's output and something else as well", ("corruption", head), on="key"
             )
@@ -173,7 +180,9 @@ def _declarations(graph: Graph) -> Iterator[Diagnostic]:
             help="start from one that ships: gendsl new my.yaml --like vae",
         )
     for i, name in enumerate(spec.condition):
-        if not graph.variables[name].bound:
+        if name in spec.condition[:i]:
+            yield spec.diagnostic("GD207", f"{name} is named twice as a condition", ("condition", i))
+        elif not graph.variables[name].bound:
             yield spec.diagnostic(
                 "GD306",
                 f"{name} is a condition but is not bound to data",
@@ -205,8 +214,29 @@ def _declarations(graph: Graph) -> Iterator[Diagnostic]:
 
 def _unused(graph: Graph) -> Iterator[Diagnostic]:
     spec = graph.spec
-    used = {name for factor in graph.factors.values() for name in (factor.head, *factor.parents)}
-    used |= {name for adversary in spec.adversary.values() for name in adversary.sees} | set(spec.energy)
+    parents = {name for factor in graph.factors.values() for name in factor.parents}
+    seen = {name for adversary in spec.adversary.values() for name in adversary.sees}
+    used = parents | seen | {factor.head for factor in graph.factors.values()} | set(spec.energy)
+    used_in_q = {parent for factor in graph.side("q") for parent in factor.parents}
+    for name in spec.corruption:
+        if name not in used_in_q:
+            yield spec.diagnostic(
+                "GD307",
+                f"no encoder reads {name}: the corruption is never used",
+                ("corruption", name),
+                on="key",
+                severity="warning",
+            )
+    for name in spec.prior:
+        alone = name not in parents | seen and graph.q(name) is None
+        if alone and graph.factors[f"prior.{name}"].standard:
+            yield spec.diagnostic(
+                "GD307",
+                f"nothing depends on {name}: it is only ever sampled",
+                ("prior", name),
+                on="key",
+                severity="warning",
+            )
     for name, variable in graph.variables.items():
         if variable.bound and variable.role is not Role.METRIC and name not in used:
             yield spec.diagnostic(

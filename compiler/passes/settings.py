@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from gendsl.compiler.graph import Graph, Role
 from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.source_base import SourceProblem, split_counts
+from gendsl.schema.nodes import Path
 from gendsl.schema.suggest import nearest
 
 METRICS = (
@@ -30,7 +32,19 @@ def settings(graph: Graph) -> Graph:
     problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
-    return graph
+    return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
+
+
+def _complete(graph: Graph) -> Iterator[Diagnostic]:
+    """A note where `missing: true` is said of data that are complete."""
+    for name, variable in graph.variables.items():
+        if variable.missing is True and variable.raw_column is not None and not variable.raw_column.missing:
+            yield graph.spec.diagnostic(
+                "GD510",
+                f"{name} has no missing entries: `missing: true` changes nothing",
+                ("variables", name, "missing"),
+                severity="note",
+            )
 
 
 def _metrics(graph: Graph) -> Iterator[Diagnostic]:
@@ -57,7 +71,8 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
             )
             continue
         support = graph.variables[name].support
-        if support is not None and not (support.low <= value <= support.high):
+        fraction = support is not None and support.integer and value != int(value)
+        if support is not None and (fraction or not support.low <= value <= support.high):
             yield graph.spec.diagnostic("GD404", f"{name} = {value} is outside {support}", path)
 
 
@@ -92,26 +107,45 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
 def _read_missing(graph: Graph, name: str) -> Iterator[Diagnostic]:
     for critic in graph.critics.values():
         if name in critic.spec.sees:
-            yield graph.spec.diagnostic(
-                "GD510", f"{critic.name} sees {name}, which has missing entries", (*critic.path, "sees")
-            )
+            path = (*critic.path, "sees", critic.spec.sees.index(name))
+            yield graph.spec.diagnostic("GD510", f"{critic.name} sees {name}, which has missing entries", path)
 
 
 def _training(graph: Graph) -> Iterator[Diagnostic]:
     train = graph.spec.train
     if train.validate_ is not None and graph.spec.data is None:
         yield graph.spec.diagnostic("GD411", "there is no data to validate on", ("train", "validate"))
-    if graph.spec.data is not None and graph.spec.data.split is not None:
-        split = graph.spec.data.split
-        if sum(split.values()) > 1 + 1e-9:
-            yield graph.spec.diagnostic(
-                "GD411", f"the shares of the split sum to {sum(split.values()):g}, more than 1", ("data", "split")
-            )
-        elif "train" not in split:
-            yield graph.spec.diagnostic("GD411", "the split has no train part", ("data", "split"))
-    if graph.source is not None and train.batch_size > graph.source.rows:
+    if graph.spec.data is None or graph.source is None:
+        return
+    try:
+        counts = split_counts(graph.source, graph.spec.data.shares, train.validate_ is not None)
+    except SourceProblem as problem:
+        yield graph.spec.diagnostic("GD411", problem.message, ("data", "split"), help=problem.help)
+        return
+    part = graph.spec.evaluate.split
+    if counts and part not in counts and "split" in graph.spec.evaluate.model_fields_set:
+        help_ = f"the data has {', '.join(counts)}"
+        yield graph.spec.diagnostic("GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_)
+
+
+def _rows(graph: Graph) -> Iterator[Diagnostic]:
+    """Warnings: no part to evaluate on; a batch that is cut to the rows that there are."""
+    if graph.source is None or graph.spec.data is None or not graph.source.rows:
+        return
+    counts = split_counts(graph.source, graph.spec.data.shares, graph.spec.train.validate_ is not None)
+    rows = counts["train"]
+    if graph.spec.evaluate.split not in counts:
         yield graph.spec.diagnostic(
             "GD411",
-            f"batch_size {train.batch_size} is more than the data's {graph.source.rows} rows",
+            f"there is no {graph.spec.evaluate.split} part: the model is evaluated on the training rows",
+            ("data", "split"),
+            severity="warning",
+            help=f"the data has {', '.join(counts)}",
+        )
+    if graph.spec.train.batch_size > rows:
+        yield graph.spec.diagnostic(
+            "GD411",
+            f"batch_size {graph.spec.train.batch_size} is more than the {rows} rows to train on: a batch is all of them",
             ("train", "batch_size"),
+            severity="warning",
         )

@@ -9,6 +9,7 @@ from gendsl.compiler.graph import Factor, Graph
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Pointwise
+from gendsl.schema.nodes import Path
 from gendsl.schema.facts import BINARY, COUNTS, POSITIVE, REAL, UNIT, Support
 
 WORDS = {"real": REAL, "positive": POSITIVE, "unit": UNIT, "binary": BINARY, "counts": COUNTS}
@@ -19,6 +20,7 @@ def supports(graph: Graph) -> Graph:
     """Every variable's support, and the checks of data against p and of q against p."""
     problems: list[Diagnostic] = []
     found: dict[str, Support] = {}
+    broken: set[str] = set()
     for name, variable in graph.variables.items():
         if variable.column is not None:
             found[name] = variable.column.support
@@ -30,7 +32,10 @@ def supports(graph: Graph) -> Graph:
             clean = found.get(factor.parents[0])
             found[factor.head] = factor.channel.support(clean) if clean is not None else REAL
         elif factor.dist is not None and not isinstance(factor.dist, Pointwise):
+            before = len(problems)
             found[factor.head] = _through(graph, factor, factor.dist.support(None), problems)
+            if len(problems) > before:
+                broken.add(factor.head)
     for name, written in graph.spec.variables.items():
         if written.support is not None:
             _written(graph, name, WORDS[written.support], found, problems)
@@ -38,7 +43,7 @@ def supports(graph: Graph) -> Graph:
     graph = graph.update(variables=variables)
     factors = {}
     for name, factor in graph.factors.items():
-        problems.extend(_check(graph, factor, problems))
+        problems.extend(_check(graph, factor, problems) if factor.head not in broken else ())
         factors[name] = factor
     if problems:
         raise SpecError(problems)
@@ -88,12 +93,12 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
     if variable.column is not None:
         steps = "[dequantize, logit]" if support.low == 0 else "[standardize]"
         help_ = f"bring the data onto the reals: data: {{bind: {{{factor.head}: {{as: {steps}}}}}}}"
-        related = (("the data are bound here", ("data", "bind", factor.head)),)
+        related: tuple[tuple[str, Path], ...] = (("the data are bound here", ("data", "bind", factor.head)),)
     else:
         help_, related = "use a distribution on the reals beneath it, such as normal", ()
     return graph.spec.diagnostic(
         "GD404",
-        f"{layer.tag} acts on the reals, and {factor.head} lies in {support}",
+        f"{layer.tag} acts on {layer.acts_on}, and {factor.head} lies in {support}",
         (*factor.path, key, index),
         help=help_,
         related=related,
@@ -128,12 +133,13 @@ def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator
         return
     why = factor.dist.problem(shape, inner)
     if why is not None:
-        yield graph.spec.diagnostic("GD409", f"{factor.dist.tag} for {factor.head}: {why}", (*factor.path, "dist"))
+        path = graph.spec.mentioned((*factor.path, "dist"), why)
+        yield graph.spec.diagnostic("GD409", f"{factor.dist.tag} for {factor.head}: {why}", path)
         return
     own = factor.dist.support(inner)
     if factor.side == "p" and not inner.within(own):
         yield _data_outside(graph, factor, inner, own)
-    elif factor.side == "q" and not own.within(inner):
+    elif factor.side == "q" and (not own.within(inner) or own.integer != inner.integer):
         p = graph.p(factor.head)
         yield graph.spec.diagnostic(
             "GD410",
@@ -153,6 +159,8 @@ def _data_outside(graph: Graph, factor: Factor, data: Support, own: Support) -> 
         help_ = "keep the integers: as: [ordinal], or use a distribution on the reals such as normal"
     elif own.integer and data.count is not None:
         help_ = f"{head} takes {data.count} values: use dist: categorical"
+        if factor.dist.tag == "categorical":
+            help_ = f"{head} takes {data.count} values: write classes: {data.count}, or leave it out"
     else:
         help_ = "change the distribution, or the preprocessing under `as`"
     bound = graph.variables[head].column is not None
@@ -160,7 +168,7 @@ def _data_outside(graph: Graph, factor: Factor, data: Support, own: Support) -> 
     return graph.spec.diagnostic(
         "GD404",
         f"{factor.dist.tag} lies in {own}, but {head} lies in {data}",
-        (*factor.path, "dist"),
+        graph.spec.mentioned((*factor.path, "dist"), help_),
         help=help_,
         related=((f"{head} is here", where),),
     )

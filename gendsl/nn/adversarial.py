@@ -145,11 +145,13 @@ Constrain = Callable[[CriticModule], None]
 
 
 def build_spectral(spec: Spectral) -> Constrain:
-    """Applied once, when the critic is built."""
+    """Applied once, when the critic is built. A weight of zeros has no direction to keep: it is drawn anew first."""
 
     def constrain(critic: CriticModule) -> None:
         for module in list(critic.modules()):
             if isinstance(module, nn.Linear | nn.Conv2d):
+                if not bool(module.weight.any()):
+                    nn.init.normal_(module.weight, std=0.02)
                 nn.utils.parametrizations.spectral_norm(module)
 
     return constrain

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from gendsl.errors import Diagnostic, Place, Related
 from gendsl.schema.nodes import Entry, Map, Node, Scalar, Seq
-from gendsl.schema.suggest import did_you_mean, nearest
-from gendsl.schema.text import MAX_DEPTH, MAX_NODES
+from gendsl.schema.suggest import did_you_mean, listing, nearest
+from gendsl.schema.text import MAX_DEPTH, MAX_NODES, MAX_SUGGESTIONS
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USE = re.compile(r"\$\{([^{}]*)\}")
@@ -53,7 +53,8 @@ class _Substitution:
         self.constants: dict[str, _Constant] = {}
         self.used: set[str] = set()
         self.refused: set[str] = set()
-        self.names = set(let.node.entries) if let is not None and isinstance(let.node, Map) else set()
+        names = let.node.entries if let is not None and isinstance(let.node, Map) else {}
+        self.names = dict.fromkeys(sorted(names))
         self.nodes = 0
         self.full = False
 
@@ -124,12 +125,12 @@ class _Substitution:
             advice = "a constant may name constants that are written before it"
             self.report("GD133", f"the constant '{name}' is not known yet here", place, advice)
             return
-        known = (
-            f"known here: {', '.join(sorted(self.names))}"
-            if self.names
-            else "no constants here: add let: {name: value}"
-        )
-        label = did_you_mean([f"${{{n}}}" for n in nearest(name, self.names)])
+        near = nearest(name, self.names) if len(self.problems) < MAX_SUGGESTIONS else []
+        if self.names:
+            known = f"known here: {listing(self.names)}"
+        else:
+            known = "no constants here: add let: {name: value}"
+        label = did_you_mean([f"${{{n}}}" for n in near])
         self.problems.append(
             Diagnostic("GD133", f"unknown constant '{name}'", place, label=label, help=known)
         )

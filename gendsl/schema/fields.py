@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints
+
+
+@dataclass(frozen=True)
+class Words:
+    """Metadata of a string with a pattern: the words by which messages say what it may be."""
+
+    text: str
+
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
 """A variable, network or adversary: a letter or underscore, then letters, digits, underscores."""

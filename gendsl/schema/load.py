@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from pydantic import ValidationError
 from gendsl.errors import Diagnostic, SpecError, UsageError
 from gendsl.schema import overlay
 from gendsl.schema.nodes import Map, Scalar, Seq, locate, plain
-from gendsl.schema.overlay import Document
 from gendsl.schema.registry import load_plugin
 from gendsl.schema.spec import Spec
 from gendsl.schema.suggest import did_you_mean, nearest
@@ -55,25 +55,22 @@ def parse(source: str | Path, *, sets: Sequence[str] = (), unsets: Sequence[str]
     document = overlay.load(source, sets=sets, unsets=unsets, find=shipped().get)
     problems = [*_version(document.root), *_plugins(document.root)]
     if problems:
-        raise Refused(problems, document)
+        raise SpecError(problems, document.sources)
     body = plain(document.root)
     if "name" not in body and isinstance(source, Path):
-        body["name"] = source.stem
+        body["name"] = _name(source.stem)
     try:
         spec = Spec.model_validate(body)
     except ValidationError as error:
         from gendsl.schema.translate import diagnostics
 
-        raise Refused(diagnostics(error, document.root), document) from None
+        raise SpecError(diagnostics(error, document.root), document.sources) from None
     return spec.with_document(document)
 
 
-class Refused(SpecError):
-    """A SpecError that knows the texts, for rendering."""
-
-    def __init__(self, diagnostics: Sequence[Diagnostic], document: Document) -> None:
-        super().__init__(tuple(diagnostics))
-        self.sources = document.sources
+def _name(stem: str) -> str:
+    """A file's name as the name of a spec, which allows fewer characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-")[:100] or "model"
 
 
 def _version(root: Map) -> list[Diagnostic]:

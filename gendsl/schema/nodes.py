@@ -5,6 +5,7 @@ A path is a tuple of keys and indices (`("encoder", "z", "flow", 0, "type")`) fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,8 @@ def locate(root: Node, path: Path, on: str = "value") -> Place | None:
 
     A path may name what the text says in short: `net: mlp` stands for `net: {type: mlp}`, and a factor's flat
     `classes: 10` for `dist: {..., classes: 10}`. So an element that the text does not have is looked for beside
-    the scalar that stands for it, and skipped when it is not there either; the last place found is the answer.
+    the scalar that stands for it, and skipped when it is not there either; the last place found is the answer. A
+    value that is not written (`encoder:` and nothing), or a map or list on lines of its own, is shown by its key.
     """
     node, beside = root, root
     place: Place | None = root.place
@@ -79,8 +81,56 @@ def locate(root: Node, path: Path, on: str = "value") -> Place | None:
             entry = holder.entries[str(element)]
             beside = holder
             node = entry.node
-            place = entry.key if on == "key" or node.place is None or isinstance(node, Map | Seq) else node.place
+            place = entry.key if on == "key" or not _beside_its_key(entry) else node.place
     return place
+
+
+def _beside_its_key(entry: Entry) -> bool:
+    """Whether a value is written, and begins on the line of its key."""
+    place, key = entry.node.place, entry.key
+    if place is None or place.start == place.end:
+        return False
+    same = (place.file, place.start.line) == (key.file, key.start.line)
+    return same or isinstance(entry.node, Scalar)
+
+
+def tag_path(root: Node, path: Path) -> Path:
+    """The rest of the way from a component to its name: `type`, or the key of `{binarize: static}`; else nothing."""
+    node = root
+    for element in path:
+        if not _has(node, element):
+            return ()
+        node = node.items[element] if isinstance(node, Seq) else node.entries[str(element)].node  # type: ignore[index,union-attr]
+    for key in ("type", "ref"):
+        if isinstance(node, Map) and key in node.entries and isinstance(node.entries[key].node, Scalar):
+            return (key,)
+    return ()
+
+
+def mentioned(root: Node, path: Path, words: str) -> Path:
+    """The parameter of the component at `path` that some words speak of, by its key or by its value.
+
+    The path itself where they speak of none that is written. The parameters of a bare word may stand beside it.
+    """
+    node, beside = root, root
+    for element in path:
+        if not _has(node, element):
+            return path
+        beside = node
+        node = node.items[element] if isinstance(node, Seq) else node.entries[str(element)].node  # type: ignore[index,union-attr]
+    flat = isinstance(node, Scalar) and isinstance(beside, Map) and path[-1] in ("dist", "source")
+    holder = beside if flat else node
+    spoken = set(re.findall(r"\w+", words))
+    for key, entry in holder.entries.items() if isinstance(holder, Map) else ():
+        inner = entry.node.entries.get("type") if isinstance(entry.node, Map) else None
+        value = inner.node if inner is not None else entry.node
+        said = isinstance(value, Scalar) and isinstance(value.value, str) and value.value in spoken
+        if not (key in _STRUCTURE or (flat and key == "net")) and (key in spoken or said):
+            return (*path[:-1], key) if flat else (*path, key)
+    return path
+
+
+_STRUCTURE = frozenset({"type", "given", "dist", "shape", "flow", "source", "split", "bind"})
 
 
 def _has(node: Node, element: str | int) -> bool:

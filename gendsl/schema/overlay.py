@@ -10,6 +10,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path as FilePath
 
 from gendsl.errors import Diagnostic, Place, Related, SpecError, UsageError
@@ -152,9 +153,9 @@ def _parent(entry: Entry, child: _Link, find: Callable[[str], FilePath | None]) 
 def _cycle(cycle: list[_Link], last: _Link) -> Diagnostic:
     names = [link.file for link in cycle]
     related = tuple(
-        Related(f"{link.file} extends the next", link.extends.node.place)
-        for link in cycle
-        if link.extends is not None and link is not last
+        Related(f"extends {parent.file}", link.extends.node.place)
+        for link, parent in pairwise(cycle)
+        if link.extends is not None
     )
     message = f"these specs extend each other: {' -> '.join([*names, names[0]])}"
     place = last.extends.node.place if last.extends is not None else None

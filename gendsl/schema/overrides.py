@@ -14,7 +14,7 @@ from gendsl.errors import Diagnostic, Place, SpecError
 from gendsl.schema.merge import expand
 from gendsl.schema.nodes import Entry, Map, Node, Path, Scalar, Seq
 from gendsl.schema.source import Source, decode
-from gendsl.schema.suggest import did_you_mean, nearest
+from gendsl.schema.suggest import did_you_mean, listing, nearest
 from gendsl.schema.text import MAX_DEPTH, read_node
 
 SET_FILE = "<--set>"
@@ -143,7 +143,7 @@ def _put(node: Node | None, setting: Setting, depth: int) -> Node:
     old = entries.get(step.element)
     if setting.value is None and old is None:
         label = did_you_mean(nearest(step.element, entries))
-        advice = f"keys here: {', '.join(entries)}" if entries else "there are no keys here"
+        advice = f"keys here: {listing(entries)}" if entries else "there are no keys here"
         raise SpecError(
             [Diagnostic("GD139", f"no key '{step.element}' to remove", step.place, label=label, help=advice)]
         )

@@ -25,7 +25,7 @@ KINDS: dict[str, str] = {
     "flow": "flow layer",
     "net": "network",
     "ordering": "ordering",
-    "loss": "adversary's loss",
+    "loss": "adversarial loss",
     "penalty": "penalty",
     "energy": "energy",
     "negatives": "source of negatives",
@@ -43,7 +43,7 @@ KINDS: dict[str, str] = {
 class Strict(BaseModel):
     """Base of all spec models: frozen, unknown keys refused, no conversion of strings to numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True)
 
 
 class Component(Strict):
@@ -110,6 +110,8 @@ class Slot:
     """
 
     kind: str
+    default: str | None = None
+    """The tag of a map without `type`, where the field has a default of that tag."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -136,7 +138,9 @@ class Slot:
             if len(value) == 1 and short:
                 model = models[short[0]]
                 return model.model_validate({model.primary: value[short[0]]})
-            raise PydanticCustomError("tag_missing", f"which {noun}? 'type' is missing", {"kind": self.kind})
+            if self.default is None:
+                raise PydanticCustomError("tag_missing", f"which {noun}? 'type' is missing", {"kind": self.kind})
+            value = {"type": self.default, **value}
         tag = value["type"]
         if not isinstance(tag, str) or tag not in models:
             raise PydanticCustomError(

@@ -13,7 +13,7 @@ from gendsl.schema.components.corruption import Corruption as Channel
 from gendsl.schema.components.dist import Dist
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Net
-from gendsl.schema.fields import Count, Name, Names, NonNegative, Positive, ShapeField
+from gendsl.schema.fields import Count, Name, Names, NonNegative, Positive, ShapeField, Words
 from gendsl.schema.registry import Component, Slot, Strict, table
 
 NetField = Annotated[Net, Slot("net")]
@@ -147,7 +147,9 @@ class KlOptions(TermOptions):
 class ReconstructionOptions(TermOptions):
     """`in: d.features` measures the reconstruction in an adversary's last hidden layer (Larsen et al. 2016)."""
 
-    in_: str | None = Field(default=None, alias="in", pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.features$")
+    in_: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.features$"), Words("ADVERSARY.features")] | None = Field(
+        default=None, alias="in"
+    )
 
     @model_serializer(mode="wrap")
     def _alias(self, handler: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from gendsl.schema.components.optim import Adam, OptimSpec
 from gendsl.schema.components.source_base import Source
 from gendsl.schema.components.source_generated import Digits
 from gendsl.schema.components.step import Step
-from gendsl.schema.fields import Count, Fraction, Name, Positive, Size
+from gendsl.schema.fields import Count, Fraction, Name, Positive, Size, Words
 from gendsl.schema.registry import Component, Slot, Strict
 
 
@@ -38,6 +38,11 @@ class Data(Strict):
         default=None, description="shares of the rows: {train: 0.8, test: 0.2}"
     )
     bind: Annotated[dict[Name, Binding], Field(min_length=1)]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The split by the parts' names; empty where none is written."""
+        return {str(part): share for part, share in (self.split or {}).items()}
 
     @model_validator(mode="before")
     @classmethod
@@ -95,7 +100,7 @@ class Train(Strict):
     steps: Size | None = Field(default=None, description="optimiser steps of the model (2000 if neither is written)")
     epochs: Size | None = Field(default=None, description="passes over the training rows, instead of steps")
     batch_size: Size = 128
-    optim: Annotated[OptimSpec, Slot("optim")] = Adam()
+    optim: Annotated[OptimSpec, Slot("optim", default="adam")] = Adam()
     players: Players = Players()
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="decay of the averaged weights that evaluation and sampling use"
@@ -134,7 +139,9 @@ class Sample(Strict):
 class Run(Strict):
     """Device, precision, kernels, threads, seed: never part of the model's hash."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
+    device: Annotated[
+        str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"), Words("auto, cpu, cuda, cuda:1 (and so on) or mps")
+    ] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     kernels: Literal["auto", "reference", "triton"] = "auto"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gendsl.errors import Diagnostic, Place, Position, SpecError
 
@@ -16,6 +17,9 @@ MAX_BYTES = 1 << 20
 """The longest text that is read: 1 MiB of UTF-8."""
 
 LINE_END = re.compile(r"\r\n|\r|\n")
+
+_MAX_REFUSED = 100
+_NO_ESCAPE = "\x00\ufeff"
 
 # Controls, surrogates, a byte-order mark inside the text, separators that only some programs take for line
 # ends, and marks that reorder the text around them.
@@ -61,8 +65,11 @@ class Source:
 
     def line_end(self, index: int) -> int:
         """The index where the line of a character ends."""
-        found = LINE_END.search(self.text, index)
-        return len(self.text) if found is None else found.start()
+        line = bisect_right(self.starts, index)
+        if line == len(self.starts):
+            return len(self.text)
+        end = self.starts[line]
+        return end - 2 if self.text.startswith("\r\n", end - 2) else end - 1
 
 
 def decode(text: str | bytes, file: str) -> Source:
@@ -75,7 +82,8 @@ def decode(text: str | bytes, file: str) -> Source:
     if isinstance(text, bytes):
         text = _from_utf8(text, file)
     source = Source(file, text.removeprefix("\ufeff"))
-    found = [_refused(source, m.start(), m.group()) for m in _REFUSED.finditer(source.text)]
+    matches = islice(_REFUSED.finditer(source.text), _MAX_REFUSED)
+    found = [_refused(source, m.start(), m.group()) for m in matches]
     if found:
         raise SpecError(found, {file: source.text})
     if len(source.text.encode()) > MAX_BYTES:
@@ -102,12 +110,10 @@ def _from_utf8(data: bytes, file: str) -> str:
 
 def _refused(source: Source, index: int, character: str) -> Diagnostic:
     name = _NAMES.get(character, f"the character U+{ord(character):04X}")
-    return Diagnostic(
-        "GD103",
-        f"{name} cannot stand in a spec",
-        source.point(index),
-        help=f'remove it, or write it as "\\u{ord(character):04x}" inside double quotes',
-    )
+    advice = "remove it"
+    if character not in _NO_ESCAPE:
+        advice += f', or write it as "\\u{ord(character):04x}" inside double quotes'
+    return Diagnostic("GD103", f"{name} cannot stand in a spec", source.point(index), help=advice)
 
 
 def _too_long(file: str) -> Diagnostic:

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from gendsl.errors import Diagnostic, Place, Related
 from gendsl.schema.components.energy import EnergyFactor
 from gendsl.schema.components.ordering import Ordering
-from gendsl.schema.fields import Name, Names
-from gendsl.schema.nodes import Path, locate
+from gendsl.schema.fields import Name, Names, Words
+from gendsl.schema.nodes import Path, locate, mentioned, tag_path
 from gendsl.schema.overlay import Document
 from gendsl.schema.registry import Slot, Strict
 from gendsl.schema.sections import Adversary, Corruption, Factor, FlowFactor, NetField, Objective, VariableFacts
@@ -28,7 +28,11 @@ class Spec(Strict):
     model_config = ConfigDict(title="gendsl spec, version 1")
 
     gendsl: Literal[1] = Field(default=1, description="version of the grammar")
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)] = "model"
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100),
+        Words("letters, digits, '_', '.' and '-', at most 100"),
+    ] = "model"
     requires: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="installed plug-in packages whose components are used"
     )
@@ -66,8 +70,19 @@ class Spec(Strict):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     def place(self, path: Path, on: str = "value") -> Place | None:
-        """Where `path` stands in the text, or None for a spec built in Python."""
-        return None if self._document is None else locate(self._document.root, path, on)
+        """Where `path` stands in the text, or None for a spec built in Python.
+
+        The value of a component is its name: `conv_down` in `net: conv_down` and in `net: {type: conv_down}`.
+        """
+        if self._document is None:
+            return None
+        if on == "value":
+            path = (*path, *tag_path(self._document.root, path))
+        return locate(self._document.root, path, on)
+
+    def mentioned(self, path: Path, words: str) -> Path:
+        """The path of that parameter of the component at `path` which the words speak of; else the path itself."""
+        return path if self._document is None else mentioned(self._document.root, path, words)
 
     def diagnostic(
         self,

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 from gendsl.schema.foreign import FOREIGN, Foreign
 
-__all__ = ["FOREIGN", "Foreign", "did_you_mean", "edit_distance", "nearest"]
+__all__ = ["FOREIGN", "Foreign", "did_you_mean", "edit_distance", "listing", "nearest"]
 
 _LONGEST = 64
+_MOST = 500
 
 
 def nearest(word: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
     """The candidates that `word` may be a slip for, nearest first; at most `limit`, none if none is near.
 
     Near is a small edit distance (insert, delete, replace, swap two neighbours), where upper and lower case,
-    `_` and `-` count as equal, or one of the two beginning with the whole of the other.
+    `_` and `-` count as equal, or one of the two beginning with the whole of the other. Only the first 500
+    candidates are looked at.
     """
     plain = _plain(word)
     if not plain or len(plain) > _LONGEST:
         return []
     scored: list[tuple[float, str]] = []
-    for candidate in set(candidates):
+    for candidate in set(islice(candidates, _MOST)):
         score = _score(plain, _plain(candidate))
         if score is not None:
             scored.append((score, candidate))
@@ -36,6 +39,11 @@ def did_you_mean(names: list[str]) -> str:
     quoted = [f"'{name}'" for name in names]
     listed = quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
     return f"did you mean {listed}?"
+
+
+def listing(names: Collection[str], limit: int = 20) -> str:
+    """The first names, separated by commas, and ", ..." where there are more."""
+    return ", ".join([*islice(names, limit), *(["..."] if len(names) > limit else [])])
 
 
 def _plain(word: str) -> str:

@@ -25,6 +25,8 @@ MAX_DEPTH = 32
 MAX_NODES = 50_000
 """How many keys, scalars, lists and maps there may be; an alias counts as all that its anchor holds."""
 MAX_ALIASES = 256
+MAX_SUGGESTIONS = 20
+"""Problems before this many come with the nearest names; no more are shown."""
 
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*|\s+|#[^\r\n]*)*+")
 _TAG = re.compile(r"![^\s,\[\]{}]*")
@@ -267,7 +269,8 @@ class _Reader:
         self._add(anchor.node, anchor.weight, anchor.height)
 
     def _unknown_anchor(self, name: str, place: Place) -> None:
-        label = did_you_mean([f"*{near}" for near in nearest(name, self.anchors)])
+        near = nearest(name, self.anchors) if len(self.problems) < MAX_SUGGESTIONS else []
+        label = did_you_mean([f"*{anchor}" for anchor in near])
         advice = f"write '&{name}' before the value meant, or put text that begins with '*' in quotes"
         self._problem("GD112", f"no anchor '&{name}' comes before this alias", place, advice, label=label)
 

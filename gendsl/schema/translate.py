@@ -1,298 +1,311 @@
-"""Pydantic's errors -> diagnostics with places, nearest names and the words of other libraries."""
+"""Pydantic's errors -> diagnostics with places (GD201-GD205, GD210-GD213), one for each mistake.
+
+One mistake makes several errors: every branch of a union complains, a misspelt key is unknown and the right one
+missing, the parameters of an unknown distribution are unknown too. Only the mistake itself is reported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gendsl.errors import Diagnostic, Place
-from gendsl.schema.components.later import LATER, RESERVED
-from gendsl.schema.foreign import FOREIGN
-from gendsl.schema.nodes import Map, Path, locate, plain
-from gendsl.schema.registry import KINDS, Slot, table
+from gendsl.errors import Diagnostic, Related
+from gendsl.schema.expected import NAME, choices, expected, options, shown
+from gendsl.schema.nodes import Map, Path, Scalar, Seq, locate, plain
+from gendsl.schema.registry import KINDS, table
 from gendsl.schema.spec import Spec
-from gendsl.schema.suggest import did_you_mean, nearest
+from gendsl.schema.suggest import did_you_mean, listing, nearest
+from gendsl.schema.unknown import Advice, dotted, gathered, later_value, unknown_key, unknown_tag
+from gendsl.schema.walk import Spot, Type, fields, tag_of, type_of, walk
 
-RANGE = ("greater", "less", "too_short", "too_long", "string_pattern", "multiple_of", "literal", "value_error", "finite")
+RANGES = ("greater_than", "less_than", "too_short", "too_long", "multiple_of", "finite_number", "string_too")
 """Beginnings of the types of pydantic's errors that speak of a value of the right type."""
+
+NAMED_SECTIONS = frozenset(
+    "variables prior decoder flow energy ordering corruption encoder adversary nets".split()
+)
+"""Sections whose keys are names that the user chooses."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A diagnostic with what decides whether another one explains it: the map it speaks of, and the key."""
+
+    diagnostic: Diagnostic
+    kind: str
+    holder: Spot
+    key: str = ""
+    meant: str = ""
 
 
 def diagnostics(error: ValidationError, root: Map) -> list[Diagnostic]:
-    """One diagnostic for each place that is wrong, in the order of the text."""
-    found: dict[tuple[Place | None, str], list[tuple[Diagnostic, bool]]] = {}
-    for detail in error.errors(include_url=False):
-        diagnostic = _one(detail, root)
-        branch = _is_branch(detail["loc"], root)
-        found.setdefault((diagnostic.place, diagnostic.code[:3]), []).append((diagnostic, branch))
-    merged = [_merge(group) for group in found.values()]
-    branches = [d.place for group in found.values() for d, branch in group if branch]
-    kept = [d for d in merged if not _shadowed(d, merged, branches)]
-    return sorted(kept, key=lambda d: (d.place.start.line, d.place.start.column) if d.place else (0, 0))
+    """One diagnostic for each mistake, in the order of the text."""
+    found = [_finding(detail, root) for detail in _without_branches(error.errors(include_url=False), root)]
+    found = [*_nested_sections(found, root), *(f for f in found if _section_inside(f) is None)]
+    kept = [f.diagnostic for f in found if not any(_explains(other, f) for other in found if other is not f)]
+    return sorted(dict.fromkeys(kept), key=_order)
 
 
-def _merge(group: list[tuple[Diagnostic, bool]]) -> Diagnostic:
-    """Branches of a union all complain at one place: their expectations joined."""
-    first = group[0][0]
-    expected = list(dict.fromkeys(d.message for d, _ in group))
-    if len(expected) == 1:
-        return first
-    wants = [m.split("expected ", 1)[1] for m in expected if "expected " in m]
-    if len(wants) < 2:
-        return first
-    tail = wants[0].rsplit(", found", 1)
-    found = f", found{tail[1]}" if len(tail) == 2 else ""
-    words = [w.rsplit(", found", 1)[0] for w in wants]
-    return Diagnostic("GD203", f"expected {' or '.join(words)}{found}", first.place, help=first.help, label=first.label)
+def _order(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    at = diagnostic.place
+    return (at.file, at.start.line, at.start.column) if at is not None else ("", 0, 0)
 
 
-def _shadowed(diagnostic: Diagnostic, others: list[Diagnostic], branches: list[Place | None]) -> bool:
-    """Whether a union's complaint about a whole map is explained by a deeper complaint inside it."""
-    place = diagnostic.place
-    if place is None or place not in branches:
-        return False
-    for other in others:
-        inner = other.place
-        if inner is None or other is diagnostic or inner not in branches or inner.file != place.file:
-            continue
-        if inner.start > place.start and inner.start.line - place.start.line < 50 and diagnostic.code == "GD203":
-            return True
-    return False
+# -- one mistake, several errors ----------------------------------------------------------------------------------
 
 
-def _is_branch(loc: tuple[str | int, ...], root: Map) -> bool:
-    """Whether a loc names a branch of a union: an element that the text does not have, or pydantic's own label."""
-    return any(isinstance(e, str) and ("[" in e or e in ("int", "float", "str", "bool", "constrained-float")) for e in loc) or (
-        any(isinstance(e, str) and e[:1].isupper() for e in loc)
-    )
+def _without_branches(details: list[ErrorDetails], root: Map) -> list[ErrorDetails]:
+    """For each union its one complaint: of the branch that the text chose, or the first branch's for the whole."""
+    kept: list[ErrorDetails] = []
+    met: set[Path] = set()
+    for detail in details:
+        spot = walk(_plain_loc(detail), root)[-1]
+        if detail["type"] == "too_short" and plain(spot.node or Map()):
+            continue  # its items are wrong, and say so themselves
+        union, branch = spot.union, spot.branch
+        if union is None or branch is None:
+            kept.append(detail)
+        elif _chosen(union) is not None:
+            if branch == _chosen(union):
+                kept.append(detail)
+        elif union.path not in met:
+            met.add(union.path)
+            kept.append(detail)
+    return kept
 
 
-def _one(detail: ErrorDetails, root: Map) -> Diagnostic:
-    loc = tuple(e for e in detail["loc"] if e != "[key]")
-    on_key = detail["loc"] != loc
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
-        return _unknown_key(loc, root)
-    if kind == "missing":
-        place = locate(root, loc[:-1], "key") if len(loc) > 1 else locate(root, (), "key")
-        where = _dotted(loc[:-1], root)
-        return Diagnostic(
-            "GD202", f"{where or 'the spec'} needs `{loc[-1]}`", place, help=_needs(loc, root)
-        )
-    if kind in ("unknown_tag", "tag_missing"):
-        return _tag(kind, context, detail, loc, root)
-    place = locate(root, loc, "key" if on_key else "value")
-    if kind == "both_forms":
-        inner = (*loc, context["key"])
-        return Diagnostic(
-            "GD205",
-            detail["msg"],
-            locate(root, inner, "key"),
-            help=f"write it inside `{context['slot']}`, or write `{context['slot']}` as a bare name",
-        )
-    if kind == "wrong_kind" or kind == "slot_type":
-        return Diagnostic("GD203", detail["msg"], place)
-    if kind.startswith(RANGE):
-        return _range(kind, context, detail, place, loc, on_key)
-    shown = _show(detail["input"])
-    return Diagnostic("GD203", f"expected {_expected(kind, detail)}, found {shown}", place)
-
-
-def _range(
-    kind: str, context: Mapping[str, Any], detail: ErrorDetails, place: Place | None, loc: Path, on_key: bool
-) -> Diagnostic:
-    value = _show(detail["input"])
-    name = loc[-1] if loc else "value"
-    if kind == "literal_error":
-        allowed = [w.strip().strip("'") for w in str(context.get("expected", "")).replace(" or ", ", ").split(",")]
-        near = nearest(str(detail["input"]), allowed)
-        code = "GD203" if not isinstance(detail["input"], str) else "GD204"
-        return Diagnostic(code, f"expected {', '.join(allowed)}, found {value}", place, label=did_you_mean(near))
-    if kind == "string_pattern_mismatch":
-        what = "a name (a letter, then letters, digits and underscores)" if on_key else "another form"
-        return Diagnostic("GD204", f"{value}: expected {what}", place)
-    words = {
-        "greater_than": f"{name} must be above {context.get('gt')}",
-        "greater_than_equal": f"{name} must be {context.get('ge')} or more",
-        "less_than": f"{name} must be below {context.get('lt')}",
-        "less_than_equal": f"{name} must be {context.get('le')} or less",
-        "too_short": f"{name} must not be empty",
-        "too_long": f"{name} has too many entries",
-        "finite_number": f"{name} must be finite",
-    }.get(kind, detail["msg"].removeprefix("Value error, "))
-    shown = "" if kind in ("too_short", "too_long", "value_error") else f", not {value}"
-    return Diagnostic("GD204", f"{words}{shown}", place)
-
-
-def _expected(kind: str, detail: ErrorDetails) -> str:
-    for beginning, words in (
-        ("int", "a whole number"),
-        ("float", "a number"),
-        ("string", "a word"),
-        ("bool", "true or false"),
-        ("list", "a list"),
-        ("tuple", "a list"),
-        ("dict", "a map"),
-        ("model", "a map"),
-    ):
-        if kind.startswith(beginning):
-            return words
-    return detail["msg"].lower()
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a map"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)
-    return f"{text[:40]!r}" if isinstance(value, str) else text
-
-
-def _dotted(loc: Path, root: Map) -> str:
-    return "".join(f"[{e}]" if isinstance(e, int) else f".{e}" for e in loc if locate(root, (e,)) is not None).lstrip(".")
-
-
-def _needs(loc: Path, root: Map) -> str:
-    if loc[-1] == "dist":
-        return "which distribution? e.g. dist: normal (gendsl components dist lists them)"
-    return ""
-
-
-# -- unknown names ----------------------------------------------------------------------------------------------------
-
-
-def _tag(kind: str, context: Mapping[str, Any], detail: ErrorDetails, loc: Path, root: Map) -> Diagnostic:
-    component = context["kind"]
-    known = list(table(component))
-    listing = f"known here: {', '.join(known)}   (gendsl components {component})"
-    place = locate(root, (*loc, "type"), "value")
-    if kind == "tag_missing":
-        return Diagnostic("GD212", detail["msg"], locate(root, loc, "key"), help=listing)
-    tag = context["tag"]
-    if tag in RESERVED and tag not in known:
-        return Diagnostic("GD213", f"{tag!r}: {RESERVED[tag]}", place)
-    if tag in LATER.get(component, frozenset()):
-        return Diagnostic(
-            "GD211", f"the {KINDS[component]} {tag!r} is part of the language but not built yet in this version", place, help=listing
-        )
-    near = nearest(tag, known)
-    foreign = FOREIGN.get(tag.lower())
-    label = did_you_mean(near) if near else ""
-    help_ = f"{foreign.advice}; {listing}" if foreign is not None and not near else listing
-    return Diagnostic("GD210", detail["msg"], place, label=label, help=help_)
-
-
-def _unknown_key(loc: Path, root: Map) -> Diagnostic:
-    key = str(loc[-1])
-    place = locate(root, loc, "key")
-    known = list(_keys(loc[:-1], root))
-    where = _dotted(loc[:-1], root)
-    message = f"unknown key {key!r}" + (f" in {where}" if where else "")
-    if key in RESERVED and key not in known:
-        return Diagnostic("GD213", f"{key!r}: {RESERVED[key]}", place)
-    if key in LATER["key"]:
-        return Diagnostic("GD211", f"{key!r} is part of the language but not built yet in this version", place)
-    near = nearest(key, known)
-    foreign = FOREIGN.get(key.lower())
-    elsewhere = [] if near else _elsewhere(key)
-    if near:
-        label, help_ = did_you_mean(near), ""
-    elif elsewhere:
-        label, help_ = f"belongs under {elsewhere[0]}:", ""
-    elif foreign is not None:
-        label, help_ = f"here it is {foreign.ours}", foreign.advice
-    else:
-        label, help_ = "", ""
-    listing = f"known here: {', '.join(known)}" if known else ""
-    return Diagnostic("GD201", message, place, label=label, help="; ".join(p for p in (help_, listing) if p))
-
-
-def _elsewhere(key: str) -> list[str]:
-    """Sections with a key of this name, the model's settings first."""
-    found = []
-    for name, field in Spec.model_fields.items():
-        models = [m for m in _models(field.annotation, field.metadata) if m is not None]
-        if any(key in _names(m) for m in models):
-            found.append(field.alias or name)
-    return found
-
-
-def _names(model: type[BaseModel]) -> list[str]:
-    return [f.alias or n for n, f in model.model_fields.items()]
-
-
-def _models(annotation: Any, metadata: list[Any]) -> Iterator[type[BaseModel]]:
-    """The spec models that an annotation leads to, through optionals, maps and lists (but not through slots)."""
-    if any(isinstance(m, Slot) for m in metadata):
-        return
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        inner, *extra = get_args(annotation)
-        yield from _models(inner, extra)
-    elif origin in (Union, UnionType, dict, tuple, list):
-        for part in get_args(annotation):
-            yield from _models(part, [])
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-
-
-def _keys(path: Path, root: Map) -> Iterator[str]:
-    """The keys that a map at this path may have: the walk follows the models, and slots by the tag in the text."""
-    models: list[type[BaseModel]] = [Spec]
-    value: Any = plain(root)
-    annotation: Any = None
-    metadata: list[Any] = []
-    for element in path:
-        next_value = value.get(element) if isinstance(value, dict) else None
-        if isinstance(value, list) and isinstance(element, int) and element < len(value):
-            next_value = value[element]
-        if models and isinstance(element, str) and any(element in _names(m) for m in models):
-            model = next(m for m in models if element in _names(m))
-            field = next(f for n, f in model.model_fields.items() if (f.alias or n) == element)
-            annotation, metadata = field.annotation, field.metadata
-        slot = _slot(annotation, metadata)
-        if slot is not None and not (isinstance(next_value, dict) and slot.kind == "ordering" and "type" not in next_value):
-            tag = next_value.get("type") if isinstance(next_value, dict) else next_value
-            found = table(slot.kind).get(tag) if isinstance(tag, str) else None
-            models = [found] if found is not None else models
-        elif annotation is not None:
-            models = list(_models(annotation, metadata))
-        value = next_value if next_value is not None else value
-    for model in models:
-        yield from _names(model)
-        yield from _flat(model, value)
-
-
-def _flat(model: type[BaseModel], value: Any) -> Iterator[str]:
-    """The parameters of a factor's distribution may stand beside it."""
-    slot, kind = ("dist", "dist") if "dist" in model.model_fields else ("source", "source")
-    if slot not in model.model_fields or not isinstance(value, dict):
-        return
-    found = table(kind).get(value.get(slot)) if isinstance(value.get(slot), str) else None
-    if found is not None:
-        yield from (n for n in _names(found) if n not in _names(model))
-
-
-def _slot(annotation: Any, metadata: list[Any]) -> Slot | None:
-    for m in metadata:
-        if isinstance(m, Slot):
-            return m
-    if get_origin(annotation) is Annotated:
-        inner, *extra = get_args(annotation)
-        return _slot(inner, extra)
-    if get_origin(annotation) in (Union, UnionType, dict, tuple, list):
-        for part in get_args(annotation):
-            found = _slot(part, [])
-            if found is not None:
-                return found
+def _chosen(union: Spot) -> Type | None:
+    """The branch of a union that a map or a list is meant for."""
+    for branch in union.type.branches:
+        if isinstance(union.node, Map) and branch.model is not None:
+            return branch
+        if isinstance(union.node, Seq) and get_origin(branch.bare) is tuple:
+            return branch
     return None
 
 
+def _explains(one: Finding, other: Finding) -> bool:
+    """Whether the one mistake is the reason of the other finding, in the same map."""
+    if one.kind == "name":
+        return (*one.holder.path, one.key) == (*other.holder.path, other.key)[: len(one.holder.path) + 1]
+    if one.holder.path != other.holder.path or one.key == other.key:
+        return False
+    if one.diagnostic.code == other.diagnostic.code == "GD211":
+        return one.kind == "literal_error" and other.kind != "literal_error"
+    if other.kind == "missing":
+        return one.kind == "extra_forbidden" and one.meant == other.key
+    if other.kind != "extra_forbidden" or one.holder.model is None:
+        return False
+    part, written = gathered(one.holder.model), one.holder.node
+    if part is None or other.meant in fields(one.holder.model):
+        return False
+    unnamed = isinstance(written, Map) and part[0] not in written.entries
+    return one.key == part[0] or (unnamed and one.meant == part[0])
+
+
+def _section_inside(finding: Finding) -> Path | None:
+    """The path of a section that was written inside another one, where that is what is wrong."""
+    path = (*finding.holder.path, finding.key) if finding.key else finding.holder.path
+    if len(path) >= 2 and path[0] in NAMED_SECTIONS and path[1] in fields(Spec):
+        return path[:2]
+    return None
+
+
+def _nested_sections(found: list[Finding], root: Map) -> list[Finding]:
+    inside = dict.fromkeys(path for f in found if (path := _section_inside(f)) is not None)
+    return [
+        Finding(
+            Diagnostic(
+                "GD201",
+                f"the section {path[1]!r} stands inside {path[0]!r}",
+                locate(root, path, "key"),
+                label="write it at the left margin",
+            ),
+            "section",
+            Spot(Type(None), None, path),
+        )
+        for path in inside
+    ]
+
+
+# -- one error --------------------------------------------------------------------------------------------------------
+
+
+def _plain_loc(detail: ErrorDetails) -> Path:
+    return tuple(e for e in detail["loc"] if e != "[key]")
+
+
+def _finding(detail: ErrorDetails, root: Map) -> Finding:
+    loc, kind = _plain_loc(detail), detail["type"]
+    way = walk(loc, root)
+    spot, holder = way[-1], way[-2] if len(way) > 1 else way[-1]
+    if kind == "extra_forbidden":
+        key = str(loc[-1])
+        advice = unknown_key(key, holder)
+        return Finding(_advised(advice, root, spot.path, "key"), kind, holder, key, advice.meant)
+    if kind == "missing" and isinstance(loc[-1], str):
+        return Finding(_missing(loc[-1], holder, root), kind, holder, loc[-1])
+    if kind == "missing":
+        return Finding(_wrong(holder, "GD204", root), kind, holder)
+    if kind in ("unknown_tag", "tag_missing", "slot_type"):
+        return _component(detail, spot, holder, root)
+    if kind == "both_forms":
+        context = detail["ctx"]
+        help_ = f"write it inside `{context['slot']}`, or write `{context['slot']}` as a bare name"
+        at = locate(root, (*spot.path, context["key"]), "key")
+        return Finding(Diagnostic("GD205", detail["msg"], at, help=help_), kind, spot)
+    if "[key]" in detail["loc"]:
+        return Finding(_name(spot, holder, root), "name", holder, str(loc[-1]))
+    if kind == "value_error" or kind not in _TYPES and not kind.startswith(RANGES):
+        return Finding(_model(detail["msg"].removeprefix("Value error, "), spot, root), kind, holder)
+    if spot.union is not None and _chosen(spot.union) is None:
+        spot = spot.union
+    return Finding(_wrong(spot, _code(kind, spot), root), kind, holder, str(loc[-1]) if loc else "")
+
+
+_TYPES = frozenset(
+    "int_type int_from_float float_type string_type bool_type tuple_type list_type dict_type model_type "
+    "literal_error string_pattern_mismatch wrong_kind is_instance_of".split()
+)
+
+
+def _code(kind: str, spot: Spot) -> str:
+    """GD204 for a value of the right type that is not possible, GD203 for one of another type."""
+    value = plain(spot.node) if spot.node is not None else None
+    if kind == "string_pattern_mismatch" or kind.startswith(RANGES):
+        return "GD204"
+    if isinstance(value, str) and options(spot.type):
+        return "GD204"
+    if isinstance(value, int) and not isinstance(value, bool) and get_origin(spot.type.bare) is Literal:
+        return "GD204" if options(spot.type)[0].isdigit() else "GD203"
+    numbers = [b for b in spot.type.branches if b.bare in (int, float)]
+    if numbers and isinstance(value, int | float) and not isinstance(value, bool):
+        return "GD203" if isinstance(value, float) and all(b.bare is int for b in numbers) else "GD204"
+    return "GD203"
+
+
+def _wrong(spot: Spot, code: str, root: Map) -> Diagnostic:
+    """A value that is not what its key takes."""
+    value = plain(spot.node) if spot.node is not None else None
+    if later_value(str(spot.path[-1]) if spot.path else "", value):
+        message = f"{value!r} is part of the language but not built yet in this version"
+        return Diagnostic("GD211", message, locate(root, spot.path), help=f"known here: {', '.join(options(spot.type))}")
+    words = expected(spot.type)
+    name = f"`{dotted(spot.path)}`"
+    label = did_you_mean(nearest(value, options(spot.type))) if isinstance(value, str) else ""
+    empty = value in ([], {}) and (words.startswith("a list") or words in ("a map", "a name or a list of names"))
+    message = f"{name} must not be empty" if empty else f"{name} must be {words}, not {shown(value)}"
+    return Diagnostic(code, message, locate(root, spot.path), label=label or _rewritten(spot), help=_advice(spot))
+
+
+def _rewritten(spot: Spot) -> str:
+    """The way to write what was probably meant, where it is plain."""
+    node, model = spot.node, spot.type.model
+    if get_origin(spot.type.bare) is tuple and isinstance(node, Scalar) and _is_item(node.value, spot.type.items[0]):
+        return f"write [{node.value}]"
+    if isinstance(node, Map) and get_origin(spot.type.bare) is tuple and spot.type.items[0].slot is not None:
+        return "write a list: [{...}]"
+    part = gathered(model) if model is not None else None
+    if part is not None and isinstance(node, Scalar) and node.value in table(part[1]):
+        return f"write {{{part[0]}: {node.value}}}"
+    number = _number(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    if number is not None and get_origin(spot.type.bare) is tuple and _takes_numbers(spot.type.items[0]):
+        return f"write [{number}]"
+    if number is not None and _takes_numbers(spot.type):
+        return f"write {number} without quotes"
+    return ""
+
+
+def _is_item(value: object, item: Type) -> bool:
+    """Whether a single value is what a list could hold."""
+    if item.slot is not None:
+        return isinstance(value, str) and value in table(item.slot.kind)
+    return type(value) is item.bare or (type(value) is int and item.bare is float)
+
+
+def _number(text: str) -> str | None:
+    return text if re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", text) else None
+
+
+def _takes_numbers(wanted: Type) -> bool:
+    return wanted.bare in (int, float) or any(_takes_numbers(branch) for branch in wanted.branches)
+
+
+def _advice(spot: Spot) -> str:
+    if spot.type.model is not None and spot.model is not None:
+        return f"its keys: {listing(list(fields(spot.model)), 40)}"
+    return ""
+
+
+def _name(spot: Spot, holder: Spot, root: Map) -> Diagnostic:
+    """A key that is the user's to choose, and cannot be."""
+    key = str(spot.path[-1])
+    at = locate(root, spot.path, "key")
+    allowed = [str(v) for v in get_args(get_args(holder.type.bare)[0])]
+    if get_origin(get_args(holder.type.bare)[0]) is not None and allowed and "str" not in allowed[0]:
+        message = f"{key!r} must be {choices(allowed)}"
+        return Diagnostic("GD201", message, at, label=did_you_mean(nearest(key, allowed)))
+    return Diagnostic("GD204", f"{shown(key)} must be {NAME}", at)
+
+
+def _model(message: str, spot: Spot, root: Map) -> Diagnostic:
+    """A rule between several keys of one map: at the last of those that the message names."""
+    holder = spot.node if isinstance(spot.node, Map) else spot.beside
+    base = spot.path if isinstance(spot.node, Map) else spot.path[:-1]
+    written = holder.entries if holder is not None else {}
+    named = [key for key in dict.fromkeys(re.findall(r"\w+", message)) if key in written]
+    named.sort(key=list(written).index)
+    if not named:
+        return Diagnostic("GD204", message, locate(root, spot.path, "key"))
+    related = tuple(Related(f"`{key}` is here", locate(root, (*base, key), "key")) for key in named[:-1])
+    return Diagnostic("GD204", message, locate(root, (*base, named[-1]), "key"), related=related)
+
+
+def _missing(key: str, holder: Spot, root: Map) -> Diagnostic:
+    """A key without a default: reported under the key that encloses it."""
+    what = dotted(holder.path) or "the spec"
+    if holder.type.slot is not None and isinstance(holder.node, Scalar):
+        what = f"the {KINDS[holder.type.slot.kind]} {holder.node.value!r}"
+    wanted = type_of(fields(holder.model)[key]) if holder.model is not None else Type(None)
+    help_ = f"`{key}` is {expected(wanted)}" if wanted.bare is not str else ""
+    if wanted.slot is not None:
+        help_ += f"; known: {listing(list(table(wanted.slot.kind)), 40)}"
+    return Diagnostic("GD202", f"{what} needs `{key}`", locate(root, holder.path, "key"), help=help_)
+
+
+# -- components ---------------------------------------------------------------------------------------------------------
+
+
+def _component(detail: ErrorDetails, spot: Spot, holder: Spot, root: Map) -> Finding:
+    kind = spot.type.slot.kind if spot.type.slot is not None else ""
+    key = str(spot.path[-1])
+    if detail["type"] == "slot_type" or not kind:
+        return Finding(_wrong(spot, "GD203", root), "slot_type", holder, key)
+    if detail["type"] == "unknown_tag":
+        path = (*spot.path, "type") if isinstance(spot.node, Map) else spot.path
+        return Finding(_advised(unknown_tag(kind, detail["ctx"]["tag"]), root, path), "unknown_tag", holder, key)
+    listed = f"known here: {listing(list(table(kind)), 40)}   (gendsl components {kind})"
+    entries = spot.node.entries if isinstance(spot.node, Map) else {}
+    for name, entry in entries.items():
+        if name in table(kind):
+            label = f"write {{type: {name}, ...}}"
+            at = locate(root, (*spot.path, name), "key")
+            return Finding(Diagnostic("GD212", detail["msg"], at, label=label, help=listed), "tag_missing", holder, key)
+        if len(entries) == 1 and (kind == "step" or (nearest(name, table(kind)) and not nearest(name, ["type"]))):
+            advice = unknown_tag(kind, name)
+            return Finding(_advised(advice, root, (*spot.path, name), "key"), "unknown_tag", holder, key)
+        if nearest(name, ["type"]) or tag_of(kind, entry.node) in table(kind):
+            label = did_you_mean(["type"])
+            at = locate(root, (*spot.path, name), "key")
+            message = f"unknown key {name!r} in {dotted(spot.path)}"
+            return Finding(Diagnostic("GD201", message, at, label=label, help=listed), "tag_missing", holder, key)
+    at = locate(root, spot.path, "key")
+    return Finding(Diagnostic("GD212", detail["msg"], at, help=listed), "tag_missing", holder, key)
+
+
+def _advised(advice: Advice, root: Map, path: Path, on: str = "value") -> Diagnostic:
+    return Diagnostic(advice.code, advice.message, locate(root, path, on), help=advice.help, label=advice.label)

@@ -210,6 +210,7 @@ MUTANTS = {
     "stride of b": ("b_ptr += b_layer", "b_ptr += K"),
     "stride of the gradient": ("rows[:, None] * g_row", "rows[:, None] * D"),
     "stride of the log-determinant's gradient": ("rows * l_row", "rows"),
+    "mask of u's load": ("u_row + cols, mask=p_tile, other=0.0)", "u_row + cols)"),
     "mask of the output's store": ("cols, z, mask=tile)", "cols, z)"),
     "mask of the log-determinant's store": ("log_det, mask=live)", "log_det)"),
     "mask of a gradient's store": ("cols, g, mask=tile)", "cols, g)"),

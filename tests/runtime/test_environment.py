@@ -12,14 +12,8 @@ import pytest
 import torch
 
 import gendsl
-from gendsl.runtime.environment import (
-    cgroup_memory,
-    cores,
-    environment,
-    memory_available,
-    peak_memory,
-    set_threads,
-)
+from gendsl.compiler.machine import cgroup_memory, memory_available
+from gendsl.runtime.environment import cores, environment, peak_memory, set_threads
 
 
 def test_the_document_is_json_and_says_what_matters() -> None:

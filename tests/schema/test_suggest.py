@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from gendsl.schema.suggest import FOREIGN, did_you_mean, edit_distance, nearest
+from gendsl.schema.suggest import FOREIGN, did_you_mean, edit_distance, listing, nearest
 
 FLOWS = [
     "actnorm",
@@ -112,8 +112,8 @@ COMPONENTS = {
 ASKED = """lr learning_rate num_epochs n_epochs max_epochs max_steps generator discriminator critic guide
 posterior likelihood latent_dim z_dim n_latent beta kld_weight hidden_features hidden_dims hidden_size units
 context trainer optimizer batchsize gaussian normalising_flow real_nvp num_layers n_layers latent latents
-model loss_fn dataset dataloader transforms inference_model generative recognition kl_weight anneal num_samples
-n_samples gpus cuda accelerator fp16 random_state"""
+model loss_fn dataset dataloader transforms inference_model generative recognition kl_weight anneal
+num_samples n_samples gpus cuda accelerator fp16 random_state"""
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,11 @@ def test_did_you_mean() -> None:
     assert did_you_mean([]) == ""
     assert did_you_mean(["a"]) == "did you mean 'a'?"
     assert did_you_mean(["a", "b", "c"]) == "did you mean 'a', 'b' or 'c'?"
+
+
+def test_listing_is_bounded() -> None:
+    assert listing(["a", "b"]) == "a, b"
+    assert listing("abc", limit=2) == "a, b, ..."
 
 
 def test_the_table_has_the_words_of_the_field() -> None:

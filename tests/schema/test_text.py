@@ -253,6 +253,7 @@ def attacks() -> dict[str, str]:
         "alias bomb": bomb,
         "merge bomb": merges,
         "scalars": "a: [" + "1," * 200_000 + "]",
+        "empty lists": "a: [" + "[]," * 200_000 + "]",
     }
 
 
@@ -400,6 +401,6 @@ def test_what_pyyaml_writes_is_read_back(value: dict[str, object]) -> None:
             return True
 
     Dumper.add_representer(str, lambda d, s: d.represent_scalar("tag:yaml.org,2002:str", s, style='"'))
-    Dumper.add_representer(float, lambda d, f: d.represent_scalar("tag:yaml.org,2002:float", repr(f)))
+    Dumper.add_representer(float, lambda d, f: d.represent_scalar("tag:yaml.org,2002:float", f"{f:.17e}"))
     written = yaml.dump(value, Dumper=Dumper)
     assert plain(read(written, "f")) == value

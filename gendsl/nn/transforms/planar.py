@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gendsl.kernels.planar import Policy, planar_stack
+from gendsl.kernels.planar import planar_stack
+from gendsl.kernels.table import Policy
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow import Planar
 from gendsl.schema.facts import Shape, numel

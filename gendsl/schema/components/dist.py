@@ -167,7 +167,7 @@ class Categorical(Dist):
         return Offers(density=Density.ANY, enumerate=True)
 
     def problem(self, shape: Shape, support: Support | None) -> str | None:
-        if self.support(support).count is None:
+        if self.support(support).count is None and (support is None or support.integer):
             return "the number of classes is not known: write `classes`"
         return None
 
@@ -192,6 +192,9 @@ class Beta(Dist):
     def support(self, variable: Support | None) -> Support:
         return UNIT
 
+    def problem(self, shape: Shape, support: Support | None) -> str | None:
+        return _at_the_ends(self.tag, support, UNIT)
+
 
 @component("dist", "gamma", build="gendsl.nn.distributions:build_gamma")
 class Gamma(Dist):
@@ -202,6 +205,17 @@ class Gamma(Dist):
 
     def support(self, variable: Support | None) -> Support:
         return POSITIVE
+
+    def problem(self, shape: Shape, support: Support | None) -> str | None:
+        return _at_the_ends(self.tag, support, POSITIVE)
+
+
+def _at_the_ends(tag: str, support: Support | None, own: Support) -> str | None:
+    """Whether the values sit on a grid with a point where the density is zero or infinite."""
+    if support is None or not (support.integer or support.levels):
+        return None
+    ends = [end for end in (own.low, own.high) if end in (support.low, support.high)]
+    return f"the density of {tag} at {ends[0]:g} is zero or infinite, and {support} takes it" if ends else None
 
 
 class Pointwise(Dist):

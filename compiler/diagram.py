@@ -1,0 +1,55 @@
+"""The graph as a picture in text: mermaid and Graphviz dot. Solid edges are p, dashed ones q, dotted ones channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gendsl.compiler.graph import Graph, Role
+
+OBSERVED = (Role.OBSERVED, Role.PARTIAL, Role.CONDITION)
+
+
+def edges(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
+    """(parent, head, side, label) of every edge."""
+    for factor in graph.factors.values():
+        what = factor.dist.tag if factor.dist is not None else factor.channel.tag if factor.channel else "flow"
+        for parent in factor.parents:
+            yield parent, factor.head, factor.side, what
+
+
+def mermaid(graph: Graph) -> str:
+    """A mermaid flowchart; observed variables are shaded."""
+    lines = ["flowchart TD"]
+    for name, variable in graph.variables.items():
+        lines.append(f"  {name}(({name}))" + (":::observed" if variable.role in OBSERVED else ""))
+    arrows = {"p": "-->", "q": "-.->", "c": "-.->"}
+    for parent, head, side, what in edges(graph):
+        lines.append(f"  {parent} {arrows[side]}|{side}: {what}| {head}")
+    for critic in graph.critics.values():
+        lines.append(f"  critic_{critic.name}{{{{{critic.name}}}}}")
+        lines += [f"  {seen} --- critic_{critic.name}" for seen in critic.spec.sees]
+    lines.append("  classDef observed fill:#ccc,stroke:#333")
+    return "\n".join(lines) + "\n"
+
+
+def dot(graph: Graph) -> str:
+    """A Graphviz digraph; observed variables are shaded."""
+    lines = ["digraph model {", "  node [shape=circle];"]
+    for name, variable in graph.variables.items():
+        shade = ' [style=filled, fillcolor="#cccccc"]' if variable.role in OBSERVED else ""
+        lines.append(f'  "{name}"{shade};')
+    styles = {"p": "solid", "q": "dashed", "c": "dotted"}
+    for parent, head, side, what in edges(graph):
+        lines.append(f'  "{parent}" -> "{head}" [style={styles[side]}, label="{what}"];')
+    for critic in graph.critics.values():
+        lines.append(f'  "adversary.{critic.name}" [shape=hexagon];')
+        lines += [f'  "{seen}" -> "adversary.{critic.name}" [arrowhead=none];' for seen in critic.spec.sees]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def text(graph: Graph) -> str:
+    """One line for each edge."""
+    lines = [f"{parent} -> {head}   {side}, {what}" for parent, head, side, what in edges(graph)]
+    roots = [f"-> {f.head}   {f.side}, {f.dist.tag}" for f in graph.factors.values() if not f.parents and f.dist]
+    seen = [f"{', '.join(c.spec.sees)} -- {c.name}   adversary" for c in graph.critics.values()]
+    return "\n".join([*roots, *lines, *seen]) + "\n"

@@ -1,0 +1,5 @@
+"""python -m gendsl."""
+
+from gendsl.cli import entry
+
+entry()

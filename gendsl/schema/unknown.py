@@ -1,0 +1,150 @@
+"""What an unknown key or name was meant to be: the nearest one here, where it belongs, or another library's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from gendsl.schema.components.later import LATER, LATER_VALUES, RESERVED
+from gendsl.schema.foreign import FOREIGN
+from gendsl.schema.nodes import Map, Path, Scalar
+from gendsl.schema.registry import KINDS, table
+from gendsl.schema.spec import Spec
+from gendsl.schema.suggest import did_you_mean, edit_distance, listing, nearest
+from gendsl.schema.walk import Spot, fields, homes, tag_of, type_of
+
+SETTINGS = ("train", "evaluate", "sample", "run")
+MODEL = ("variables", "prior", "decoder", "flow", "encoder", "energy", "ordering")
+OBJECTIVE_LATER = frozenset({"energy"})
+"""Families of terms that `objective:` will have; a key that other sections have already."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The code of an unknown key or name, its message, and what to do about it. `meant` is the key that it replaces."""
+
+    code: str
+    message: str
+    label: str = ""
+    help: str = ""
+    meant: str = ""
+
+
+def gathered(model: type[BaseModel]) -> tuple[str, str] | None:
+    """The slot whose component's parameters may stand beside it, and its kind."""
+    for name in ("dist", "source", "type"):
+        field = fields(model).get(name)
+        slot = type_of(field).slot if field is not None else None
+        if slot is not None:
+            return name, slot.kind
+    return None
+
+
+def later_value(key: str, value: object) -> bool:
+    """Whether a value belongs to the language but is not built yet."""
+    return isinstance(value, str) and value in LATER_VALUES.get(key, frozenset())
+
+
+def keys(spot: Spot) -> list[str]:
+    """The keys that the map at a spot may have."""
+    model = spot.model
+    if model is None:
+        return []
+    own = list(fields(model))
+    if spot.type.slot is not None and "type" not in own:
+        own.insert(0, "type")
+    part = gathered(model)
+    node = spot.node
+    if part is not None and isinstance(node, Map) and part[0] in node.entries:
+        written = node.entries[part[0]].node
+        tag = tag_of(part[1], written) if isinstance(written, Scalar) else None
+        flat = table(part[1]).get(tag) if tag is not None else None
+        own += [key for key in (fields(flat) if flat is not None else ()) if key not in own]
+    return own
+
+
+def unknown_key(key: str, holder: Spot) -> Advice:
+    """Advice on a key that the map at `holder` does not have."""
+    known, path, model = keys(holder), holder.path, holder.model
+    where = f" in {dotted(path)}" if path else ""
+    message = f"unknown key {key!r}{where}"
+    if key in RESERVED and (not path or path[0] in MODEL):
+        return Advice("GD213", f"{key!r}: {RESERVED[key]}")
+    if key in LATER["key"] or (path == ("objective",) and key in OBJECTIVE_LATER):
+        return Advice("GD211", f"{key!r} is part of the language but not built yet in this version")
+    help_ = f"known here: {listing(known, 40)}" if known else ""
+    near = nearest(key, known)
+    if near and edit_distance(key.lower(), near[0].lower()) <= 1:
+        return Advice("GD201", message, did_you_mean(near), help_, near[0])
+    inside = _inside(key, holder) if path else ""
+    if inside:
+        return Advice("GD201", message, inside)
+    foreign = FOREIGN.get(key.lower())
+    if foreign is not None:
+        meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]
+        label = did_you_mean([meant]) if meant in known else f"here it is {foreign.ours}"
+        return Advice("GD201", message, label, foreign.advice, meant)
+    home = _home(key, path)
+    if home:
+        return Advice("GD201", message, home, "" if path == () else help_)
+    return Advice("GD201", message, did_you_mean(near), help_, near[0] if near else "")
+
+
+def _inside(key: str, holder: Spot) -> str:
+    """Where in the same map the word belongs: a parameter or the name of a component that it may hold."""
+    model, slot = holder.model, holder.type.slot
+    if model is None:
+        return ""
+    if slot is not None:
+        others = [tag for tag, each in table(slot.kind).items() if key in fields(each)]
+        if others:
+            return f"belongs to {' or '.join(others[:3])}"
+    part = gathered(model)
+    owners = [tag for tag, each in table(part[1]).items() if key in fields(each)] if part is not None else []
+    if part is not None and owners:
+        return f"belongs to {part[0]}: {' or '.join(owners[:3])}"
+    below = [path for path in homes(key, model) if len(path) == 1]
+    if below:
+        return f"belongs under {below[0][0]}:"
+    for name, field in fields(model).items():
+        wanted = type_of(field)
+        for each in (wanted, *wanted.items):
+            if each.slot is not None and key in table(each.slot.kind):
+                return f"write {name}: {key}" if each is wanted else f"write {name}: [{key}]"
+    return ""
+
+
+def _home(key: str, path: Path) -> str:
+    """The other section where a key of exactly this name belongs, if any."""
+    if path and key in fields(Spec):
+        return "is a section: write it at the left margin"
+    found = [p for p in homes(key, Spec) if p != path]
+    found.sort(key=lambda p: (len(p), p[0] not in SETTINGS))
+    return f"belongs under {dotted(found[0])}:" if found and len(found[0]) <= 2 else ""
+
+
+def unknown_tag(kind: str, tag: str) -> Advice:
+    """Advice on a component's name that is not known."""
+    known, noun = list(table(kind)), KINDS[kind]
+    help_ = f"known here: {listing(known, 40)}   (gendsl components {kind})" if known else ""
+    if tag in RESERVED:
+        return Advice("GD213", f"{tag!r}: {RESERVED[tag]}")
+    if tag in LATER.get(kind, frozenset()):
+        return Advice("GD211", f"the {noun} {tag!r} is part of the language but not built yet in this version", help=help_)
+    message = f"unknown {noun} {tag!r}"
+    near, foreign = nearest(tag, known), FOREIGN.get(tag.lower())
+    if foreign is not None and foreign.ours in known:
+        return Advice("GD210", message, f"here it is {foreign.ours!r}", f"{foreign.advice}; {help_}")
+    slip = bool(near) and edit_distance(tag.lower(), near[0].lower()) <= 1
+    others = [k for k in KINDS if k != kind and (tag in table(k) or tag in LATER.get(k, frozenset()))]
+    if others and not slip:
+        return Advice("GD210", message, f"{tag!r} is a {KINDS[others[0]]}", help_)
+    if not near and foreign is not None:
+        return Advice("GD210", message, "", f"{foreign.advice}; {help_}")
+    return Advice("GD210", message, did_you_mean(near), help_)
+
+
+def dotted(path: Path) -> str:
+    """A path as messages name it: encoder.z.flow[0]."""
+    return "".join(f"[{e}]" if isinstance(e, int) else f".{e}" for e in path).lstrip(".")

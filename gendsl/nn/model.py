@@ -137,14 +137,20 @@ class Model(nn.Module):
         given: Mapping[str, Tensor] | None = None,
         targets: list[str] | None = None,
         temperature: float = 1.0,
+        *,
+        given_data: bool = False,
     ) -> dict[str, Tensor]:
-        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`."""
+        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
+
+        `given_data`: observed variables are taken from `given` too.
+        """
         given = given or {}
         values: dict[str, Tensor] = {}
         names = self.graph.order("p") if targets is None else ordered(self.graph, targets)
         for name in names:
             factor = self.graph.p(name)
-            if self.graph.variables[name].role is Role.CONDITION:
+            role = self.graph.variables[name].role
+            if role is Role.CONDITION or (given_data and role is Role.OBSERVED):
                 if name in given:
                     values[name] = given[name]
                 continue

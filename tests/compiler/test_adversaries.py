@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from gendsl.nn.objective import Evaluation, tuples
+from gendsl.runtime.dataset import dataset
+from gendsl.runtime.run import compile_model
 from tests.compiler.cases import BINARY, CASES, GAN, REALS, UNIT, UNIT_Y, VAE, graph_of, messages, problems
 
 AAE = UNIT + VAE.replace("bernoulli", "normal").replace("x, dist: normal", "x, dist: deterministic")
@@ -131,3 +137,29 @@ def test_noise_without_parameters_may_be_discrete() -> None:
 def test_a_critic_may_see_latents_where_the_data_are_discrete() -> None:
     assert problems(BINARY + VAE + "adversary: {d: {sees: z, net: mlp}}") == []
     assert problems(REALS + GAN.replace("deterministic", "normal")) == []
+
+
+def test_a_prior_that_stands_in_for_a_kl_is_given_the_data() -> None:
+    """p(z | y) with y modelled: the fake code of a row is drawn given that row's label, not a sampled one."""
+    body = (
+        UNIT_Y
+        + """
+prior: {z: {given: y, dist: {type: normal, scale: 0.001}, shape: [2], net: mlp}}
+decoder: {y: {dist: categorical}, x: {given: z, dist: normal, net: mlp}}
+encoder: {z: {given: [x, y], dist: implicit, net: mlp}}
+adversary: {d: {sees: [x, y, z], net: mlp}}
+"""
+    )
+    graph = graph_of(body)
+    assert str(next(t for t in graph.terms if t.name == "adversary.d").kind) == "estimate"
+    assert graph.critics["d"].fake_makers == ("prior.z",)
+    torch.manual_seed(0)
+    model = compile_model(graph)
+    batch = dataset(graph, Path()).parts["train"].batch(torch.arange(32))
+    real, fake = tuples(Evaluation(model, batch, 0, training=True), graph.critics["d"])
+    assert torch.equal(fake["y"], batch.values["y"])
+    assert torch.equal(fake["x"], batch.values["x"])
+    with torch.no_grad():
+        mean = model.distribution("prior.z", batch.values, 32).mean()
+    torch.testing.assert_close(fake["z"], mean, atol=0.01, rtol=0)
+    assert not torch.allclose(real["z"], mean, atol=0.01)

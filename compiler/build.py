@@ -88,7 +88,7 @@ def _stack(graph: Graph, factor: Factor) -> Stack | None:
         context = factor.context if layer.amortized else 0
         layers.append(builder(layer)(layer, shape, context, graph.spec.run.kernels))
         shape = layer.base_shape(shape)
-    return Stack(layers, [layer.amortized and factor.context > 0 for layer in factor.flow])
+    return Stack(layers, [layer.amortized and factor.context > 0 for layer in factor.flow], shape)
 
 
 def _critic(graph: Graph, critic: Critic) -> CriticModule:

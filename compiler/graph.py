@@ -285,6 +285,10 @@ class Graph:
     notes: tuple[Diagnostic, ...] = ()
     device: str = "cpu"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        """A graph never changes: a copy of a model shares it."""
+        return self
+
     # -- looking things up ---------------------------------------------------------------------------------------
 
     def p(self, variable: str) -> Factor | None:
@@ -320,8 +324,12 @@ class Graph:
 
     def order(self, side: Side) -> list[str]:
         """Variables in topological order, ties in the order of the spec."""
-        position = {name: i for i, name in enumerate(self.variables)}
-        return list(nx.lexicographical_topological_sort(self.digraph(side), key=lambda n: position[n]))
+        orders: dict[Side, list[str]] = self.__dict__.setdefault("_orders", {})
+        if side not in orders:
+            position = {name: i for i, name in enumerate(self.variables)}
+            found = nx.lexicographical_topological_sort(self.digraph(side), key=lambda n: position[n])
+            orders[side] = list(found)
+        return list(orders[side])
 
     def ancestors(self, side: Side, variable: str) -> set[str]:
         return set(nx.ancestors(self.digraph(side), variable))
@@ -333,7 +341,7 @@ class Graph:
 
     def update(self, **changes: Any) -> Graph:
         """A copy with some fields replaced; maps are made read-only."""
-        frozen = {k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()}
+        frozen: dict[str, Any] = {k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()}
         return replace(self, **frozen)
 
     def verify(self) -> None:

@@ -11,9 +11,16 @@ Importing gendsl imports neither torch nor the compiler: names are looked up whe
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if os.path.isfile(os.path.join(os.path.dirname(__file__), "compiler")):
+    raise ImportError(
+        "gendsl/compiler is a text file where a symbolic link should be: this checkout was made without "
+        "links. Clone it again with `git clone -c core.symlinks=true`, or install gendsl with pip."
+    )
 
 _WHERE = {
     "load": "gendsl.schema.load",
@@ -31,7 +38,23 @@ _WHERE = {
     "RunError": "gendsl.errors",
 }
 
-__all__ = [*_WHERE, "__version__", "components"]  # noqa: PLE0604
+__all__ = [
+    "DataError",
+    "Diagnostic",
+    "GendslError",
+    "Run",
+    "RunError",
+    "Spec",
+    "SpecError",
+    "UsageError",
+    "__version__",
+    "compile",
+    "components",
+    "load",
+    "loads",
+    "restore",
+    "train",
+]
 
 if TYPE_CHECKING:
     from gendsl import components

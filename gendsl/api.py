@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Any
 import torch
 
 from gendsl.compiler.pipeline import analyse
+from gendsl.compiler.resolve import model_hash
 from gendsl.data.memory import describe
+from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import run as runs
 from gendsl.runtime.train import Callback
@@ -53,19 +56,26 @@ def _with_memory(spec: Spec, data: Mapping[str, Any] | None) -> Spec:
     return changed.with_document(spec.document) if spec.document is not None else changed
 
 
-def train(model: Model, out: str | Path | None = None, *, callbacks: tuple[Callback, ...] = ()) -> Run:
+def train(
+    model: Model, out: str | Path | None = None, *, callbacks: tuple[Callback, ...] = (), resume: bool = False
+) -> Run:
     """Train a compiled model by its spec, in a new run directory; the model ends with the trained weights.
 
-    Raises UsageError for a directory that is in use, DataError, RunError at a value that is not finite.
+    `resume`: where `out` holds a run of the same spec already, go on from its newest checkpoint; so the same call
+    can be repeated until it is done. Calls to `callbacks` are told of the progress.
+
+    Raises UsageError for a directory that is in use or of another spec, DataError, RunError at a value that is not
+    finite.
     """
+    path = Path(out) if out is not None else None
     with _threads():
-        session = runs.start(
-            model.graph.spec,
-            out=Path(out) if out is not None else None,
-            callbacks=callbacks,
-            arrays=model.arrays,
-            model=model,
-        )
+        if resume and path is not None and (path / "resolved.yaml").is_file():
+            _same_run(model, path)
+            session = runs.reopen(path, callbacks=callbacks, warn=_warn, arrays=model.arrays, model=model)
+        else:
+            session = runs.start(
+                model.graph.spec, out=path, callbacks=callbacks, warn=_warn, arrays=model.arrays, model=model
+            )
         try:
             result = runs.finish(session)
         finally:
@@ -73,14 +83,26 @@ def train(model: Model, out: str | Path | None = None, *, callbacks: tuple[Callb
     return Run(session.run.path, result)
 
 
-def restore(path: str | Path, data: Mapping[str, Any] | None = None) -> Model:
-    """The trained model of a run directory, from its newest good checkpoint; no pickle.
+def _same_run(model: Model, path: Path) -> None:
+    """Raises UsageError where the directory holds a run of another model or seed."""
+    stored, base = runs.stored(path)
+    graph = analyse(stored, base=base, device=model.graph.device)
+    same = model_hash(graph) == model_hash(model.graph)
+    if not same or stored.run.seed != model.graph.spec.run.seed:
+        raise UsageError(f"{path} holds a run of another spec or seed: it cannot be resumed with this model")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def restore(path: str | Path) -> Model:
+    """The trained model of a run directory, from its newest good checkpoint; no pickle, and no data needed.
 
     Raises UsageError where there is none, RunError where it is damaged.
     """
     with _threads():
-        _, model, _ = runs.restored(Path(path), arrays=data)
-    return model
+        return runs.restored(Path(path), warn=_warn).model
 
 
 @contextmanager

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,17 +24,15 @@ from rich.console import Console
 
 import gendsl
 from gendsl.errors import (
-    CertificateError,
-    DataError,
     Diagnostic,
     GendslError,
-    RunError,
     SpecError,
     UsageError,
 )
 
 if TYPE_CHECKING:
     from gendsl.compiler.graph import Graph
+    from gendsl.runtime.stop import Stop
     from gendsl.runtime.train import Progress
     from gendsl.schema.spec import Spec
 
@@ -49,60 +49,78 @@ app = typer.Typer(
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
+
+def _device(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
+        raise typer.BadParameter(f"{value!r} is none of auto, cpu, cuda, cuda:1, mps")
+    return value
+
+
 SpecArgument = Annotated[str, typer.Argument(help="a spec file, or the name of one that ships with gendsl")]
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")]
-Unsets = Annotated[list[str] | None, typer.Option("--unset", metavar="A.B", help="take a key out; repeatable")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")
+]
+Unsets = Annotated[
+    list[str] | None, typer.Option("--unset", metavar="A.B", help="take a key out; repeatable")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps", callback=_device)]
 Seed = Annotated[int | None, typer.Option(min=0, help="seed; the run's own if not given")]
-Given = Annotated[list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")]
-Split = Annotated[str, typer.Option(help="part of the data: train, valid, test")]
+Given = Annotated[
+    list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")
+]
+Split = Annotated[str | None, typer.Option(help="part of the data: train, valid, test")]
 Out = Annotated[Path | None, typer.Option("--out", help="where to write")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    import click
-
-    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
     try:
-        status = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+        status = app(words, prog_name="gendsl", standalone_mode=False)
+        sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except SpecError as error:
         _report(error, as_json)
         return BAD_SPEC
     except UsageError as error:
         return _fail(str(error), BAD_USAGE, as_json)
-    except (DataError, RunError, CertificateError) as error:
-        return _fail(str(error), FAILED, as_json)
-    except MemoryError:
-        return _fail("out of memory: make the model, train.batch_size or the bound's samples smaller", FAILED, as_json)
     except GendslError as error:
         return _fail(str(error), FAILED, as_json)
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
+    except MemoryError:
+        return _fail(OUT_OF_MEMORY, FAILED, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", INTERRUPTED, as_json)
+    except WRONG_USAGE as error:
         error.show()
+        if as_json:
+            _json({"status": "failed", "error": error.format_message()})
         return BAD_USAGE
-    except (KeyboardInterrupt, click.Abort):
-        err.print("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # whoever read the output has gone; inside a command, typer turns the error into an exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except OSError as error:
-        return _fail(f"{error.strerror}: {error.filename}", FAILED, as_json)
+        what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        return _fail(what, FAILED, as_json)
     except RuntimeError as error:
-        if "out of memory" not in str(error) and "alloc" not in str(error):
+        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
-        return _fail(f"out of memory: {error}", FAILED, as_json)
+        return _fail(f"{OUT_OF_MEMORY} ({str(error).splitlines()[0]})", FAILED, as_json)
+
+
+WRONG_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""What typer raises for options and arguments: click's class, or that of typer's own copy of click."""
+
+OUT_OF_MEMORY = "out of memory: make the model, train.batch_size or the samples of the bound smaller"
 
 
 def _fail(message: str, status: int, as_json: bool) -> int:
-    err.print(f"error: {message}")
+    err.print(message if status == INTERRUPTED else f"error: {message}")
     if as_json:
-        _json({"status": "failed", "error": message})
+        _json({"status": "interrupted" if status == INTERRUPTED else "failed", "error": message})
     return status
 
 
@@ -175,13 +193,17 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     pass
 
 
 @app.command()
-def check(spec: SpecArgument, set_: Sets = None, unset: Unsets = None, json_: Json = False, device: Device = None) -> int:
+def check(
+    spec: SpecArgument, set_: Sets = None, unset: Unsets = None, json_: Json = False, device: Device = None
+) -> int:
     """Check a spec: every problem, at its line and column."""
     loaded = _load(spec, set_, unset)
     graph = _analyse(loaded, device, limit=True)
@@ -193,7 +215,9 @@ def check(spec: SpecArgument, set_: Sets = None, unset: Unsets = None, json_: Js
         return DONE
     if notes:
         _show(notes, document.sources)
-    out.print(f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, {graph.objective_kind} for {graph.objective_of}")
+    out.print(
+        f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, {graph.objective_kind} for {graph.objective_of}"
+    )
     return DONE
 
 
@@ -210,6 +234,10 @@ def explain(
     from gendsl.compiler.explain import as_json, as_text
     from gendsl.schema.codes import CODES
 
+    if re.fullmatch(r"GD\d+", spec.upper()) and spec.upper() not in CODES:
+        raise UsageError(
+            f"there is no diagnostic {spec.upper()}; {min(CODES)} to {max(CODES)} are the first and the last"
+        )
     if spec.upper() in CODES:
         code = CODES[spec.upper()]
         if json_:
@@ -295,7 +323,10 @@ def _leaves(body: Any, path: str = "") -> Iterator[str]:
 
 
 def _same(leaf: str, written: str) -> bool:
-    return leaf == written or leaf == f"{written}.type" or leaf.startswith((f"{written}.", f"{written}["))
+    """Whether a leaf of the resolved spec was written: at its path, at a short form of it, or item by item."""
+    return (
+        leaf == written or leaf.startswith((f"{written}.", f"{written}[")) or written.startswith(f"{leaf}[")
+    )
 
 
 @app.command()
@@ -319,12 +350,15 @@ def components(
     from gendsl.schema.suggest import did_you_mean, nearest
 
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"there is no kind {kind!r} {did_you_mean(nearest(kind, list(KINDS)))}; kinds: {', '.join(KINDS)}")
+        near = did_you_mean(nearest(kind, list(KINDS)))
+        raise UsageError(f"there is no kind {kind!r}{_aside(near)}; kinds: {', '.join(KINDS)}")
     found = listing(kind)
     if kind is not None and tag is not None:
         if tag not in found[kind]:
             near = did_you_mean(nearest(tag, list(found[kind])))
-            raise UsageError(f"there is no {KINDS[kind]} {tag!r} {near}; known: {', '.join(found[kind])}")
+            raise UsageError(
+                f"there is no {KINDS[kind]} {tag!r}{_aside(near)}; known: {', '.join(found[kind])}"
+            )
         body = detail(kind, tag)
         if json_:
             _json(body)
@@ -343,6 +377,10 @@ def components(
     return DONE
 
 
+def _aside(words: str) -> str:
+    return f" ({words.rstrip('?')}?)" if words else ""
+
+
 @app.command()
 def new(
     file: Annotated[Path, typer.Argument(help="the file to make")],
@@ -354,7 +392,8 @@ def new(
 
     known = shipped()
     if like not in known:
-        raise UsageError(f"no shipped spec is called {like!r} {did_you_mean(nearest(like, list(known)))}; there are: {', '.join(known)}")
+        near = did_you_mean(nearest(like, list(known)))
+        raise UsageError(f"no shipped spec is called {like!r}{_aside(near)}; there are: {', '.join(known)}")
     if file.exists():
         raise UsageError(f"{file} exists; nothing was changed")
     if not file.parent.is_dir():
@@ -373,14 +412,20 @@ def run(
     set_: Sets = None,
     unset: Unsets = None,
     out_: Out = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="training steps, instead of the spec's")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="training steps (of every stage), instead of the spec's")
+    ] = None,
     device: Device = None,
     seed: Seed = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check and explain, but do not train")] = False,
     json_: Json = False,
 ) -> int:
     """Check, compile, train, evaluate, sample, and write a run directory with a report."""
-    extra = [f"{k}={v}" for k, v in (("train.steps", steps), ("run.seed", seed), ("run.device", device)) if v is not None]
+    extra = [
+        f"{k}={v}"
+        for k, v in (("train.steps", steps), ("run.seed", seed), ("run.device", device))
+        if v is not None
+    ]
     dropped = list(unset or [])
     if steps is not None:
         dropped += _without_lengths(spec, set_, unset)
@@ -396,64 +441,90 @@ def run(
         else:
             sys.stdout.write(as_text(graph))
         return DONE
-    from gendsl.runtime import run as runs
-
     overrides = [*(set_ or []), *extra, *(f"--unset {u}" for u in dropped)]
-    with _progress(loaded.name) as callback:
-        session = runs.start(loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn)
-        return _finish(session, json_)
+    with _stopping() as stop:
+        from gendsl.runtime import run as runs
+
+        with _progress(loaded.name) as (callback, say):
+            session = runs.start(
+                loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn, stop=stop
+            )
+            status, result = _finish(session, say)
+    return _ended(status, result, session.run.path, json_)
 
 
 def _without_lengths(spec: str, sets: list[str] | None, unsets: list[str] | None) -> list[str]:
     """With --steps every other statement of the length gives way: epochs, and the steps of stages."""
     loaded = _load(spec, sets, unsets)
     found = ["train.epochs"] if loaded.train.epochs is not None else []
-    return found + [f"train.stages[{i}].steps" for i, s in enumerate(loaded.train.stages) if s.steps is not None]
+    return found + [
+        f"train.stages[{i}].steps" for i, s in enumerate(loaded.train.stages) if s.steps is not None
+    ]
 
 
 @app.command()
 def resume(run_: RunArgument, json_: Json = False) -> int:
     """Go on with a run where its last good checkpoint stands."""
+    with _stopping() as stop:
+        from gendsl.runtime import run as runs
+
+        with _progress(run_.name) as (callback, say):
+            session = runs.reopen(run_, callbacks=(callback,), warn=_warn, stop=stop)
+            if session.trainer.done:
+                err.print(f"{run_}: training is complete at step {session.trainer.step}; evaluating again")
+            status, result = _finish(session, say)
+    return _ended(status, result, session.run.path, json_)
+
+
+def _finish(session: Any, say: Callable[[str], None]) -> tuple[int, dict[str, Any]]:
+    """Train and evaluate; the exit status and what result.json says."""
     from gendsl.runtime import run as runs
+    from gendsl.runtime.train import Interrupted, NotFinite
 
-    with _progress(run_.name) as callback:
-        session = runs.reopen(run_, callbacks=(callback,), warn=_warn)
-        if session.trainer.step >= session.trainer.total:
-            err.print(f"{run_}: training is complete at step {session.trainer.step}; evaluating again")
-        return _finish(session, json_)
+    path, trainer = session.run.path, session.trainer
+    if not trainer.done:
+        said = f"{session.graph.resources.parameters:,} parameters, step {trainer.step} of {trainer.total}"
+        err.print(f"training in {path}: {said}, {session.graph.device}")
+    try:
+        return DONE, runs.finish(session, say)
+    except (GendslError, Interrupted) as error:
+        kept = sorted(p.name for p in session.run.checkpoints.glob("step-*"))
+        words = str(error) if isinstance(error, Interrupted) else f"error: {error}"
+        advice = f"go on with: gendsl resume {path}"
+        if isinstance(error, NotFinite):
+            advice = "train.optim.clip, a smaller train.optim.lr or train.on_nan: skip may help"
+        err.print(f"{words}; last checkpoint: {kept[-1] if kept else 'none'}; {advice}")
+        return INTERRUPTED if isinstance(error, Interrupted) else FAILED, runs.read_json(path / "result.json")
+    finally:
+        session.run.close()
 
 
-def _finish(session: Any, json_: bool) -> int:
-    from gendsl.runtime import run as runs
-    from gendsl.runtime.train import Interrupted
-
-    with _stopping(session.trainer):
-        try:
-            result = runs.finish(session)
-        except Interrupted as error:
-            err.print(f"{error}; go on with: gendsl resume {session.run.path}")
-            return INTERRUPTED
-        finally:
-            session.run.close()
+def _ended(status: int, result: dict[str, Any], path: Path, json_: bool) -> int:
     if json_:
         _json(result)
-    else:
-        _summary(result, session.run.path)
-    return DONE
+    elif status == DONE:
+        _summary(result, path)
+    return status
 
 
 @contextmanager
-def _stopping(trainer: Any) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the trainer to stop after the present step; a second Ctrl-C stops at once."""
+def _stopping() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM ask training to stop after the present step; where nobody asks, they stop at once."""
+    from gendsl.runtime.stop import Stop
+
+    stop = Stop()
 
     def ask(number: int, frame: object) -> None:
-        if trainer.stop_requested:
+        if stop.requested or not stop.heeded:
             raise KeyboardInterrupt
-        trainer.stop_requested = True
+        stop.requested = True
 
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -464,28 +535,38 @@ def _warn(message: str) -> None:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on a terminal, a line now and then elsewhere."""
+def _progress(name: str) -> Iterator[tuple[Callable[[Progress], None], Callable[[str], None]]]:
+    """What training and what comes after it is told to: a bar on a terminal, a line now and then elsewhere."""
     if not err.is_terminal:
-        yield _lines()
+        yield _lines(), lambda words: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.console import Group
+    from rich.live import Live
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar
+    from rich.text import Text
 
     columns = (
+        SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(),
+        BarColumn(24),
+        TextColumn("{task.fields[pace]}"),
     )
-    with Bar(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(f"training {name}", total=None, numbers="")
+    bar, losses = Bar(*columns, console=err), Text()
+    task = bar.add_task(f"preparing {name}", total=None, pace="")
 
-        def update(p: Progress) -> None:
-            bar.update(task, completed=p.step, total=p.total, numbers=_numbers(p))
+    def update(p: Progress) -> None:
+        bar.update(
+            task, description=f"step {p.step}/{p.total}", completed=p.step, total=p.total, pace=_pace(p)
+        )
+        losses.plain = f"  {_losses(p)}"
 
-        yield update
+    def say(words: str) -> None:
+        bar.reset(task, description=words, total=None, pace="")
+        losses.plain = ""
+
+    with Live(Group(bar, losses), console=err, transient=True):
+        yield update, say
 
 
 def _lines() -> Callable[[Progress], None]:
@@ -494,17 +575,26 @@ def _lines() -> Callable[[Progress], None]:
     def update(p: Progress) -> None:
         nonlocal said
         tenth = 10 * p.step // p.total
-        if tenth > said or p.step == p.total:
+        if p.logged and (tenth > said or p.step == p.total):
             said = tenth
-            err.print(f"step {p.step}/{p.total}  {_numbers(p)}  {p.seconds_left:.0f} s left")
+            err.print(f"step {p.step}/{p.total}  {_pace(p)}  {_losses(p)}")
 
     return update
 
 
-def _numbers(p: Progress) -> str:
-    losses = "  ".join(f"{n} loss {v:.3f}" for n, v in p.losses.items())
-    terms = "  ".join(f"{n} {v:.3f}" for n, v in p.terms.items())
-    return f"{losses}  ({terms})  {p.rows_per_second:,.0f} rows/s"
+def _pace(p: Progress) -> str:
+    """Time left and rows per second."""
+    minutes, seconds = divmod(round(p.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{left} left  {p.rows_per_second:,.0f} samples/s"
+
+
+def _losses(p: Progress) -> str:
+    """Each player's loss, and the terms where they are more than that."""
+    losses = [f"{n} loss {v:.4g}" if len(p.losses) > 1 else f"loss {v:.4g}" for n, v in p.losses.items()]
+    terms = [f"{n} {v:.4g}" for n, v in p.terms.items()] if len(p.terms) > len(p.losses) else []
+    return "  ".join([*losses, *terms])
 
 
 def _summary(result: dict[str, Any], path: Path) -> None:
@@ -514,7 +604,8 @@ def _summary(result: dict[str, Any], path: Path) -> None:
             out.print(f"  {split} {name:<20} {_number(entry)}")
     for warning in result.get("warnings", []):
         out.print(f"  warning: {warning}")
-    out.print(f"  {path / 'report.html'}")
+    if (path / "report.html").is_file():
+        out.print(f"  report: {path / 'report.html'}")
 
 
 KIND_WORDS = {"lower": "at least", "upper": "at most", "exact": "exactly", "estimate": "about"}
@@ -527,7 +618,9 @@ def _number(entry: dict[str, Any]) -> str:
     how = f", {entry['estimator']}" if entry.get("estimator") else ""
     draws = f" with {entry['samples']} samples" if entry.get("samples") and entry.get("estimator") else ""
     floor = f"; real against real {entry['floor']['value']:.4g}" if "floor" in entry else ""
-    return f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}{how}{draws}{floor}"
+    return (
+        f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}{how}{draws}{floor}"
+    )
 
 
 # -- asking a trained model -------------------------------------------------------------------------------------------
@@ -547,11 +640,19 @@ def sample(
     from gendsl.runtime import run as runs
     from gendsl.runtime import samples
 
-    _, model, data = runs.restored(run_, warn=_warn)
-    chosen = seed if seed is not None else model.graph.spec.run.seed
-    values = samples.draw(model, data, n, given=_given(given), temperature=temperature, seed=chosen)
+    trained = runs.restored(run_, warn=_warn)
+    chosen = seed if seed is not None else trained.graph.spec.run.seed
     path = out_ or run_ / "samples" / f"samples-seed{chosen}.npz"
-    samples.save(path, model, values)
+    samples.check_target(path)
+    values = samples.draw(
+        trained.model,
+        n,
+        lambda: trained.data.parts["train"],
+        given=_given(given),
+        temperature=temperature,
+        seed=chosen,
+    )
+    samples.save(path, trained.model, values)
     return _saved(path, values, json_, n=n, seed=chosen)
 
 
@@ -578,23 +679,27 @@ def _saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
 
 
 @app.command()
-def encode(run_: RunArgument, split: Split = "test", seed: Seed = None, out_: Out = None, json_: Json = False) -> int:
+def encode(
+    run_: RunArgument, split: Split = None, seed: Seed = None, out_: Out = None, json_: Json = False
+) -> int:
     """Values of the latents for the rows of one part of the data; --out FILE.npz."""
     from gendsl.runtime import run as runs
     from gendsl.runtime import samples
 
-    _, model, data = runs.restored(run_, warn=_warn)
-    chosen = seed if seed is not None else model.graph.spec.run.seed
-    values = samples.encode(model, data, split, chosen)
-    path = out_ or run_ / "samples" / f"codes-{split}.npz"
-    samples.save(path, model, values)
-    return _saved(path, values, json_, split=split, seed=chosen)
+    trained = runs.restored(run_, warn=_warn)
+    chosen = seed if seed is not None else trained.graph.spec.run.seed
+    part = trained.part(split)
+    path = out_ or run_ / "samples" / f"codes-{part}.npz"
+    samples.check_target(path)
+    values = samples.encode(trained.model, trained.data, part, chosen)
+    samples.save(path, trained.model, values)
+    return _saved(path, values, json_, split=part, seed=chosen)
 
 
 @app.command()
 def evaluate(
     run_: RunArgument,
-    split: Annotated[str | None, typer.Option(help="part of the data: train, valid, test")] = None,
+    split: Split = None,
     samples: Annotated[int | None, typer.Option(min=1, help="importance samples for each row")] = None,
     seed: Seed = None,
     out_: Out = None,
@@ -622,17 +727,19 @@ def verify(
 ) -> int:
     """Numeric certificates: log-determinants, round trips, densities, causality, bounds, samples, kernels."""
     from gendsl.runtime import run as runs
+    from gendsl.runtime.verify import as_json
     from gendsl.runtime.verify import verify as certify
 
     if Path(target).is_dir():
-        _, model, data = runs.restored(Path(target), warn=_warn)
+        trained = runs.restored(Path(target), warn=_warn)
+        model, data = trained.model, trained.data
     else:
         loaded = _load(target, set_, None)
         _analyse(loaded, limit=True)
         _, model, data = runs.untrained(loaded)
     found = certify(model, data, seed=seed if seed is not None else model.graph.spec.run.seed)
     if json_:
-        _json({"certificates": [c.as_json() for c in found]})
+        _json(as_json(found))
     else:
         for c in found:
             mark = "ok    " if c.passed else "FAILED"

@@ -97,10 +97,7 @@ def load(entry: Path, expected: Signature | None = None) -> Checkpoint:
     Raises RunError that names the file which is absent, cut short or altered, or the first tensors that
     differ.
     """
-    match = _NAME.fullmatch(entry.name)
-    if match is None:
-        raise RunError(f"{entry} is not a checkpoint: its name is not step-NNNNNNNNN")
-    step = int(match[1])
+    step = step_of(entry)
     try:
         for name in (MANIFEST, STATE, TENSORS):
             if not (entry / name).is_file():
@@ -125,13 +122,15 @@ def entries(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name.rstrip("~"), not path.name.endswith("~")))
 
 
-def newest(folder: Path, expected: Signature | None, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest entry that is whole, or None where there are none at all.
+def newest(
+    folder: Path, expected: Signature | None, warn: Callable[[str], None], *, every: int = 1
+) -> Checkpoint | None:
+    """The newest entry that is whole, of those at multiples of `every` steps, or None where there are none at all.
 
     A bad entry is passed over for the one before it, after `warn` was told why. Raises RunError where there
     are entries and none can be used: starting anew would throw the run away.
     """
-    candidates = entries(folder)
+    candidates = [path for path in entries(folder) if step_of(path) % every == 0]
     for entry in reversed(candidates):
         try:
             return load(entry, expected)
@@ -145,15 +144,18 @@ def newest(folder: Path, expected: Signature | None, warn: Callable[[str], None]
     ) from last
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the `keep` newest entries, and whatever an interrupted write or removal left behind."""
+def prune(folder: Path, keep: int, *, every: int = 1) -> None:
+    """Remove all but the `keep` newest entries, and whatever an interrupted write or removal left behind.
+
+    Entries that are not at a multiple of `every` steps are not counted, and removed, except the newest.
+    """
     if keep < 1:
         raise ValueError(f"keep at least one checkpoint, not {keep}")
     present = entries(folder)
     whole = [
         path for path in present if not (path.name.endswith("~") and path.with_name(path.name[:-1]).exists())
     ]
-    kept = whole[-keep:]
+    kept = [path for path in whole if path == whole[-1] or step_of(path) % every == 0][-keep:]
     for path in present:
         if path not in kept:
             remove_directory(path)
@@ -168,9 +170,16 @@ def discard_after(folder: Path, step: int) -> None:
     Left in place they would be counted by `prune` as newer than what the resumed run writes.
     """
     for path in entries(folder):
-        match = _NAME.fullmatch(path.name)
-        if match is not None and int(match[1]) > step:
+        if step_of(path) > step:
             remove_directory(path)
+
+
+def step_of(entry: Path) -> int:
+    """The step in an entry's name. Raises RunError for another name."""
+    match = _NAME.fullmatch(entry.name)
+    if match is None:
+        raise RunError(f"{entry} is not a checkpoint: its name is not step-NNNNNNNNN")
+    return int(match[1])
 
 
 def _encode(document: Mapping[str, Any]) -> bytes:

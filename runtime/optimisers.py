@@ -13,17 +13,39 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gendsl.errors import RunError
 from gendsl.schema.components.optim import SGD, Adam, AdamW, OptimSpec, RMSprop, Schedule
 
-Builder = Callable[[OptimSpec, list[nn.Parameter]], torch.optim.Optimizer]
+Tensors = list[Tensor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update by torch's functional optimisers, which touch nothing but the tensors they are given.
+
+    `slots` name the tensors that each parameter has, of its own shape; `counter` says that it counts its steps;
+    `update` takes parameters, gradients, the tensors of each slot, the counters, and the learning rate.
+    """
+
+    slots: tuple[str, ...]
+    counter: bool
+    fused: bool
+    update: Callable[[Tensors, Tensors, list[Tensors], Tensors, float], None]
+
+
+Builder = Callable[[OptimSpec, Sequence[Tensor]], Rule]
 
 
 def build_schedule(spec: Schedule, total_steps: int) -> Callable[[int], float]:
@@ -31,58 +53,84 @@ def build_schedule(spec: Schedule, total_steps: int) -> Callable[[int], float]:
     return lambda step: spec.factor(step, total_steps)
 
 
-def build_adam(spec: Adam, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch.optim.Adam with its state at zero."""
-    optimiser = torch.optim.Adam(
-        parameters,
-        lr=spec.lr,
-        betas=spec.betas,
-        eps=spec.eps,
-        weight_decay=spec.weight_decay,
-        fused=can_fuse(parameters),
-    )
-    return _at_zero(optimiser, ("exp_avg", "exp_avg_sq"), counter=True)
+def build_adam(spec: Adam, parameters: Sequence[Tensor]) -> Rule:
+    """Adam (Kingma & Ba 2015)."""
+    return _adam(spec, adam, can_fuse(parameters))
 
 
-def build_adamw(spec: AdamW, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch.optim.AdamW with its state at zero."""
-    optimiser = torch.optim.AdamW(
-        parameters,
-        lr=spec.lr,
-        betas=spec.betas,
-        eps=spec.eps,
-        weight_decay=spec.weight_decay,
-        fused=can_fuse(parameters),
-    )
-    return _at_zero(optimiser, ("exp_avg", "exp_avg_sq"), counter=True)
+def build_adamw(spec: AdamW, parameters: Sequence[Tensor]) -> Rule:
+    """Adam with the decay of the weights apart from the gradient (Loshchilov & Hutter 2019)."""
+    return _adam(spec, adamw, can_fuse(parameters))
 
 
-def build_sgd(spec: SGD, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch.optim.SGD with its momentum, where it has one, at zero."""
-    optimiser = torch.optim.SGD(
-        parameters,
-        lr=spec.lr,
-        momentum=spec.momentum,
-        nesterov=spec.nesterov,
-        weight_decay=spec.weight_decay,
-        fused=can_fuse(parameters),
-    )
-    return _at_zero(optimiser, ("momentum_buffer",) if spec.momentum else (), counter=False)
+def _adam(spec: Adam | AdamW, function: Callable[..., None], fused: bool) -> Rule:
+    def update(
+        parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float
+    ) -> None:
+        function(
+            parameters,
+            gradients,
+            *slots,
+            [],
+            counters,
+            fused=fused,
+            amsgrad=False,
+            beta1=spec.betas[0],
+            beta2=spec.betas[1],
+            lr=lr,
+            weight_decay=spec.weight_decay,
+            eps=spec.eps,
+            maximize=False,
+        )
+
+    return Rule(("exp_avg", "exp_avg_sq"), True, fused, update)
 
 
-def build_rmsprop(spec: RMSprop, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch.optim.RMSprop with its state at zero."""
-    optimiser = torch.optim.RMSprop(
-        parameters,
-        lr=spec.lr,
-        alpha=spec.alpha,
-        eps=spec.eps,
-        weight_decay=spec.weight_decay,
-        momentum=spec.momentum,
-    )
-    return _at_zero(
-        optimiser, ("square_avg", "momentum_buffer") if spec.momentum else ("square_avg",), counter=True
-    )
+def build_sgd(spec: SGD, parameters: Sequence[Tensor]) -> Rule:
+    """Stochastic gradient descent, with momentum where it has one."""
+    fused = can_fuse(parameters)
+
+    def update(
+        parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float
+    ) -> None:
+        sgd(
+            parameters,
+            gradients,
+            list(slots[0]) if slots else [None] * len(parameters),
+            fused=fused,
+            weight_decay=spec.weight_decay,
+            momentum=spec.momentum,
+            lr=lr,
+            dampening=0.0,
+            nesterov=spec.nesterov,
+            maximize=False,
+        )
+
+    return Rule(("momentum_buffer",) if spec.momentum else (), False, fused, update)
+
+
+def build_rmsprop(spec: RMSprop, parameters: Sequence[Tensor]) -> Rule:
+    """RMSprop (Tieleman & Hinton 2012)."""
+
+    def update(
+        parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float
+    ) -> None:
+        rmsprop(
+            parameters,
+            gradients,
+            slots[0],
+            [],
+            slots[1] if spec.momentum else [],
+            counters,
+            lr=lr,
+            alpha=spec.alpha,
+            eps=spec.eps,
+            weight_decay=spec.weight_decay,
+            momentum=spec.momentum,
+            centered=False,
+        )
+
+    return Rule(("square_avg", "momentum_buffer") if spec.momentum else ("square_avg",), True, False, update)
 
 
 def can_fuse(parameters: Sequence[Tensor]) -> bool:
@@ -93,21 +141,6 @@ def can_fuse(parameters: Sequence[Tensor]) -> bool:
         and torch.empty_like(p).stride() == p.stride()
         for p in parameters
     )
-
-
-def _at_zero(
-    optimiser: torch.optim.Optimizer, names: tuple[str, ...], counter: bool
-) -> torch.optim.Optimizer:
-    """Make the state that torch would make in the first step."""
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            state = optimiser.state[parameter]
-            if counter:
-                device = parameter.device if group.get("fused") else torch.device("cpu")
-                state["step"] = torch.zeros((), dtype=torch.float32, device=device)
-            for name in names:
-                state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-    return optimiser
 
 
 class Optimiser:
@@ -129,8 +162,16 @@ class Optimiser:
             raise ValueError("an optimiser needs at least one parameter, and each of them once")
         module, _, function = spec.build.partition(":")
         builder = cast(Builder, getattr(importlib.import_module(module), function))
-        self._torch = builder(spec, self.parameters)
+        self._rule = builder(spec, self.parameters)
+        self._slots = {
+            name: [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]
+            for name in self._rule.slots
+        }
+        self._counters = [self._counter(p) for p in self.parameters] if self._rule.counter else []
         self._factor = build_schedule(spec.schedule, total_steps)
+
+    def _counter(self, parameter: Tensor) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=parameter.device if self._rule.fused else "cpu")
 
     def step(
         self, step: int, gradients: Sequence[Tensor | None] | None = None, skip_bad: bool = False
@@ -146,18 +187,23 @@ class Optimiser:
                 device.
         """
         given = [p.grad for p in self.parameters] if gradients is None else gradients
-        for parameter, gradient in zip(self.parameters, given, strict=True):
-            parameter.grad = None if gradient is None else _laid_out_as(parameter, gradient)
-        present = [p.grad for p in self.parameters if p.grad is not None]
+        used = [i for i, gradient in enumerate(given) if gradient is not None]
+        present = [_laid_out_as(self.parameters[i], cast(Tensor, given[i]).detach()) for i in used]
         norm = get_total_norm(present) if present else torch.zeros(())
-        if not (skip_bad and not bool(torch.isfinite(norm))):
+        if present and not (skip_bad and not bool(torch.isfinite(norm))):
             if self.spec.clip is not None:
-                clip_grads_with_norm_(self.parameters, self.spec.clip, norm)
-            for group in self._torch.param_groups:
-                group["lr"] = self.learning_rate(step)
-            self._torch.step()
-        self._torch.zero_grad(set_to_none=True)
+                scale = torch.clamp(self.spec.clip / (norm + 1e-6), max=1.0)
+                torch._foreach_mul_(present, scale)
+            self._update(used, present, self.learning_rate(step))
+        for parameter in self.parameters:
+            parameter.grad = None
         return norm
+
+    @torch.no_grad()
+    def _update(self, used: list[int], gradients: Tensors, lr: float) -> None:
+        slots = [[tensors[i] for i in used] for tensors in self._slots.values()]
+        counters = [self._counters[i] for i in used] if self._counters else []
+        self._rule.update([self.parameters[i] for i in used], gradients, slots, counters, lr)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of step number `step`."""
@@ -165,11 +211,13 @@ class Optimiser:
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """The state by name, `PREFIX/PARAMETER/WHAT`: the live tensors, not copies."""
-        return {
-            f"{prefix}/{name}/{what}": value
-            for name, parameter in self.named.items()
-            for what, value in sorted(self._torch.state[parameter].items())
-        }
+        found = {}
+        for i, name in enumerate(self.named):
+            for slot, tensors in self._slots.items():
+                found[f"{prefix}/{name}/{slot}"] = tensors[i]
+            if self._counters:
+                found[f"{prefix}/{name}/step"] = self._counters[i]
+        return found
 
     def restore(self, prefix: str, tensors: Mapping[str, Tensor]) -> None:
         """Take over the state that `tensors(prefix)` gave; raises RunError where they differ in kind."""

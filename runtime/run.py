@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -17,22 +19,25 @@ from gendsl.compiler.explain import as_json, as_text
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
-from gendsl.compiler.resolve import resolved
+from gendsl.compiler.resolve import model_hash, resolved
 from gendsl.data.dataset import Dataset
-from gendsl.errors import RunError, UsageError
+from gendsl.errors import GendslError, RunError, UsageError
 from gendsl.nn.model import Model
+from gendsl.nn.preprocessing import Pipeline
 from gendsl.runtime import checkpoint, pictures, samples
-from gendsl.runtime.dataset import dataset
+from gendsl.runtime.dataset import dataset, pipelines
 from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.environment import environment, set_threads
 from gendsl.runtime.evaluate import evaluate
 from gendsl.runtime.report import write_report
 from gendsl.runtime.rundir import RunDirectory
+from gendsl.runtime.state import State
+from gendsl.runtime.stop import Stop
 from gendsl.runtime.streams import stream
-from gendsl.runtime.train import Callback, Interrupted, Trainer
+from gendsl.runtime.train import Callback, Interrupted, NotFinite, Trainer
+from gendsl.schema.dump import dump
 from gendsl.schema.load import load
 from gendsl.schema.spec import Spec
-from gendsl.schema.dump import dump
 
 Warn = Callable[[str], None]
 
@@ -53,6 +58,35 @@ class Session:
     compile_seconds: float
 
 
+@dataclass
+class Trained:
+    """The model of a run directory as it is used: with the best or the averaged weights. The directory is only read."""
+
+    path: Path
+    graph: Graph
+    model: Model
+    step: int
+    base: Path
+    arrays: Mapping[str, Any] | None = None
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The run's data, loaded when first asked for, with the preprocessing that training fitted.
+
+        Raises DataError, UsageError where they come from memory and were not passed.
+        """
+        fitted = {name: cast(Pipeline, module) for name, module in self.model.preprocessing.items()}
+        return dataset(self.graph, self.base, self.arrays, fitted)
+
+    def part(self, name: str | None) -> str:
+        """A part of the data: the one named, or the one that the spec evaluates. Raises UsageError if there is none."""
+        if name is None:
+            return evaluated_part(self.graph.spec, self.data)
+        if name not in self.data.parts:
+            raise UsageError(f"the data has no part {name!r}; it has {', '.join(self.data.parts)}")
+        return name
+
+
 def pick_device(wanted: str) -> str:
     """`auto` is CUDA where there is one, else the CPU. Raises UsageError for a device that is not there."""
     if wanted == "auto":
@@ -68,10 +102,11 @@ def compile_model(graph: Graph) -> Model:
     """The initialised model of a graph, from the seed's init stream, on its device."""
     with stream(graph.spec.run.seed, "init"):
         model = build(graph)
-    model = model.to(graph.device)
+    model.to(graph.device)
     if graph.spec.run.compile:
-        for module in (*model.decoder.values(), *model.encoder.values(), *model.adversary.values()):
-            module.compile()
+        for section in ("prior", "decoder", "flow", "encoder", "adversary"):
+            for module in model.get_submodule(section).children():
+                module.compile()
     return model
 
 
@@ -82,6 +117,7 @@ def start(
     overrides: Sequence[str] = (),
     callbacks: tuple[Callback, ...] = (),
     warn: Warn = quiet,
+    stop: Stop | None = None,
     arrays: Mapping[str, Any] | None = None,
     model: Model | None = None,
 ) -> Session:
@@ -95,19 +131,31 @@ def start(
     graph = analyse(spec, base=base, device=pick_device(spec.run.device), memory=memory_available())
     set_threads(graph.resources.threads)
     data = dataset(graph, base, arrays)
+    given = model is not None
     model = model if model is not None else compile_model(graph)
     model.attach(data.pipelines)
     seconds = time.monotonic() - began
     run = RunDirectory.create(out, name=spec.name, seed=spec.run.seed)
-    run.write_text("resolved.yaml", dump(resolved(graph)))
-    document = spec.document
-    text = document.sources.get(document.file, "") if document is not None else dump(resolved(graph))
-    run.write_text("spec.yaml", text)
+    with ExitStack() as undo:
+        undo.callback(run.close)
+        _describe(run, graph, base, overrides)
+        trainer = Trainer(model, data, run, callbacks=callbacks, warn=warn, stop=stop)
+        if given:
+            trainer.save()
+        undo.pop_all()
+    return Session(graph, model, data, run, trainer, seconds)
+
+
+def _describe(run: RunDirectory, graph: Graph, base: Path, overrides: Sequence[str]) -> None:
+    """Write what the run is. resolved.yaml comes last: with it the directory can be resumed."""
+    text = dump(resolved(graph))
+    document = graph.spec.document
+    run.write_text("spec.yaml", document.sources.get(document.file, "") if document is not None else text)
     run.write_text("overrides.txt", "".join(f"{line}\n" for line in overrides))
     run.write_text("explain.txt", as_text(graph))
     run.write_json("graph.json", as_json(graph))
     run.write_json("environment.json", {**environment(), "data_folder": str(base.resolve())})
-    return Session(graph, model, data, run, Trainer(model, data, run, callbacks=callbacks, warn=warn), seconds)
+    run.write_text("resolved.yaml", text)
 
 
 def data_base(spec: Spec) -> Path:
@@ -117,26 +165,31 @@ def data_base(spec: Spec) -> Path:
 
 
 def reopen(
-    path: Path, *, callbacks: tuple[Callback, ...] = (), warn: Warn = quiet, arrays: Mapping[str, Any] | None = None
+    path: Path,
+    *,
+    callbacks: tuple[Callback, ...] = (),
+    warn: Warn = quiet,
+    stop: Stop | None = None,
+    arrays: Mapping[str, Any] | None = None,
+    model: Model | None = None,
 ) -> Session:
     """A session on an existing run directory, at its newest good checkpoint (or at the start if there is none).
 
-    Raises UsageError where `path` is no run directory, RunError where no checkpoint can be used.
+    `model`: one of the same spec, whose weights are replaced. Raises UsageError where `path` is no run directory, RunError where no checkpoint can be used.
     """
     began = time.monotonic()
     run = RunDirectory.open(path)
-    try:
+    with ExitStack() as undo:
+        undo.callback(run.close)
         spec, base = stored(path)
         graph = analyse(spec, base=base, device=pick_device(spec.run.device), memory=memory_available())
         set_threads(graph.resources.threads)
         data = dataset(graph, base, arrays)
-        model = compile_model(graph)
+        model = model if model is not None else compile_model(graph)
         model.attach(data.pipelines)
-        trainer = Trainer(model, data, run, callbacks=callbacks, warn=warn)
+        trainer = Trainer(model, data, run, callbacks=callbacks, warn=warn, stop=stop)
         trainer.restore()
-    except BaseException:
-        run.close()
-        raise
+        undo.pop_all()
     return Session(graph, model, data, run, trainer, time.monotonic() - began)
 
 
@@ -152,32 +205,69 @@ def stored(path: Path) -> tuple[Spec, Path]:
     where = path / "environment.json"
     base = Path()
     if where.is_file():
-        base = Path(json.loads(where.read_text("utf-8")).get("data_folder", "."))
+        base = Path(str(read_json(where).get("data_folder", ".")))
     return spec, base
 
 
-def finish(session: Session) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of the run. Raises RunError where it is damaged."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: it is not JSON") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged: it is not a JSON object")
+    return found
+
+
+def finish(session: Session, say: Warn = quiet) -> dict[str, Any]:
     """Train to the end, evaluate, sample, and write the result and the report; returns the result.
 
-    Raises RunError for a value that is not finite, Interrupted when asked to stop; result.json says so then.
+    `say` is told what is done after training. Raises RunError for a value that is not finite, Interrupted when asked to stop; result.json says so then.
     """
-    graph, run, spec = session.graph, session.run, session.graph.spec
+    graph, run, trainer = session.graph, session.run, session.trainer
     result = header(graph, session.data)
     began = time.monotonic()
     try:
-        session.trainer.fit()
-    except (RunError, Interrupted) as error:
-        result["status"] = "interrupted" if isinstance(error, Interrupted) else "nan"
+        trainer.fit()
+        if trainer.stop.requested:
+            raise Interrupted(f"stopped at the end of training, step {trainer.step}, before evaluation")
+        trained = time.monotonic() - began
+        trainer.stop.heeded = False
+        try:
+            result |= _measured(session, say)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped while evaluating; training is complete") from None
+    except (GendslError, Interrupted) as error:
+        result["status"] = _status(error)
         result["error"] = str(error)
-        result["steps"] = session.trainer.step
+        result["steps"] = trainer.step
         run.flush()
         run.write_json("result.json", result)
         write_report(run.path)
         raise
-    trained = time.monotonic() - began
+    result["seconds"] = {
+        "compile": round(session.compile_seconds, 2),
+        "train": round(trained, 2),
+        "evaluate": round(time.monotonic() - began - trained, 2),
+    }
+    run.write_json("result.json", result)
+    write_report(run.path)
+    return result
+
+
+def _status(error: Exception) -> str:
+    if isinstance(error, NotFinite):
+        return "nan"
+    return "interrupted" if isinstance(error, Interrupted) else "failed"
+
+
+def _measured(session: Session, say: Warn) -> dict[str, Any]:
+    """Metrics, samples and warnings of the trained model, with its weights as they are used."""
+    graph, run, spec = session.graph, session.run, session.graph.spec
     session.trainer.finish()
-    began = time.monotonic()
-    split = spec.evaluate.split if spec.evaluate.split in session.data.parts else "train"
+    split = evaluated_part(spec, session.data)
+    say(f"evaluating on {split}")
     metrics = evaluate(
         session.model,
         session.data,
@@ -186,25 +276,29 @@ def finish(session: Session) -> dict[str, Any]:
         samples=spec.evaluate.samples,
         metrics=spec.evaluate.metrics,
     )
+    say("drawing samples")
     _draw(session)
+    say("writing the report")
     run.flush()
-    result |= {
+    found: dict[str, Any] = {
         "steps": session.trainer.step,
         "metrics": {split: metrics},
         "status": "completed",
-        "stopped": session.trainer.stopped or None,
+        "stopped": session.trainer.state.stopped or None,
     }
-    records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
-    result["warnings"] = diagnose(records, result) + [d.message for d in graph.notes if d.severity == "warning"]
-    result["seconds"] = {
-        "compile": round(session.compile_seconds, 2),
-        "train": round(trained, 2),
-        "evaluate": round(time.monotonic() - began, 2),
-    }
-    pictures.save_curves(run.samples / "curves.png", *_curves(records))
-    run.write_json("result.json", result)
-    write_report(run.path)
-    return result
+    text = run.metrics.read_text("utf-8") if run.metrics.is_file() else ""
+    records = [json.loads(line) for line in text.splitlines()]
+    found["warnings"] = diagnose(records, found) + [d.message for d in graph.notes if d.severity == "warning"]
+    if split != spec.evaluate.split:
+        found["warnings"].append(f"the data has no part {spec.evaluate.split!r}: the metrics are of {split}")
+    if records:
+        pictures.save_curves(run.samples / "curves.png", *_curves(records))
+    return found
+
+
+def evaluated_part(spec: Spec, data: Dataset) -> str:
+    """The part that evaluate.split names, or train where the data have no such part."""
+    return spec.evaluate.split if spec.evaluate.split in data.parts else "train"
 
 
 def header(graph: Graph, data: Dataset) -> dict[str, Any]:
@@ -212,7 +306,7 @@ def header(graph: Graph, data: Dataset) -> dict[str, Any]:
     spec = graph.spec
     return {
         "gendsl": gendsl.__version__,
-        "spec": {"name": spec.name, "hash": spec.hash},
+        "spec": {"name": spec.name, "hash": model_hash(graph)},
         "seed": spec.run.seed,
         "steps": 0,
         "parameters": graph.resources.parameters,
@@ -223,7 +317,9 @@ def header(graph: Graph, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _curves(records: list[dict[str, Any]]) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
+def _curves(
+    records: list[dict[str, Any]],
+) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
     """Every term's (step, value) pairs of training, and of validation."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {"train": {}, "valid": {}}
     for record in records:
@@ -240,8 +336,8 @@ def _draw(session: Session) -> None:
     else:
         values = samples.draw(
             session.model,
-            session.data,
             spec.sample.n,
+            lambda: session.data.parts["train"],
             given=dict(spec.sample.given),
             temperature=spec.sample.temperature,
             seed=spec.run.seed,
@@ -250,8 +346,8 @@ def _draw(session: Session) -> None:
     samples.save_pictures(session.run.samples, session.model, session.data, values, spec.run.seed)
 
 
-def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None = None) -> tuple[Graph, Model, Dataset]:
-    """The graph, the trained model and the data of a run directory, which is only read.
+def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None = None) -> Trained:
+    """The trained model of a run directory, which is only read; the data are not needed yet.
 
     Raises UsageError where `path` is no run directory or has no checkpoint, RunError where none is good.
     """
@@ -260,16 +356,16 @@ def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None
     spec, base = stored(path)
     graph = analyse(spec, base=base, device=pick_device(spec.run.device))
     set_threads(graph.resources.threads)
-    data = dataset(graph, base, arrays)
     model = compile_model(graph)
-    model.attach(data.pipelines)
-    trainer = Trainer(model, data, None, warn=warn)
-    found = checkpoint.newest(path / "checkpoints", checkpoint.signature(trainer.tensors()), warn)
+    model.attach(pipelines(graph))
+    state = State(model, [1] * len(graph.stages))
+    found = checkpoint.newest(path / "checkpoints", checkpoint.signature(state.tensors()), warn)
     if found is None:
         raise UsageError(f"{path} has no checkpoint yet: nothing is trained")
-    trainer.load(found)
-    trainer.finish()
-    return graph, model, data
+    state.load(found)
+    state.settle()
+    model.eval()
+    return Trained(path, graph, model, found.step, base, arrays)
 
 
 def untrained(spec: Spec) -> tuple[Graph, Model, Dataset]:
@@ -283,28 +379,35 @@ def untrained(spec: Spec) -> tuple[Graph, Model, Dataset]:
 
 
 def evaluated(
-    path: Path, *, split: str | None = None, samples: int | None = None, seed: int | None = None, warn: Warn = quiet
+    path: Path,
+    *,
+    split: str | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    warn: Warn = quiet,
 ) -> dict[str, Any]:
     """The result of a run with the metrics of one part computed afresh; the directory is only read.
 
     Raises UsageError for a part that the data does not have, and where nothing is trained.
     """
-    graph, model, data = restored(path, warn=warn)
-    spec = graph.spec
-    part = split or (spec.evaluate.split if spec.evaluate.split in data.parts else "train")
-    if part not in data.parts:
-        raise UsageError(f"the data has no part {part!r}; it has {', '.join(data.parts)}")
+    trained = restored(path, warn=warn)
+    spec, part = trained.graph.spec, trained.part(split)
     began = time.monotonic()
     metrics = evaluate(
-        model,
-        data,
+        trained.model,
+        trained.data,
         split=part,
         seed=spec.run.seed if seed is None else seed,
         samples=samples or spec.evaluate.samples,
         metrics=spec.evaluate.metrics,
     )
     file = path / "result.json"
-    result: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    result = {**header(graph, data), **result, "metrics": {part: metrics}}
-    result["seconds"] = {**result.get("seconds", {}), "evaluate": round(time.monotonic() - began, 2)}
+    before = read_json(file) if file.is_file() else {"status": "unfinished"}
+    result = {
+        **header(trained.graph, trained.data),
+        **before,
+        "steps": trained.step,
+        "metrics": {part: metrics},
+    }
+    result["seconds"] = {**result["seconds"], "evaluate": round(time.monotonic() - began, 2)}
     return result

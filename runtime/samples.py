@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Graph, Role
-from gendsl.data.dataset import Dataset
+from gendsl.data.dataset import Dataset, Part
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import pictures
 from gendsl.runtime.streams import stream
+from gendsl.schema.facts import Support
 
 PAIRS = 12
 ROWS_AT_ONCE = 512
+SAMPLES_AT_ONCE = 4096
 
 
 def conditions(graph: Graph) -> list[str]:
@@ -27,9 +30,9 @@ def conditions(graph: Graph) -> list[str]:
 
 
 def given_values(
-    model: Model, data: Dataset, n: int, given: Mapping[str, float], seed: int
+    model: Model, n: int, rows: Callable[[], Part], given: Mapping[str, float], seed: int
 ) -> dict[str, Tensor]:
-    """Values of every condition, n rows: those named are constant, the others are drawn together from training rows.
+    """Values of every condition, n rows: those named are constant, the others are drawn together from `rows`.
 
     Raises UsageError for a name that is no condition or a value outside its support.
     """
@@ -37,30 +40,57 @@ def given_values(
     known = conditions(graph)
     for name, value in given.items():
         if name not in known:
-            raise UsageError(f"{name} is not a condition of this model; conditions: {', '.join(known) or 'none'}")
-        support = graph.variables[name].support
-        if support is not None and not (support.low <= value <= support.high):
-            raise UsageError(f"{name} = {value:g} is outside {support}")
-    if not known:
-        return {}
-    part = data.parts["train"]
-    with stream(seed, "sample/conditions"):
-        rows = part.batch(torch.randint(part.rows, (n,)))
-    found: dict[str, Tensor] = {}
-    for name in known:
-        drawn = rows.values[name]
-        found[name] = torch.full_like(drawn, given[name]) if name in given else drawn
-    return {k: v.to(model.device) for k, v in found.items()}
+            raise UsageError(
+                f"{name} is not a condition of this model; conditions: {', '.join(known) or 'none'}"
+            )
+        _check_support(name, value, graph.variables[name].support)
+    found = {name: _constant(model, name, n, given[name]) for name in known if name in given}
+    if len(found) < len(known):
+        part = rows()
+        with stream(seed, "sample/conditions"):
+            drawn = part.batch(torch.randint(part.rows, (n,)))
+        found |= {name: drawn.values[name] for name in known if name not in given}
+    return {name: found[name].to(model.device) for name in known}
+
+
+def _check_support(name: str, value: float, support: Support | None) -> None:
+    if support is None:
+        return
+    if not math.isfinite(value) or not support.low <= value <= support.high:
+        raise UsageError(f"{name} = {value:g} is outside {support}")
+    if support.integer and value != int(value):
+        raise UsageError(f"{name} = {value:g} is not a whole number")
+
+
+def _constant(model: Model, name: str, n: int, value: float) -> Tensor:
+    variable = model.graph.variables[name]
+    assert variable.shape is not None
+    counts = variable.support is not None and variable.support.integer and variable.labels
+    return torch.full((n, *variable.shape), value, dtype=torch.int64 if counts else model.dtype)
 
 
 def draw(
-    model: Model, data: Dataset, n: int, *, given: Mapping[str, float], temperature: float, seed: int
+    model: Model,
+    n: int,
+    rows: Callable[[], Part],
+    *,
+    given: Mapping[str, float],
+    temperature: float,
+    seed: int,
 ) -> dict[str, Tensor]:
-    """n samples of every observed variable in the space of its column (grey values, not logits)."""
-    values = given_values(model, data, n, given, seed)
-    with stream(seed, "sample"), torch.no_grad():
-        drawn = model.sample(n, values, temperature)
-    return {name: to_column(model, name, value) for name, value in drawn.items()}
+    """n samples of every observed variable in the space of its column (grey values, not logits).
+
+    `rows` gives the part that conditions are drawn from, and is asked only where some are not in `given`.
+    """
+    values = given_values(model, n, rows, given, seed)
+    found: dict[str, list[Tensor]] = {}
+    for i, start in enumerate(range(0, n, SAMPLES_AT_ONCE)):
+        count = min(SAMPLES_AT_ONCE, n - start)
+        with stream(seed, "sample", i), torch.no_grad():
+            drawn = model.sample(count, {k: v[start : start + count] for k, v in values.items()}, temperature)
+        for name, value in drawn.items():
+            found.setdefault(name, []).append(to_column(model, name, value))
+    return {name: torch.cat(parts) for name, parts in found.items()}
 
 
 def to_column(model: Model, name: str, value: Tensor) -> Tensor:
@@ -89,18 +119,23 @@ def encode(model: Model, data: Dataset, split: str, seed: int) -> dict[str, Tens
     return {name: torch.cat(values) for name, values in found.items()}
 
 
+def check_target(path: Path) -> None:
+    """Whether values can be saved there: a folder that exists, and a known ending. Raises UsageError."""
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if path.suffix not in (".npz", ".png"):
+        raise UsageError(f"{path}: write to a .npz or a .png file")
+
+
 def save(path: Path, model: Model, values: Mapping[str, Tensor]) -> None:
     """An .npz of plain arrays, or a .png grid of the first image variable.
 
     Raises UsageError for another ending, or a .png of what is no image.
     """
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}")
+    check_target(path)
     if path.suffix == ".npz":
         save_arrays(path, values)
         return
-    if path.suffix != ".png":
-        raise UsageError(f"{path}: write to a .npz or a .png file")
     for name, value in values.items():
         variable = model.graph.variables.get(name)
         column = variable.raw_column if variable is not None else None
@@ -119,7 +154,9 @@ def save_arrays(path: Path, values: Mapping[str, Tensor]) -> None:
     np.savez(path, **arrays)
 
 
-def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int) -> list[Path]:
+def save_pictures(
+    folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int
+) -> list[Path]:
     """Grids of image variables, scatter plots of points, and reconstructions beside their originals."""
     saved: list[Path] = []
     part = data.parts.get("test", data.parts["train"])
@@ -128,7 +165,9 @@ def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str
         if column is None:
             continue
         if len(column.shape) == 3 and column.shape[0] in (1, 3):
-            saved.append(pictures.save_grid(folder / f"samples_{name}.png", grey(value, model.graph, name).numpy()))
+            saved.append(
+                pictures.save_grid(folder / f"samples_{name}.png", grey(value, model.graph, name).numpy())
+            )
         elif column.shape == (2,):
             real = to_column(model, name, part.batch(torch.arange(min(part.rows, 2000))).values[name])
             saved.append(pictures.save_points(folder / f"samples_{name}.png", value.numpy(), real.numpy()))
@@ -143,7 +182,9 @@ def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str
             continue
         original = grey(to_column(model, name, batch.values[name]), model.graph, name)
         again = shown_mean(model, name, value)
-        saved.append(pictures.save_pairs(folder / f"reconstructions_{name}.png", original.numpy(), again.numpy()))
+        saved.append(
+            pictures.save_pairs(folder / f"reconstructions_{name}.png", original.numpy(), again.numpy())
+        )
     return saved
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Role
+from gendsl.compiler.passes.paths import above, how, is_data, made, sources
+from gendsl.compiler.plans.sample import unsampled
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.nodes import Path
 
@@ -13,12 +15,13 @@ from gendsl.schema.nodes import Path
 def adversaries(graph: Graph) -> Graph:
     """Fills in the makers of both sides; refuses a variable without one of them, or without a gradient."""
     problems: list[Diagnostic] = []
+    notes: list[Diagnostic] = []
     critics: dict[str, Critic] = {}
-    for name, critic in graph.critics.items():
-        stands_in = [v for v in critic.spec.sees if _replaces(graph, v)]
-        critic = replace(critic, stands_in=stands_in[0] if stands_in else None)
-        found = list(_sides(graph, critic))
-        real, fake = _makers(graph, critic, "q"), _makers(graph, critic, "p")
+    for name, written in graph.critics.items():
+        stands_in = [v for v in written.spec.sees if _replaces(graph, v)]
+        critic = replace(written, stands_in=stands_in[0] if stands_in else None)
+        found = [*_sides(graph, critic), *_penalties(graph, critic)]
+        real, fake = _real_makers(graph, critic), _fake_makers(graph, critic)
         if not found:
             found += [*_gradients(graph, critic, real, "real"), *_gradients(graph, critic, fake, "fake")]
         if not found and not real and not fake:
@@ -29,13 +32,49 @@ def adversaries(graph: Graph) -> Graph:
                     (*critic.path, "sees"),
                 )
             )
-        problems += found
+        unseen = list(_conditions(graph, critic))
+        problems += [*found, *(d for d in unseen if d.severity == "error")]
+        notes += [d for d in unseen if d.severity != "error"]
         critics[name] = replace(
             critic, real_makers=tuple(f.name for f in real), fake_makers=tuple(f.name for f in fake)
         )
+    problems = problems or list(_untrained(graph.update(critics=critics)))
     if problems:
         raise SpecError(problems)
-    return graph.update(critics=critics)
+    return graph.update(critics=critics, notes=(*graph.notes, *notes))
+
+
+def logit(graph: Graph, critic: Critic) -> bool:
+    """Whether the critic's number estimates log q - log p of the latent whose KL it stands in for.
+
+    It does for a logistic loss, if the critic sees everything that q and p of that latent are given, and no other
+    latent (adversarial variational Bayes). Then the encoder minimises the number itself.
+    """
+    if critic.stands_in is None or not critic.spec.loss.logistic:
+        return False
+    encoder, prior = graph.q(critic.stands_in), graph.p(critic.stands_in)
+    assert encoder is not None
+    assert prior is not None
+    rest = set(critic.spec.sees) - {critic.stands_in}
+    return {*encoder.parents, *prior.parents} <= rest and all(is_data(graph, v) for v in rest)
+
+
+def _untrained(graph: Graph) -> Iterator[Diagnostic]:
+    """An observed variable that is not scored, and is data on both sides of every adversary that sees it."""
+    for name, variable in graph.variables.items():
+        factor = graph.p(name)
+        if variable.role is not Role.OBSERVED or factor is None or name in (*graph.scored, *graph.spec.energy):
+            continue
+        critics = [c for c in graph.critics.values() if name in c.spec.sees]
+        if critics and all(c.stands_in for c in critics):
+            yield graph.spec.diagnostic(
+                "GD501",
+                f"nothing trains {name}: it is not scored, and {critics[0].name} stands in for the KL of "
+                f"{critics[0].stands_in}, so {name} is data on both sides",
+                factor.path,
+                on="key",
+                help=f"give {name} a density and a route for every latent above it, or an adversary of its own",
+            )
 
 
 def _replaces(graph: Graph, variable: str) -> bool:
@@ -73,41 +112,73 @@ def _sides(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
                 help=f"add encoder: {{{seen}: ...}}, or let {critic.name} see observed variables only",
                 related=((f"{seen} is here", graph.variables[seen].path),),
             )
-    yield from _conditions(graph, critic)
+        elif unsampled(graph, [seen]):
+            yield graph.spec.diagnostic(
+                "GD506",
+                f"{critic.name} sees {seen}, but {seen} has no fake side: {unsampled(graph, [seen])}",
+                path,
+                related=((f"{seen} is here", graph.variables[seen].path),),
+            )
+        elif role is Role.LATENT and _states_of(graph, seen):
+            yield graph.spec.diagnostic(
+                "GD506",
+                f"{critic.name} sees {seen}, whose encoder depends on {_states_of(graph, seen)}, a finite latent of "
+                "which every value is tried: that is not built in this version",
+                path,
+            )
+
+
+def _states_of(graph: Graph, name: str) -> str:
+    """The finite latents that are summed or enumerated above an encoder's value, or an empty string."""
+    reached = sorted(v for v in above(graph, "q", name) if how(graph, v) in (How.SUMMED, How.ENUMERATED))
+    return ", ".join(reached)
+
+
+def _penalties(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
+    tags = [p.tag for p in critic.spec.penalty]
+    for i, tag in enumerate(tags):
+        if tag in tags[:i]:
+            yield graph.spec.diagnostic("GD207", f"{critic.name} has the penalty {tag} twice", (*critic.path, "penalty", i))
 
 
 def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
-    """What depends on a condition must be judged together with it."""
+    """What is seen depends on a condition that is not seen: then only marginals are compared.
+
+    A warning beside a likelihood; an error where nothing else could teach the variable its condition.
+    """
     depends: set[str] = set()
+    alone = False
     for seen in critic.spec.sees:
-        if graph.p(seen) is not None:
-            above = graph.ancestors("p", seen)
-            depends |= {a for a in above if graph.variables[a].role is Role.CONDITION}
-    missing = sorted(depends - set(critic.spec.sees))
-    if missing and not critic.stands_in:
+        reached = above(graph, "p", seen) if graph.p(seen) is not None else set()
+        unseen = {a for a in reached if graph.variables[a].role is Role.CONDITION} - set(critic.spec.sees)
+        depends |= unseen
+        observed = graph.variables[seen].role is Role.OBSERVED
+        alone = alone or (bool(unseen) and observed and seen not in graph.scored)
+    missing = sorted(depends)
+    if missing:
         yield graph.spec.diagnostic(
             "GD506",
-            f"{critic.name} judges {', '.join(critic.spec.sees)}, which depends on {', '.join(missing)}, without seeing it",
+            f"{critic.name} judges {', '.join(critic.spec.sees)}, which depends on {', '.join(missing)}, without seeing "
+            "it: it compares the marginals only",
             (*critic.path, "sees"),
             help=f"sees: [{', '.join([*critic.spec.sees, *missing])}]",
+            severity="error" if alone else "warning",
         )
 
 
-def _makers(graph: Graph, critic: Critic, side: str) -> list[Factor]:
-    """Factors with parameters behind the tuples of one side: q makes the real ones, p the fake ones."""
-    made: set[str] = set()
-    for seen in critic.spec.sees:
-        role = graph.variables[seen].role
-        if role is Role.CONDITION or (role is Role.OBSERVED and (side == "q" or critic.stands_in)):
-            continue
-        made |= {seen} | graph.ancestors("p" if side == "p" else "q", seen)
-    if side == "q":
-        flows = graph.bases()
-        bases = [flows[v] for v in critic.spec.sees if v in flows]
-        found = [f for f in graph.side("q") if f.head in made] + bases
-    else:
-        found = [f for f in graph.side("p") if f.head in made]
-    return [f for f in found if f.bill.parameters > 0]
+def _real_makers(graph: Graph, critic: Critic) -> list[Factor]:
+    """Factors with parameters behind the real tuples: encoders, and flows whose base is seen."""
+    return _learned(graph, set().union(*(sources(graph, v) for v in critic.spec.sees)))
+
+
+def _fake_makers(graph: Graph, critic: Critic) -> list[Factor]:
+    """Factors with parameters behind the fake tuples: priors and decoders."""
+    stands_in = critic.stands_in is not None
+    return _learned(graph, set().union(*(made(graph, v, given_data=stands_in) for v in critic.spec.sees)))
+
+
+def _learned(graph: Graph, names: set[str]) -> list[Factor]:
+    return [f for n, f in graph.factors.items() if n in names and f.bill.parameters > 0]
 
 
 def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) -> Iterator[Diagnostic]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph
@@ -20,12 +21,13 @@ def networks(graph: Graph) -> Graph:
     bodies: dict[str, Factor] = {}
     factors: dict[str, Factor] = {}
     for name, factor in graph.factors.items():
-        found = _factor(graph, factor, bodies)
+        found = _order(graph, factor) or _factor(graph, factor, bodies)
         if isinstance(found, Diagnostic):
             problems.append(found)
         else:
             factors[name] = found
     critics: dict[str, Critic] = {}
+    problems += [*_orderings(graph), *_shared_critics(graph)]
     for name, critic in graph.critics.items():
         judged = _critic(graph, critic)
         if isinstance(judged, Diagnostic):
@@ -35,6 +37,19 @@ def networks(graph: Graph) -> Graph:
     if problems:
         raise SpecError(problems)
     return graph.update(factors=factors, critics=critics)
+
+
+def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
+    """Autoregressive flow layers follow the natural order of the entries only."""
+    if factor.ordering is None or not any(layer.ordered for layer in factor.flow):
+        return None
+    shape = graph.variables[factor.head].shape
+    assert shape is not None
+    why = factor.ordering.problem(shape)
+    if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
+        why = "flow layers follow the natural order; another one is not built in this version"
+    place = ("ordering", factor.head)
+    return None if why is None else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
@@ -51,37 +66,38 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     support = base_support(graph, factor, head.support)
     assert shape is not None
     assert isinstance(support, Support)
-    assert factor.dist is not None
-    raw = factor.dist.raw(shape, support)
-    if factor.net is not None and numel(raw) == 0 and numel(shape) > 0:
+    dist, net = factor.dist, factor.net
+    assert dist is not None
+    raw = dist.raw(shape, support)
+    if net is not None and numel(raw) == 0 and numel(shape) > 0:
         written = getattr(graph.spec, factor.section)[factor.head].net is not None
         path = (*factor.path, "net" if written else "dist")
         return graph.spec.diagnostic(
-            "GD403", f"{factor.dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give", path
+            "GD403", f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give", path
         )
     inputs = _inputs(graph, factor.parents)
-    if isinstance(factor.dist, Implicit):
-        inputs = (*inputs, Input(NOISE, (factor.dist.noise,)))
+    if isinstance(dist, Implicit):
+        inputs = (*inputs, Input(NOISE, (dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
-    bill = Bill(parameters=sum(numel(s) for s in factor.dist.free(shape).values()))
-    if factor.net is None:
+    bill = Bill(parameters=sum(numel(s) for s in dist.free(shape).values()))
+    if net is None:
         bill += Bill() if factor.standard else Bill(parameters=numel(raw))
-    elif factor.net.autoregressive:
+    elif net.autoregressive:
         target = Input(factor.head, shape, support, head.labels)
         why = _autoregressive(graph, factor, target)
         if why is not None:
             return why
-        bill += factor.net.bill(inputs, target, raw[0])
+        bill += net.bill(inputs, target, raw[0])
     else:
         why = _direct(graph, factor, shape)
         if why is not None:
             return why
-        factor = replace(factor, features=factor.net.features(inputs, shape))
+        factor = replace(factor, features=net.features(inputs, shape))
         assert factor.features is not None
         bill += head_bill(factor.features, raw)
         shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
         if shared is factor:
-            bill += factor.net.bill(inputs, shape)
+            bill += net.bill(inputs, shape)
         elif not _agree(shared, factor):
             return graph.spec.diagnostic(
                 "GD401",
@@ -91,10 +107,41 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
                 related=(("the other use is here", (*shared.path, "net")),),
             )
         else:
-            work = factor.net.bill(inputs, shape)
-            bill += replace(work, parameters=0)
+            bill += replace(net.bill(inputs, shape), parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
+
+
+def _orderings(graph: Graph) -> Iterator[Diagnostic]:
+    """An ordering that no factor of its variable follows."""
+    for name in graph.spec.ordering:
+        if not any(_follows(f) for f in (graph.p(name), graph.q(name)) if f is not None):
+            yield graph.spec.diagnostic(
+                "GD307",
+                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by one",
+                ("ordering", name),
+                on="key",
+                help="drop it, or use an autoregressive net (made, gated_pixelcnn, transformer)",
+            )
+
+
+def _follows(factor: Factor) -> bool:
+    """Whether the factor goes through the entries of its variable in an order."""
+    return (factor.net is not None and factor.net.autoregressive) or any(layer.ordered for layer in factor.flow)
+
+
+def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
+    """A critic's network belongs to its player: it cannot be anybody else's too."""
+    uses = [f.net_name for f in graph.factors.values()]
+    named = {n: c.spec.net.name for n, c in graph.critics.items() if isinstance(c.spec.net, Ref)}
+    for name, net in named.items():
+        if uses.count(net) + list(named.values()).count(net) > 1:
+            yield graph.spec.diagnostic(
+                "GD208",
+                f"the network {net!r} of {name} is used elsewhere too; what {name} changes must be its own",
+                ("adversary", name, "net", "ref"),
+                help=f"give {name} a network of its own",
+            )
 
 
 def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
@@ -173,7 +220,11 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
 def critic_net(graph: Graph, critic: Critic) -> Net:
     """The critic's network, a reference followed."""
     net = critic.spec.net
-    return graph.spec.nets[net.name] if isinstance(net, Ref) else net  # type: ignore[return-value]
+    if not isinstance(net, Ref):
+        return net
+    named = graph.spec.nets[net.name]
+    assert isinstance(named, Net)
+    return named
 
 
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:

@@ -6,14 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Kind, Role, Route, Term, worst
+from gendsl.compiler.passes.adversaries import logit
+from gendsl.compiler.passes.routes import no_density
+from gendsl.compiler.passes.paths import DRAWN, above, how, joint, noisy
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.adversary import Constraint
 from gendsl.schema.components.bound import Bound, Elbo
+from gendsl.schema.facts import Density
 from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
 from gendsl.schema.suggest import nearest
 
 SAMPLED = (How.CLOSED, How.SAMPLED, How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.ENUMERATED)
 """Routes that put sampled (or encoded) values above what is scored."""
+
+COMPARED = (*DRAWN, How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD)
+"""Routes whose values are real numbers made by an encoder: `objective.mmd` can compare them with the prior's."""
 
 FAMILIES = ("likelihood", "reconstruction", "kl", "prior", "mutual_information", "classification", "adversary", "mmd")
 """Families of terms that `objective:` can re-weight."""
@@ -22,7 +29,7 @@ FAMILIES = ("likelihood", "reconstruction", "kl", "prior", "mutual_information",
 def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
-    problems = [*_options(graph, terms), *_bound_problems(graph)] if terms else [_nothing(graph)]
+    problems = [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)] if terms else [_nothing(graph)]
     if problems:
         raise SpecError(problems)
     terms = [_weighted(graph, term) for term in terms]
@@ -50,7 +57,7 @@ def bound_of(graph: Graph) -> Bound:
 
 def sampled(graph: Graph) -> list[str]:
     """Latents whose values are drawn from an encoder when the objective is computed."""
-    return [n for n, r in graph.routes.items() if r.how in (How.CLOSED, How.SAMPLED)]
+    return [n for n, r in graph.routes.items() if r.how in DRAWN]
 
 
 def says(graph: Graph, factor: Factor) -> str:
@@ -89,7 +96,7 @@ def _derive(graph: Graph) -> Iterator[Term]:
                 path=factor.path,
             )
     for name in graph.spec.objective.mmd:
-        if graph.q(name) is not None and graph.p(name) is not None:
+        if how(graph, name) in COMPARED:
             yield Term(
                 f"mmd.{name}",
                 f"MMD^2(q({name}), p({name}))",
@@ -107,16 +114,17 @@ def _derive(graph: Graph) -> Iterator[Term]:
 def _score(graph: Graph, name: str, bound: Bound) -> Term:
     factor = graph.p(name)
     assert factor is not None
-    above = graph.ancestors("p", name)
-    inferred = [v for v in graph.order("p") if v in above and _how(graph, v) in SAMPLED]
-    summed = [v for v in graph.order("p") if v in above and _how(graph, v) is How.SUMMED]
+    reached = above(graph, "p", name)
+    summed = [v for v in graph.order("p") if v in reached and how(graph, v) is How.SUMMED]
+    for before in joint(graph, name)[:-1]:
+        reached |= above(graph, "p", before) if summed else set()
+    inferred = [v for v in graph.order("p") if v in reached and how(graph, v) in SAMPLED]
     inside = says(graph, factor)
     if factor.base is not None:
         base = graph.p(factor.base)
         assert base is not None
         inside = f"{says(graph, base)} |d{factor.base}/d{name}|"
-    if summed:
-        inside = f"sum over {', '.join(summed)} of {inside}"
+    inside = _summed(graph, name) + inside
     known = " on known rows" if graph.variables[name].known else ""
     if not inferred:
         return Term(
@@ -140,13 +148,14 @@ def _score(graph: Graph, name: str, bound: Bound) -> Term:
             "sampled",
             path=factor.path,
         )
-    codes = all(_how(graph, v) is How.CODE for v in inferred)
-    expect = "E_q[" if not codes else "["
+    codes = all(how(graph, v) is How.CODE for v in inferred)
+    random = any(noisy(graph, v) for v in inferred)
+    expect = "E_q[" if random or not codes else "["
     return Term(
         f"reconstruction.{name}",
         f"-{expect}log {inside}]{known}",
         "model",
-        Kind.EXACT if codes else Kind.ESTIMATE,
+        Kind.ESTIMATE if random else Kind.EXACT,
         f"expected negative log-likelihood of {name}" if not codes else f"-log {says(graph, factor)} at the code",
         _estimator(graph, inferred, bound),
         path=factor.path,
@@ -154,26 +163,19 @@ def _score(graph: Graph, name: str, bound: Bound) -> Term:
 
 
 def _marginal(graph: Graph, name: str) -> str:
-    conditions = [v for v in graph.ancestors("p", name) if graph.variables[v].role is Role.CONDITION]
-    modelled = [v for v in graph.ancestors("p", name) if v in graph.scored]
+    """p(x | what is given): conditions and observed ancestors, and by the chain rule what summed latents connect."""
+    reached = above(graph, "p", name)
+    conditions = [v for v in reached if graph.variables[v].role is Role.CONDITION]
+    modelled = [v for v in (*reached, *joint(graph, name)[:-1]) if v in graph.scored]
     given = ", ".join(v for v in graph.variables if v in {*conditions, *modelled})
     return f"p({name} | {given})" if given else f"p({name})"
 
 
-def _how(graph: Graph, name: str) -> How | None:
-    route = graph.routes.get(name)
-    return route.how if route is not None else None
-
-
 def _estimator(graph: Graph, latents: list[str], bound: Bound) -> str:
-    hows = {_how(graph, v) for v in latents}
-    if hows == {How.ENUMERATED}:
-        return "enumerated"
-    draws = [v for v in latents if _how(graph, v) in (How.CLOSED, How.SAMPLED)]
-    kinds = ["enumerated"] if How.ENUMERATED in hows else []
-    if bound.weighted:
+    kinds = ["enumerated"] if any(how(graph, v) is How.ENUMERATED for v in latents) else []
+    if bound.weighted and any(how(graph, v) in DRAWN for v in latents):
         kinds.append(f"{bound.tag}, {bound.samples} samples")
-    elif draws or hows & {How.ADVERSARIAL, How.MMD, How.FITTED}:
+    elif any(noisy(graph, v) for v in latents):
         kinds.append(f"reparameterised, {bound.samples} sample{'s' if bound.samples > 1 else ''}")
     return ", ".join(kinds) or "exact"
 
@@ -184,8 +186,8 @@ def _latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Ter
         assert encoder is not None
         assert prior is not None
         unknown = " on unknown rows" if graph.variables[name].known else ""
-        parents = [v for v in (*encoder.parents, *prior.parents) if _how(graph, v) in SAMPLED]
-        exact = route.how is not How.SAMPLED and not parents
+        random = any(noisy(graph, v) for v in (*encoder.parents, *prior.parents))
+        exact = route.how is not How.SAMPLED and not random
         words = {
             How.CLOSED: "closed form",
             How.ENUMERATED: "enumerated",
@@ -193,7 +195,7 @@ def _latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Ter
         }
         yield Term(
             f"kl.{name}",
-            f"E_q[log {says(graph, encoder)} - log {says(graph, prior)}]{unknown}",
+            f"E_q[log {says(graph, encoder)} - log {_summed(graph, name)}{says(graph, prior)}]{unknown}",
             "model",
             Kind.EXACT if exact else Kind.ESTIMATE,
             f"KL({says(graph, encoder)} || {says(graph, prior)})",
@@ -202,13 +204,14 @@ def _latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Ter
         )
     elif route.how is How.FITTED:
         assert prior is not None
+        random = any(noisy(graph, v) for v in above(graph, "p", name))
         yield Term(
             f"prior.{name}",
-            f"-log {says(graph, prior)} at the codes, which are cut",
+            f"-log {_summed(graph, name)}{says(graph, prior)} at the codes, which are cut",
             "model",
-            Kind.EXACT,
+            Kind.ESTIMATE if random else Kind.EXACT,
             f"negative log density of the codes {name}",
-            "exact",
+            "sampled" if random else "exact",
             path=prior.path,
         )
     elif route.how is How.INFORMATION:
@@ -226,23 +229,26 @@ def _latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Ter
         )
 
 
+def _summed(graph: Graph, name: str) -> str:
+    """`sum over c of `, where latents above are summed out."""
+    summed = [v for v in graph.order("p") if v in above(graph, "p", name) and how(graph, v) is How.SUMMED]
+    return f"sum over {', '.join(summed)} of " if summed else ""
+
+
 def _adversarial(graph: Graph, critic: Critic) -> Iterator[Term]:
     loss, name = critic.spec.loss, critic.name
     sees = ", ".join(critic.spec.sees)
-    if critic.stands_in is not None and loss.logistic:
-        real = "logit D(R)" if critic.real_makers else ""
-    else:
-        real = loss.real if critic.real_makers else ""
+    estimates = logit(graph, critic)
+    real = "logit D(R)" if estimates else loss.real
+    real = real if critic.real_makers else ""
     parts = [p for p in (real, loss.fake if critic.fake_makers else "") if p]
     who = ", ".join((*critic.real_makers, *critic.fake_makers))
     yield Term(
         f"adversary.{name}",
         f"E[{' + '.join(parts)}], R and F tuples ({sees}); moves {who}",
         "model",
-        Kind.NONE if not logit(critic) else Kind.ESTIMATE,
-        f"what {name} tells of the two joints of ({sees})"
-        if not logit(critic)
-        else f"KL(q({critic.stands_in} | ...) || p({critic.stands_in})), by the critic's logit",
+        Kind.ESTIMATE if estimates else Kind.NONE,
+        _of_adversary(graph, critic),
         f"{loss.tag}, one sample",
         path=critic.path,
     )
@@ -271,9 +277,15 @@ def _adversarial(graph: Graph, critic: Critic) -> Iterator[Term]:
         )
 
 
-def logit(critic: Critic) -> bool:
-    """Whether the makers of R minimise the logit itself: the critic estimates log q/p in place of a KL."""
-    return critic.stands_in is not None and critic.spec.loss.logistic
+def _of_adversary(graph: Graph, critic: Critic) -> str:
+    """The quantity that the number of an adversary's term is about."""
+    if not logit(graph, critic):
+        return f"what {critic.name} tells of the two joints of ({', '.join(critic.spec.sees)})"
+    assert critic.stands_in is not None
+    encoder, prior = graph.q(critic.stands_in), graph.p(critic.stands_in)
+    assert encoder is not None
+    assert prior is not None
+    return f"KL({says(graph, encoder)} || {says(graph, prior)}), by the critic's logit"
 
 
 def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
@@ -336,6 +348,14 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
             )
 
 
+def _unclassified(graph: Graph) -> Iterator[Diagnostic]:
+    """The encoder of an observed variable is trained by its density at the data."""
+    for factor in graph.side("q"):
+        role = graph.variables[factor.head].role
+        if role in (Role.OBSERVED, Role.PARTIAL) and factor.offers.density is not Density.ANY:
+            yield no_density(graph, factor, f"at the data, for classification.{factor.head}", factor)
+
+
 def _weighted(graph: Graph, term: Term) -> Term:
     options = getattr(graph.spec.objective, term.family, {}) if term.family in FAMILIES else {}
     option: TermOptions | None = options.get(term.subject)
@@ -378,7 +398,7 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is an auxiliary term")
         elif term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1):
             reasons.append(f"{term.name} is adversarial")
-    if any(_how(graph, v) in (How.CODE, How.MMD, How.FITTED) for v in graph.routes):
+    if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED) for v in graph.routes):
         reasons.append("codes have no density")
     if not graph.scored:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons)) or "nothing is scored"
@@ -386,7 +406,7 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons))
     if any(t.family == "adversary" for t in mine):
         return Kind.ESTIMATE, target, "the critic's logit stands for log q - log p"
-    if any(_how(graph, v) in SAMPLED for v in graph.routes):
+    if any(how(graph, v) in SAMPLED for v in graph.routes):
         bound = bound_of(graph)
         return Kind.LOWER, target, f"minus the loss is the {bound.tag} bound: {target} is at least this"
     return worst(t.kind for t in mine), target, f"minus the loss is {target}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from gendsl.compiler.graph import Graph, How, Player, Role, Stage, Term
+from gendsl.compiler.graph import Graph, Player, Stage, Term
+from gendsl.compiler.passes.objective import bound_of
+from gendsl.compiler.passes.paths import moved, scored_by, sources
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.suggest import nearest
 
@@ -45,61 +47,48 @@ def _narrowed(graph: Graph, player: Player, fit: set[str]) -> Player:
 
 
 def reaches(graph: Graph, term: Term) -> set[str]:
-    """The factors that a term's gradient reaches."""
-    subject = term.subject
+    """The factors that a term's gradient reaches; factors that share a network are reached together."""
     if term.player != "model":
         return {term.player}
-    if term.family in ("likelihood", "reconstruction"):
-        return _p_closure(graph, subject)
+    found = _reached(graph, term)
+    shared = {f.net_name for n, f in graph.factors.items() if n in found} - {None}
+    return found | {n for n, f in graph.factors.items() if f.net_name in shared}
+
+
+def _reached(graph: Graph, term: Term) -> set[str]:
+    subject, encoder = term.subject, graph.q(term.subject)
+    if term.family in AVERAGED and bound_of(graph).weighted:
+        return _weighted(graph)
+    if "in" in term.options:
+        factor = graph.p(subject)
+        assert factor is not None
+        return {factor.name}.union(*(sources(graph, p) for p in factor.parents))
+    if term.family in ("likelihood", "reconstruction", "prior"):
+        return scored_by(graph, subject)
     if term.family == "kl":
-        above = [*graph.ancestors("p", subject), *graph.ancestors("q", subject)]
-        return {f"encoder.{subject}", _p_name(graph, subject)} | _encoders(graph, above)
-    if term.family == "prior":
-        return {_p_name(graph, subject)}
-    if term.family == "mutual_information":
-        encoder = graph.q(subject)
-        assert encoder is not None
-        made: set[str] = {encoder.name}
-        for parent in encoder.parents:
-            made |= {f.name for f in graph.side("p") if f.head in graph.ancestors("p", parent) | {parent}}
-        return made
-    if term.family == "classification":
-        return {f"encoder.{subject}"} | _encoders(graph, graph.ancestors("q", subject))
-    if term.family == "mmd":
-        return {f"encoder.{subject}", _p_name(graph, subject)} | _encoders(graph, graph.ancestors("q", subject))
+        return sources(graph, subject) | scored_by(graph, subject)
     if term.family == "adversary":
         critic = graph.critics[subject]
         return {*critic.real_makers, *critic.fake_makers}
-    every = (t for t in graph.terms if t.family in ("reconstruction", "kl"))
-    return set().union(*(reaches(graph, t) for t in every))
+    assert encoder is not None
+    if term.family == "mutual_information":
+        return {encoder.name}.union(*(moved(graph, v) for v in (subject, *encoder.parents)))
+    if term.family == "mmd":
+        return sources(graph, subject) | moved(graph, subject)
+    assert term.family == "classification", term.name
+    return {encoder.name}.union(*(sources(graph, p) for p in encoder.parents))
 
 
-def _p_name(graph: Graph, variable: str) -> str:
-    factor = graph.p(variable)
-    assert factor is not None
-    return factor.name
+AVERAGED = ("reconstruction", "kl", "bound")
+"""Families of terms that an importance-weighted bound averages under its weights, which depend on all of them."""
 
 
-def _p_closure(graph: Graph, variable: str) -> set[str]:
-    """The factor of a scored variable, those of what is summed or inverted above it, and the encoders above it."""
-    above = graph.ancestors("p", variable)
-    found = {_p_name(graph, variable)}
-    for name in above:
-        route = graph.routes.get(name)
-        if route is not None and route.how in (How.BASE, How.SUMMED):
-            found.add(_p_name(graph, name))
-    return found | _encoders(graph, above)
-
-
-def _encoders(graph: Graph, variables: Iterable[str]) -> set[str]:
-    """The encoders of the latents among these variables, and of what those are inferred from."""
+def _weighted(graph: Graph) -> set[str]:
+    """What moves the importance weights: every term whose value differs between draws."""
     found: set[str] = set()
-    for name in variables:
-        if graph.variables[name].role not in (Role.LATENT, Role.PARTIAL):
-            continue
-        for each in (name, *graph.ancestors("q", name)):
-            if graph.q(each) is not None and graph.variables[each].role in (Role.LATENT, Role.PARTIAL):
-                found.add(f"encoder.{each}")
+    for term in graph.terms:
+        if term.family in ("reconstruction", "kl"):
+            found |= scored_by(graph, term.subject) | sources(graph, term.subject)
     return found
 
 

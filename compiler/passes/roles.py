@@ -107,10 +107,14 @@ def _heads(graph: Graph) -> Iterator[Diagnostic]:
     for head in spec.encoder:
         role = graph.variables[head].role
         if role in (Role.CONDITION, Role.METRIC, Role.CORRUPTED):
-            words = {"condition": "a condition", "metric": "hidden from the model", "corrupted": "a corruption's output"}
+            what = {
+                Role.CONDITION: "a condition",
+                Role.METRIC: "hidden from the model",
+                Role.CORRUPTED: "a corruption's output",
+            }[role]
             yield spec.diagnostic(
                 "GD306" if role is Role.CONDITION else "GD309",
-                f"{head} is {words[role]}: nothing infers it",
+                f"{head} is {what}: nothing infers it",
                 ("encoder", head),
                 on="key",
             )

@@ -3,24 +3,69 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gendsl.compiler.graph import Factor, Graph, How, Role, Route
 from gendsl.compiler.passes.offers import one_way
+from gendsl.compiler.passes.paths import DRAWN, above, has_no_encoder, varies
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.facts import Density, numel
 
 MAX_STATES = 256
-"""Joint states of the finite latents that are summed or enumerated."""
+"""Joint states of the finite latents that are enumerated under their encoders."""
+
+MAX_SUMMED = 4096
+"""Joint states of all finite latents, those summed out included."""
 
 STOCHASTIC = (Density.ANY, Density.OWN)
 
 
 def routes(graph: Graph) -> Graph:
-    """Decides the route of every latent; refuses what no route fits."""
-    problems: list[Diagnostic] = []
+    """Decides what is scored and the route of every latent; refuses what no route fits.
+
+    A variable that is not scored needs nothing of the latents above it, so their routes are decided anew without it.
+    """
+    energies = list(_energies(graph))
+    if energies:
+        raise SpecError(energies)
+    scored = [n for n in _modelled(graph) if _has_density(graph, n)]
+    unscored = {n: _no_density_at_data(graph, n) for n in _modelled(graph) if n not in scored}
+    first, problems = _all(graph, scored)
+    found, later = first, problems
+    while True:
+        blocked = {n: _blocker(found, n, later) for n in scored}
+        kept = [n for n in scored if blocked[n] is None]
+        unscored |= {n: why for n, why in blocked.items() if why is not None}
+        if kept == scored:
+            break
+        scored = kept
+        found, later = _all(graph, scored)
+    errors = [why for name, why in unscored.items() if not _excused(graph, name)]
+    if errors:
+        raise SpecError(list(problems.values()) or list(dict.fromkeys(errors)))
+    refused = [*later.values(), *_unknown_parents(graph)]
+    refused = refused or [*_states(found), *_summed_encoders(found)]
+    if refused:
+        raise SpecError(refused)
+    return found.update(scored=tuple(n for n in _modelled(graph) if n in scored))
+
+
+def _energies(graph: Graph) -> Iterator[Diagnostic]:
+    for name in graph.spec.energy:
+        yield graph.spec.diagnostic(
+            "GD211",
+            f"the energy of {name} is part of the language but not built yet in this version",
+            ("energy", name),
+            on="key",
+            help=f"give {name} a density (prior, decoder, flow), or an adversary that sees it",
+        )
+
+
+def _all(graph: Graph, scored: list[str]) -> tuple[Graph, dict[str, Diagnostic]]:
+    """Every latent's route where these variables are scored, and the problems of latents that have none."""
     found: dict[str, Route] = {}
-    needed = _needed(graph)
+    problems: dict[str, Diagnostic] = {}
+    needed = _needed(graph, scored)
     for name, variable in graph.variables.items():
         if variable.role not in (Role.LATENT, Role.PARTIAL):
             continue
@@ -28,24 +73,8 @@ def routes(graph: Graph) -> Graph:
         if isinstance(route, Route):
             found[name] = route
         elif isinstance(route, Diagnostic):
-            problems.append(route)
-    graph = graph.update(routes=found)
-    scored, unscored = [], []
-    for name in _modelled(graph):
-        blocker = _blocker(graph, name)
-        if blocker is None:
-            scored.append(name)
-        elif not problems and not _excused(graph, name):
-            unscored.append(blocker)
-    problems += _distinct(unscored)
-    problems += list(_states(graph)) if not problems else []
-    if problems:
-        raise SpecError(problems)
-    return graph.update(scored=tuple(scored))
-
-
-def _distinct(found: list[Diagnostic]) -> list[Diagnostic]:
-    return list(dict.fromkeys(found))
+            problems[name] = route
+    return graph.update(routes=found), problems
 
 
 def _modelled(graph: Graph) -> list[str]:
@@ -54,17 +83,19 @@ def _modelled(graph: Graph) -> list[str]:
     return [n for n, v in graph.variables.items() if v.role in roles and graph.p(n) is not None]
 
 
-def _needed(graph: Graph) -> set[str]:
-    """Latents above an observed variable whose own factor has a density."""
-    above: set[str] = set()
-    for name in _modelled(graph):
-        factor = graph.p(name)
-        assert factor is not None
-        if factor.offers.density is Density.ANY:
-            above |= graph.ancestors("p", name)
-            if graph.variables[name].role is Role.PARTIAL:
-                above.add(name)
-    return above
+def _has_density(graph: Graph, name: str) -> bool:
+    factor = graph.p(name)
+    return factor is not None and factor.offers.density is Density.ANY
+
+
+def _needed(graph: Graph, scored: list[str]) -> set[str]:
+    """Latents above what is scored, and what is itself only partly observed."""
+    found: set[str] = set()
+    for name in scored:
+        found |= above(graph, "p", name)
+        if graph.variables[name].role is Role.PARTIAL:
+            found.add(name)
+    return found
 
 
 def seen_by(graph: Graph, variable: str) -> list[str]:
@@ -83,7 +114,7 @@ def _route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
         return _point(graph, name, encoder, prior, needed)
     if prior is None:
         return None
-    if needed and _finite(graph, name) and prior.offers.density is Density.ANY:
+    if needed and has_no_encoder(graph, name) and prior.offers.density is Density.ANY:
         return Route(name, How.SUMMED)
     if graph.variables[name].role is Role.PARTIAL:
         return None
@@ -145,6 +176,8 @@ def _inferred(
                 on="key",
                 help=f"add prior: {{{name}: ...}} and make {name} a parent of what is observed, or drop the encoder",
             )
+        if encoder.offers.density is not Density.ANY:
+            return no_density(graph, encoder, "at samples of the prior", prior)
         return Route(name, How.INFORMATION, encoder.name)
     if prior is None:
         if variable.role is Role.PARTIAL:
@@ -160,6 +193,15 @@ def _inferred(
         return no_density(graph, prior, f"at the encoder's samples of {name}", encoder)
     if _finite(graph, name):
         return Route(name, How.ENUMERATED, encoder.name)
+    if not encoder.offers.rsample:
+        assert encoder.dist is not None
+        return graph.spec.diagnostic(
+            "GD505",
+            f"the samples of {encoder.name} have no gradient: {encoder.dist.tag} is discrete with infinitely many "
+            "values, and the score-function estimator is not built in this version",
+            (*encoder.path, "dist"),
+            help="use a distribution on the reals, or a finite one (categorical), which is enumerated",
+        )
     return _kl(graph, name, encoder, prior)
 
 
@@ -169,10 +211,13 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
     if layer is not None:
         key = "stack" if factor.base is not None else "flow"
         tag = factor.flow[layer].tag
+        in_q = factor.section == "encoder"
+        use = "here" if in_q else f"in a {factor.section}"
+        advice = "" if in_q else "; it is fine inside encoder"
         return graph.spec.diagnostic(
             "GD503",
-            f"{tag} cannot be used in a {factor.section}: log p({factor.head}) is needed {where}, and {tag} has no "
-            "closed-form inverse; it is fine inside encoder",
+            f"{tag} cannot be used {use}: log {factor.side}({factor.head}) is needed {where}, and {tag} has no "
+            f"closed-form inverse{advice}",
             (*factor.path, key, layer),
             help="use layers with an inverse, such as coupling",
             related=((f"{other.name} needs it", other.path),),
@@ -180,7 +225,7 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
     assert factor.dist is not None
     return graph.spec.diagnostic(
         "GD503",
-        f"{factor.dist.tag} has no density: log p({factor.head}) is needed {where}",
+        f"{factor.dist.tag} has no density: log {factor.side}({factor.head}) is needed {where}",
         (*factor.path, "dist"),
         help="use a distribution with a density, or an adversary that compares samples",
         related=((f"{other.name} needs it", other.path),),
@@ -188,11 +233,12 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
 
 
 def _kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
-    """In closed form only if a formula exists, no flow is in the way, and no p-parent of the latent follows from it in q."""
+    """In closed form only if a formula exists, no flow is in the way, and neither side waits for another latent."""
     assert encoder.dist is not None
     assert prior.dist is not None
     bound = graph.spec.objective.bound
     below = set(prior.parents) & graph.descendants("q", name)
+    summed = set().union(*(varies(graph, v) for v in (*prior.parents, *encoder.parents)))
     why = ""
     if bound is not None and bound.weighted:
         why = f"{bound.tag} uses log w"
@@ -204,6 +250,8 @@ def _kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
         why = "an autoregressive factor is in the way"
     elif below:
         why = f"{', '.join(sorted(below))} is a parent of {name} in p and follows from it in q"
+    elif summed:
+        why = f"{', '.join(sorted(summed))} is summed out"
     return Route(name, How.SAMPLED if why else How.CLOSED, encoder.name, why)
 
 
@@ -246,40 +294,48 @@ def _point(graph: Graph, name: str, encoder: Factor, prior: Factor | None, neede
     )
 
 
-def _blocker(graph: Graph, name: str) -> Diagnostic | None:
-    """Why an observed variable is not scored, or None where it is."""
+def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
+    """An observed variable whose own factor has no density: nothing but an adversary or an energy can train it."""
     factor = graph.p(name)
     assert factor is not None
-    if factor.offers.density is not Density.ANY:
-        layer = one_way(factor)
-        if layer is not None and factor.dist is not None and factor.dist.density is Density.ANY:
-            tag = factor.flow[layer].tag
-            return graph.spec.diagnostic(
-                "GD503",
-                f"{tag} cannot be used in a {factor.section}: log p({name}) is needed at the data, and {tag} has no "
-                "closed-form inverse; it is fine inside encoder",
-                (*factor.path, "flow", layer),
-                help="use layers with an inverse, such as coupling",
-            )
-        what = factor.flow[layer].tag if layer is not None else factor.dist.tag if factor.dist is not None else "flow"
-        path = (*factor.path, "dist") if layer is None else (*factor.path, "flow", layer)
+    layer = one_way(factor)
+    if layer is not None and factor.dist is not None and factor.dist.density is Density.ANY:
+        tag = factor.flow[layer].tag
         return graph.spec.diagnostic(
-            "GD501",
-            f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no energy",
-            path,
-            help=f"give {name} a distribution with a density, or add adversary: {{d: {{sees: {name}, net: mlp}}}}",
+            "GD503",
+            f"{tag} cannot be used in a {factor.section}: log p({name}) is needed at the data, and {tag} has no "
+            "closed-form inverse; it is fine inside encoder",
+            (*factor.path, "flow", layer),
+            help="use layers with an inverse, such as coupling",
         )
+    what = factor.flow[layer].tag if layer is not None else factor.dist.tag if factor.dist is not None else "flow"
+    key = "stack" if factor.base is not None else "flow"
+    path = (*factor.path, "dist") if layer is None else (*factor.path, key, layer)
+    return graph.spec.diagnostic(
+        "GD501",
+        f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no energy",
+        path,
+        help=f"give {name} a distribution with a density, or add adversary: {{d: {{sees: {name}, net: mlp}}}}",
+    )
+
+
+def _blocker(graph: Graph, name: str, problems: Mapping[str, Diagnostic]) -> Diagnostic | None:
+    """The first latent above an observed variable that has no route, or None where it can be scored."""
+    factor = graph.p(name)
+    assert factor is not None
+    reached = above(graph, "p", name)
     for latent in graph.order("p"):
-        if latent not in graph.ancestors("p", name) or graph.variables[latent].role is not Role.LATENT:
+        if latent not in reached or latent in problems or graph.variables[latent].role is not Role.LATENT:
             continue
         route = graph.routes.get(latent)
         if route is None or route.how is How.SAMPLED_ONLY:
+            advice = f"add encoder: {{{latent}: {{given: {name}, dist: normal, net: mlp}}}}"
             return graph.spec.diagnostic(
                 "GD502",
                 f"{latent} is above {name}, but nothing infers it: log p({name}) has no route through {latent}",
                 graph.variables[latent].path,
                 on="key",
-                help=f"add encoder: {{{latent}: {{given: {name}, dist: normal, net: mlp}}}}, or an adversary that sees {name}",
+                help=f"{advice}, or an adversary that sees {name}",
                 related=((f"{name} is scored here", factor.path),),
             )
     return None
@@ -289,27 +345,63 @@ def _excused(graph: Graph, name: str) -> bool:
     return bool(seen_by(graph, name)) or name in graph.spec.energy
 
 
+def _unknown_parents(graph: Graph) -> Iterator[Diagnostic]:
+    """An encoder that reads a partly observed variable needs values for the rows where it is not known."""
+    for factor in graph.side("q"):
+        for i, parent in enumerate(factor.parents):
+            if graph.variables[parent].role is Role.PARTIAL and graph.p(parent) is None:
+                yield graph.spec.diagnostic(
+                    "GD303",
+                    f"{factor.name} reads {parent}, which is known on some rows only, and nothing says what {parent} "
+                    "is in p",
+                    (*factor.path, "given", i),
+                    help=f"model it: prior: {{{parent}: {{dist: categorical}}}}",
+                )
+
+
+def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
+    """Of what is summed out only an encoder with a density, whose value is drawn for each state, may depend."""
+    for name, route in graph.routes.items():
+        encoder = graph.q(name)
+        if encoder is None or route.how in DRAWN:
+            continue
+        summed = set().union(*(varies(graph, p) for p in encoder.parents))
+        if summed:
+            shown = ", ".join(sorted(summed))
+            yield graph.spec.diagnostic(
+                "GD502",
+                f"the encoder of {name} depends on {shown}, which is summed out; for a latent that is not drawn from "
+                "a density this is not built in this version",
+                encoder.path,
+                on="key",
+                help=f"give {shown} an encoder",
+            )
+
+
 def _states(graph: Graph) -> Iterator[Diagnostic]:
     """The joint states of finite latents are few, and no other estimator is asked for."""
-    total = 1
+    total = enumerated = 1
     for name, route in graph.routes.items():
         if route.how not in (How.ENUMERATED, How.SUMMED):
             continue
         total *= states(graph, name)
-        if total > MAX_STATES:
-            shown = str(total) if total < 2**63 else "more than 2^63"
+        enumerated *= states(graph, name) if route.how is How.ENUMERATED else 1
+        if enumerated > MAX_STATES or total > MAX_SUMMED:
+            count, limit = (enumerated, MAX_STATES) if enumerated > MAX_STATES else (total, MAX_SUMMED)
+            shown = str(count) if count < 2**63 else "more than 2^63"
+            done = "enumerated" if enumerated > MAX_STATES else "summed"
             yield graph.spec.diagnostic(
                 "GD514",
-                f"{shown} joint states of the finite latents up to {name}; at most {MAX_STATES} are enumerated",
+                f"{shown} joint states of the finite latents up to {name}; at most {limit} are {done}",
                 graph.variables[name].path,
                 on="key",
                 help="use fewer or smaller finite latents",
             )
             return
     for name, estimator in graph.spec.objective.estimator.items():
-        route = graph.routes.get(name)
+        found = graph.routes.get(name)
         path = ("objective", "estimator", name)
-        if route is None or route.how is not How.ENUMERATED:
+        if found is None or found.how is not How.ENUMERATED:
             yield graph.spec.diagnostic(
                 "GD507", f"{name} is not a finite latent with an encoder: there is nothing to estimate", path, on="key"
             )

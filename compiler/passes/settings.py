@@ -32,7 +32,19 @@ def settings(graph: Graph) -> Graph:
     problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
-    return graph.update(notes=(*graph.notes, *_rows(graph)))
+    return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
+
+
+def _complete(graph: Graph) -> Iterator[Diagnostic]:
+    """A note where `missing: true` is said of data that are complete."""
+    for name, variable in graph.variables.items():
+        if variable.missing is True and variable.raw_column is not None and not variable.raw_column.missing:
+            yield graph.spec.diagnostic(
+                "GD510",
+                f"{name} has no missing entries: `missing: true` changes nothing",
+                ("variables", name, "missing"),
+                severity="note",
+            )
 
 
 def _metrics(graph: Graph) -> Iterator[Diagnostic]:
@@ -106,7 +118,7 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
     if graph.spec.data is None or graph.source is None:
         return
     try:
-        counts = split_counts(graph.source, _split(graph), train.validate_ is not None)
+        counts = split_counts(graph.source, graph.spec.data.shares, train.validate_ is not None)
     except SourceProblem as problem:
         yield graph.spec.diagnostic("GD411", problem.message, ("data", "split"), help=problem.help)
         return
@@ -116,16 +128,11 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
         yield graph.spec.diagnostic("GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_)
 
 
-def _split(graph: Graph) -> dict[str, float]:
-    written = graph.spec.data.split if graph.spec.data is not None else None
-    return {str(part): share for part, share in (written or {}).items()}
-
-
 def _rows(graph: Graph) -> Iterator[Diagnostic]:
     """Warnings: no part to evaluate on; a batch that is cut to the rows that there are."""
     if graph.source is None or graph.spec.data is None or not graph.source.rows:
         return
-    counts = split_counts(graph.source, _split(graph), graph.spec.train.validate_ is not None)
+    counts = split_counts(graph.source, graph.spec.data.shares, graph.spec.train.validate_ is not None)
     rows = counts["train"]
     if graph.spec.evaluate.split not in counts:
         yield graph.spec.diagnostic(

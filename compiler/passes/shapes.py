@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gendsl.compiler.graph import Factor, Graph, Variable
 from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.flow import base_of
 from gendsl.schema.components.step import StepProblem
 from gendsl.schema.facts import Shape, numel
 from gendsl.schema.nodes import Path
@@ -132,6 +133,7 @@ def _through(graph: Graph, known: dict[str, tuple[Shape, Path]], learn: object, 
 def flow_shape(graph: Graph, factor: Factor, shape: Shape, problems: list[Diagnostic]) -> Shape | None:
     """The shape at the base of a factor's flow, or None with a problem added."""
     key = "stack" if factor.base is not None else "flow"
+    outer = shape
     for i, layer in enumerate(factor.flow):
         why = layer.problem(shape)
         if why is not None:
@@ -139,7 +141,7 @@ def flow_shape(graph: Graph, factor: Factor, shape: Shape, problems: list[Diagno
             problems.append(graph.spec.diagnostic("GD408", f"{layer.tag} cannot act on {factor.head}: {why}", path))
             return None
         shape = layer.base_shape(shape)
-    return shape
+    return base_of(factor.flow, outer)
 
 
 def _unknown(graph: Graph, name: str) -> Diagnostic:

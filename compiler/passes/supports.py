@@ -9,6 +9,7 @@ from gendsl.compiler.graph import Factor, Graph
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Pointwise
+from gendsl.schema.nodes import Path
 from gendsl.schema.facts import BINARY, COUNTS, POSITIVE, REAL, UNIT, Support
 
 WORDS = {"real": REAL, "positive": POSITIVE, "unit": UNIT, "binary": BINARY, "counts": COUNTS}
@@ -92,12 +93,12 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
     if variable.column is not None:
         steps = "[dequantize, logit]" if support.low == 0 else "[standardize]"
         help_ = f"bring the data onto the reals: data: {{bind: {{{factor.head}: {{as: {steps}}}}}}}"
-        related = (("the data are bound here", ("data", "bind", factor.head)),)
+        related: tuple[tuple[str, Path], ...] = (("the data are bound here", ("data", "bind", factor.head)),)
     else:
         help_, related = "use a distribution on the reals beneath it, such as normal", ()
     return graph.spec.diagnostic(
         "GD404",
-        f"{layer.tag} acts on the reals, and {factor.head} lies in {support}",
+        f"{layer.tag} acts on {layer.acts_on}, and {factor.head} lies in {support}",
         (*factor.path, key, index),
         help=help_,
         related=related,

@@ -7,9 +7,10 @@ it has a density and from the prior (loose) where it has none.
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, How, Kind
+from gendsl.compiler.passes.paths import DRAWN as FROM_ENCODER
+from gendsl.compiler.passes.paths import above
 
 FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
-FROM_ENCODER = (How.CLOSED, How.SAMPLED)
 
 
 def plan(graph: Graph) -> Capability:
@@ -30,7 +31,8 @@ def plan(graph: Graph) -> Capability:
         return Capability(
             "importance sampling from the prior",
             Kind.LOWER,
-            f"the encoder of {', '.join(loose)} has no density: proposals come from the prior, so the bound is loose",
+            f"{', '.join(loose)} has no encoder with a density that can be used: proposals come from the prior, so the "
+            "bound is loose",
         )
     if hows & set(FROM_ENCODER):
         return Capability("iwae", Kind.LOWER, "E log of the mean of k importance weights is below log p")
@@ -41,8 +43,11 @@ def plan(graph: Graph) -> Capability:
 
 
 def proposals(graph: Graph) -> dict[str, list[str]]:
-    """Latents whose values are proposed by their encoder, and those proposed by the prior."""
-    return {
-        "encoder": [n for n, r in graph.routes.items() if r.how in FROM_ENCODER],
-        "prior": [n for n, r in graph.routes.items() if r.how in FROM_PRIOR],
-    }
+    """Latents whose values are proposed by their encoder, and those proposed by the prior.
+
+    An encoder that reads a latent which the prior proposes is of no use: its own latent is then proposed by the prior.
+    """
+    prior = [n for n, r in graph.routes.items() if r.how in FROM_PRIOR]
+    drawn = [n for n, r in graph.routes.items() if r.how in FROM_ENCODER]
+    late = [n for n in drawn if above(graph, "q", n) & set(prior)]
+    return {"encoder": [n for n in drawn if n not in late], "prior": prior + late}

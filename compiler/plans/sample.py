@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, Kind, Role
+from gendsl.compiler.passes.paths import above
 
 
 def plan(graph: Graph) -> Capability:
@@ -36,6 +37,12 @@ def unsampled(graph: Graph, targets: list[str]) -> str:
         if graph.variables[name].role is Role.CONDITION:
             continue
         if factor is None:
+            noise = [n for n, v in graph.variables.items() if v.role is Role.CORRUPTED]
+            if any(n in above(graph, "q", name) for n in noise):
+                return (
+                    f"no prior over {name}, and the chain that corrupts ({', '.join(noise)}) and denoises in turn is not "
+                    "built in this version"
+                )
             return f"no prior over {name}: add prior: {{{name}: ...}} (a last stage can fit it to the codes)"
         if not factor.offers.sample:
             return f"{factor.name} cannot be sampled"

@@ -39,6 +39,10 @@ LOGIT_OF_ONE = math.log(math.expm1(1.0 - MIN_SCALE))
 """softplus of this, plus the floor, is 1: a raw zero is a scale of one."""
 
 
+SMALL_LOGIT = 0.02
+"""Below this the continuous Bernoulli is taken from its series around zero."""
+
+
 class Drawn(Protocol):
     """What a factor needs of a distribution; torch.distributions' classes have it."""
 
@@ -175,11 +179,57 @@ def build_bernoulli(spec: Bernoulli, shape: Shape, support: Support) -> Family:
     return BernoulliFamily()
 
 
+class ContinuousBernoulliDistribution:
+    """p(x) = exp(l x) l / (e^l - 1) on [0, 1], with the logit l (Loaiza-Ganem and Cunningham 2019, eq. 1).
+
+    Written in a = |l|: log p = -a y + log a - log(1 - e^-a), y = 1 - x for l > 0 and x otherwise. torch's own
+    class takes the constant from clamped probabilities, and is not normalised where |l| > 16 in float32.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    def _safe(self) -> tuple[Tensor, Tensor]:
+        """|l|, kept away from zero, and where it is too small for the formulas."""
+        a = self.logits.abs()
+        small = a < SMALL_LOGIT
+        return torch.where(small, torch.ones_like(a), a), small
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        a, small = self._safe()
+        far = torch.log(a) - torch.log(-torch.expm1(-a))
+        square = self.logits.square()
+        near = square * (-1 / 24 + square / 2880)  # log of (l / 2) / sinh(l / 2)
+        from_end = torch.where(self.logits > 0, 1 - value, value)
+        return torch.where(small, self.logits * (value - 0.5) + near, far - self.logits.abs() * from_end)
+
+    @property
+    def mean(self) -> Tensor:
+        """1 / (1 - e^-l) - 1 / l."""
+        a, small = self._safe()
+        low = 1 / a - 1 / torch.expm1(a)  # of logit -a
+        far = torch.where(self.logits > 0, 1 - low, low)
+        return torch.where(small, 0.5 + self.logits * (1 / 12 - self.logits.square() / 720), far)
+
+    def rsample(self) -> Tensor:
+        """The inverse of the distribution function at a uniform number."""
+        a, small = self._safe()
+        u = torch.rand_like(a)
+        low = -torch.log1p(u * torch.expm1(-a)) / a
+        far = torch.where(self.logits > 0, 1 - low, low)
+        near = u + 0.5 * self.logits * u * (1 - u)
+        return torch.where(small, near, far).clamp(0, 1)
+
+    def sample(self) -> Tensor:
+        with torch.no_grad():
+            return self.rsample()
+
+
 class ContinuousBernoulliFamily(Family):
     """Continuous Bernoulli by logits."""
 
-    def forward(self, raw: Tensor, temperature: float = 1.0) -> td.ContinuousBernoulli:
-        return td.ContinuousBernoulli(logits=raw[:, 0], validate_args=False)
+    def forward(self, raw: Tensor, temperature: float = 1.0) -> ContinuousBernoulliDistribution:
+        return ContinuousBernoulliDistribution(raw[:, 0])
 
 
 def build_continuous_bernoulli(spec: ContinuousBernoulli, shape: Shape, support: Support) -> Family:

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from gendsl.compiler.graph import Factor, How, Role, Variable
+from gendsl.compiler.passes.paths import chain
+from gendsl.compiler.plans.log_prob import proposals
 from gendsl.data.dataset import Batch
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
 from gendsl.nn.transforms.stack import flat_sum
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from gendsl.nn.model import Model
 
 DRAWN = (How.CLOSED, How.SAMPLED)
-POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD)
+POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.INFORMATION)
+"""Routes of encoders whose log q is not part of any number."""
 
 
 class Trace:
@@ -42,6 +45,9 @@ class Trace:
             n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal
         ]
         self.summed = [n for n in finite if n not in self.enumerated]
+        self.proposed = set(proposals(self.graph)["prior"]) if marginal else set()
+        self.inner = set(self.summed)
+        """The variables whose values differ between the states of what is summed out."""
         self.values: dict[str, Tensor] = dict(batch.values)
         self.log_q: dict[str, Tensor] = {}
         self.posterior: dict[str, Conditioned] = {}
@@ -65,7 +71,7 @@ class Trace:
         return math.prod(self.shape)
 
     def _count(self, names: Iterable[str]) -> int:
-        return math.prod(_states_of(self.graph.variables[n]) for n in names)
+        return math.prod(states_of(self.graph.variables[n]) for n in names)
 
     def grid(self, value: Tensor) -> Tensor:
         """Numbers of any row count as [S_E, S_M, k, B]."""
@@ -83,7 +89,7 @@ class Trace:
         names = [*self.enumerated, *self.summed]
         if not names:
             return
-        counts = [_states_of(self.graph.variables[n]) for n in names]
+        counts = [states_of(self.graph.variables[n]) for n in names]
         index = torch.arange(math.prod(counts), device=self.model.device)
         for name, count in zip(reversed(names), reversed(counts), strict=True):
             state = _decode(self.graph.variables[name], index % count)
@@ -97,9 +103,16 @@ class Trace:
         assert isinstance(module, FactorModule)
         names = [n for n in self.model.reads(factor.name) if n in self.values]
         most = max([self.rows, *(self.values[n].shape[0] for n in names)])
-        read = {n: self._lift(self.values[n], most) for n in names}
+        cut = factor.section in ("encoder", "prior")
+        read = {n: self._lift(self._read(n, cut), most) for n in names}
         conditioned = module.condition(read, most)
         return conditioned if rows is None or rows <= most else conditioned.repeat(rows // most)
+
+    def _read(self, name: str, cut: bool) -> Tensor:
+        """A value; `cut`: codes to which a prior is fitted take no gradient from it."""
+        route = self.graph.routes.get(name)
+        fitted = cut and route is not None and route.how is How.FITTED
+        return self.values[name].detach() if fitted else self.values[name]
 
     def _lift(self, value: Tensor, rows: int) -> Tensor:
         return tile(value, rows // value.shape[0])
@@ -114,16 +127,20 @@ class Trace:
                 continue
             route = self.graph.routes.get(name)
             encoder = self.graph.q(name)
-            if route is None or encoder is None:
+            if route is None or encoder is None or name in self.proposed:
                 continue
+            if self.inner & set(encoder.parents):
+                self.inner.add(name)
             if route.how in DRAWN:
                 posterior, rows = self.condition(encoder), _rows_of(self, encoder)
                 self.posterior[name] = posterior
                 self.values[name], density = posterior.repeat(max(least // rows, 1)).draw()
                 assert density is not None
                 self.log_q[name] = density
-            elif route.how in POINTS and not (self.marginal and route.how is not How.CODE):
+            elif route.how in POINTS:
                 self.values[name], _ = self.condition(encoder).draw()
+            elif route.how is How.SAMPLED_ONLY and not self.marginal:
+                self.values[name], _ = self.condition(encoder).draw()  # a critic's real side
 
     def _invert(self) -> None:
         """Bases of flows, by inverting the flow of the observed variable."""
@@ -133,6 +150,8 @@ class Trace:
             module = self.model.factor(factor.name)
             assert isinstance(module, FlowSection)
             names = [factor.head, *factor.parents[1:]]
+            if self.inner & set(names):
+                self.inner.add(base)
             most = max(self.values[n].shape[0] for n in names)
             read = {n: self._lift(self.values[n], most) for n in names}
             inner, log_det = module.stack.inverse(read[factor.head], module.read(read))
@@ -142,13 +161,15 @@ class Trace:
             self.log_det[factor.head] = log_det
 
     def _propose(self) -> None:
-        """Latents whose encoder has no density are drawn from the prior."""
+        """Latents whose encoder has no density that can be used are drawn from the prior."""
         for name in self.graph.order("p"):
             prior = self.graph.p(name)
             if name in self.values or prior is None or self.graph.variables[name].role is not Role.LATENT:
                 continue
             if any(n not in self.values for n in prior.parents):
                 continue
+            if self.inner & set(prior.parents):
+                self.inner.add(name)
             self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
 
     # -- log-probabilities ----------------------------------------------------------------------------------------
@@ -164,7 +185,7 @@ class Trace:
             log_det = self.log_det[name]
             most = max(inner.shape[0], log_det.shape[0])
             return self._lift(inner, most) + self._lift(log_det, most)
-        return self._score(factor, self.values[name])
+        return self._score(factor, self._read(name, cut=True))
 
     def _score(self, factor: Factor, value: Tensor) -> Tensor:
         conditioned = self.condition(factor, value.shape[0])
@@ -205,21 +226,22 @@ class Trace:
 
     @cached_property
     def contributions(self) -> dict[str, Tensor]:
-        """log p of each scored variable and each latent in p's order, summed variables summed out: [S_E, k, B].
+        """log p of each scored variable and each latent in the order of `chain`, summed variables out: [S_E, k, B].
 
-        With latents summed out, each is a step of the chain rule: the log of the sum after the variable's factor
-        minus the log of the sum before it. In a marginal trace a sampled latent's is log p - log q.
+        Where latents are summed out, each is a step of the chain rule: the log of the sum after the variable's factor
+        minus the log of the sum before it. In a marginal trace, and where a drawn value differs between the states, a
+        drawn latent's is log p - log q.
         """
         found: dict[str, Tensor] = {}
         joint = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
         before = torch.zeros(self.shape[0], *self.shape[2:], dtype=self.model.dtype, device=self.model.device)
-        for name in self.graph.order("p"):
+        for name in chain(self.graph):
             if not self._counts(name):
                 continue
             log_p = self.grid(self.log_p(name))
-            if self.marginal and name in self.log_q:
+            if name in self.log_q and (self.marginal or name in self.inner):
                 log_p = log_p - self.grid(self.log_q[name])
-            if not self.summed:
+            if not self._summed_within(name):
                 found[name] = log_p[:, 0]
                 continue
             joint = joint + log_p
@@ -231,9 +253,16 @@ class Trace:
             before = after
         return found
 
+    def _summed_within(self, name: str) -> bool:
+        """Whether log p(name | parents) differs between the states of what is summed out."""
+        factor = self.graph.p(name)
+        assert factor is not None
+        base = self.graph.p(factor.base) if factor.base is not None else None
+        return bool(self.inner & {name, *factor.parents, *(base.parents if base is not None else ())})
+
     def _counts(self, name: str) -> bool:
         """Whether log p(name) is part of what is computed."""
-        if self.graph.p(name) is None:
+        if self.graph.p(name) is None or name in self.proposed:
             return False
         route = self.graph.routes.get(name)
         if name in self.graph.scored:
@@ -242,6 +271,8 @@ class Trace:
             return False
         if route.how is How.CLOSED:
             return self.marginal or self.model.weighted
+        if route.how is How.FITTED:
+            return not self.marginal
         return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED)
 
     def kl(self, name: str) -> Tensor:
@@ -253,6 +284,8 @@ class Trace:
             log_q = self.log_state(name)[:, 0]
             difference = torch.where(torch.isfinite(log_q), log_q - self.contributions[name], 0.0)
             return difference * (~self.known[name]).to(difference.dtype) if name in self.known else difference
+        if name in self.inner:
+            return -self.contributions[name]
         return self.grid(self.log_q[name])[:, 0] - self.contributions[name]
 
     def closed_kl(self, name: str) -> Tensor:
@@ -280,7 +313,8 @@ def _rows_of(trace: Trace, factor: Factor) -> int:
     return max([trace.rows, *(trace.values[n].shape[0] for n in names)])
 
 
-def _states_of(variable: Variable) -> int:
+def states_of(variable: Variable) -> int:
+    """How many values a finite variable has, all its entries together."""
     assert variable.support is not None
     assert variable.support.count is not None
     assert variable.shape is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.passes.objective import bound_of
+from gendsl.compiler.passes.resources import CHUNK_ROWS
+from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.reconstruct import rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
@@ -21,14 +24,16 @@ from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
 from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, PenaltyFunction
 from gendsl.nn.corruptions import Channel
+from gendsl.nn.encoding import centre, inferred, most_probable
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
-from gendsl.nn.inference import Trace
+from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Evaluation, Loss
 from gendsl.nn.preprocessing import Pipeline
-from gendsl.schema.facts import NOISE
+from gendsl.schema.components.flow import base_of
+from gendsl.schema.facts import NOISE, numel
 
-CHUNK_ROWS = 16384
-"""Rows that one pass of importance sampling holds at most."""
+CHUNK_NUMBERS = 1 << 22
+"""Numbers that the largest variable has in these rows at most."""
 
 
 class Model(nn.Module):
@@ -135,14 +140,20 @@ class Model(nn.Module):
         given: Mapping[str, Tensor] | None = None,
         targets: list[str] | None = None,
         temperature: float = 1.0,
+        *,
+        given_data: bool = False,
     ) -> dict[str, Tensor]:
-        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`."""
+        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
+
+        `given_data`: observed variables are taken from `given` too.
+        """
         given = given or {}
         values: dict[str, Tensor] = {}
         names = self.graph.order("p") if targets is None else ordered(self.graph, targets)
         for name in names:
             factor = self.graph.p(name)
-            if self.graph.variables[name].role is Role.CONDITION:
+            role = self.graph.variables[name].role
+            if role is Role.CONDITION or (given_data and role is Role.OBSERVED):
                 if name in given:
                     values[name] = given[name]
                 continue
@@ -169,6 +180,14 @@ class Model(nn.Module):
         base = values[factor.base].reshape(-1, *_base_shape(self.graph, factor.name))
         value: Tensor = module.stack(base, module.read(values))[0]
         return value.reshape(-1, *shape)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows of data, times draws, one pass of inference should hold to stay within CHUNK_ROWS."""
+        finite = [n for n, r in self.graph.routes.items() if r.how in (How.SUMMED, How.ENUMERATED)]
+        states = math.prod(states_of(self.graph.variables[n]) for n in finite)
+        largest = max((numel(v.shape) for v in self.graph.variables.values() if v.shape), default=1)
+        return max(1, min(CHUNK_ROWS, CHUNK_NUMBERS // largest) // states)
 
     # -- queries --------------------------------------------------------------------------------------------------
 
@@ -200,11 +219,11 @@ class Model(nn.Module):
         Raises UsageError where the model has no density. What kind of number it is: `graph.capabilities["log_prob"]`.
         """
         self._refuse("log_prob")
-        batch = self.batch(data)
+        batch = self.batch(data, "log_prob")
         drawing = [r.how for r in self.graph.routes.values()]
         if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
             samples = 1
-        chunk = max(1, min(samples, CHUNK_ROWS // max(len(batch), 1)))
+        chunk = max(1, min(samples, self.rows_at_once // max(len(batch), 1)))
         total = torch.full((len(batch),), -torch.inf, dtype=self.dtype, device=self.device)
         done = 0
         while done < samples:
@@ -221,7 +240,7 @@ class Model(nn.Module):
         Raises UsageError where the model has no density.
         """
         self._refuse("log_prob")
-        batch = self.batch(data)
+        batch = self.batch(data, "log_prob")
         total = torch.zeros(len(batch), dtype=self.dtype, device=self.device)
         for _ in range(samples):
             total += Trace(self, batch, 1, marginal=True, corrupt=False).log_joint()[0]
@@ -234,30 +253,12 @@ class Model(nn.Module):
         Raises UsageError where no latent can be encoded.
         """
         self._refuse("encode")
-        batch = self.batch(data)
-        values = dict(batch.values)
-        for name in self.graph.order("q"):
-            encoder = self.graph.q(name)
-            if self.graph.variables[name].role is Role.CORRUPTED:
-                values[name] = values[self.graph.factors[f"corruption.{name}"].parents[0]]
-            elif encoder is not None and self.graph.variables[name].role is Role.LATENT:
-                conditioned = self.distribution(encoder.name, values, len(batch))
-                values[name] = conditioned.mean() if mean else conditioned.draw()[0]
-                if mean and self.graph.variables[name].labels:
-                    values[name] = values[name].round()
-        for base, factor in self.graph.bases().items():
-            module = self.factor(factor.name)
-            assert isinstance(module, FlowSection)
-            if all(p in values for p in factor.parents[1:]):
-                inner = module.stack.inverse(values[factor.head], module.read(values))[0]
-                shape = self.graph.variables[base].shape
-                assert shape is not None
-                values[base] = inner.reshape(-1, *shape)
+        values = inferred(self, self.batch(data, "encode"), mean=mean)
         return {name: values[name] for name in encoded(self.graph) if name in values}
 
     @torch.no_grad()
     def decode(self, latents: Mapping[str, Tensor], given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Means of the observed variables that the latents determine."""
+        """Means (of labels the most probable values) of the observed variables that the latents determine."""
         values = {**(given or {}), **latents}
         rows = next(iter(latents.values())).shape[0]
         found: dict[str, Tensor] = {}
@@ -267,15 +268,16 @@ class Model(nn.Module):
             if factor.base is not None:
                 found[name] = self._flow(name, values)
             else:
-                found[name] = self.distribution(factor.name, values, rows).mean()
+                conditioned = self.distribution(factor.name, values, rows)
+                found[name] = centre(conditioned, factor, self.graph.variables[name])
         return found
 
     @torch.no_grad()
     def reconstruct(self, data: Batch | Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
         """Means of p(x | z) at the encoder's means. Raises UsageError where there is nothing to encode."""
         self._refuse("reconstruct")
-        batch = self.batch(data)
-        return self.decode(self.encode(batch, mean=True), batch.values)
+        values = inferred(self, self.batch(data, "reconstruct"), mean=True)
+        return self.decode({name: values[name] for name in encoded(self.graph)}, values)
 
     @torch.no_grad()
     def interpolate(
@@ -286,11 +288,12 @@ class Model(nn.Module):
         Raises UsageError where codes are discrete or missing.
         """
         self._refuse("interpolate")
-        first, last = self.batch(one), self.batch(other)
-        a, b = self.encode(first, mean=True), self.encode(last, mean=True)
+        a = inferred(self, self.batch(one, "interpolate"), mean=True)
+        b = inferred(self, self.batch(other, "interpolate"), mean=True)
+        codes = encoded(self.graph)
         found: dict[str, list[Tensor]] = {}
         for t in torch.linspace(0, 1, steps).tolist():
-            for name, value in self.decode({n: (1 - t) * a[n] + t * b[n] for n in a}, first.values).items():
+            for name, value in self.decode({n: (1 - t) * a[n] + t * b[n] for n in codes}, a).items():
                 found.setdefault(name, []).append(value)
         return {name: torch.stack(values) for name, values in found.items()}
 
@@ -301,37 +304,54 @@ class Model(nn.Module):
         return -self.log_prob(data, samples)
 
     @torch.no_grad()
-    def classify(self, data: Batch | Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
-        """The most probable value of every label with an encoder, [B]. Raises UsageError where there is none."""
+    def classify(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 100) -> dict[str, Tensor]:
+        """The most probable value of every label given the rest of its row, [B] of integers each.
+
+        `samples`: importance samples for each value of a label that is classified by Bayes' rule. Raises UsageError
+        where nothing tells of a label.
+        """
         self._refuse("classify")
-        from gendsl.compiler.plans.classify import labelled
+        batch = self.batch(data, "classify")
+        names = [n for n in labelled(self.graph) if by(self.graph, n)]
+        return {name: self.most_probable_label(name, batch, samples) for name in names}
 
-        batch = self.batch(data)
-        found: dict[str, Tensor] = {}
-        for name in labelled(self.graph):
-            encoder, variable = self.graph.q(name), self.graph.variables[name]
-            assert encoder is not None
-            assert variable.support is not None
-            assert variable.support.count is not None
-            assert variable.shape is not None
-            values = {**batch.values, **self._latents_for(encoder.parents, batch)}
-            conditioned = self.distribution(encoder.name, values, len(batch))
-            low = int(variable.support.low)
-            scores = []
-            for value in range(low, low + variable.support.count):
-                state = torch.full((len(batch), *variable.shape), value, device=self.device)
-                scores.append(conditioned.entries(state))
-            found[name] = torch.stack(scores).argmax(0) + low
-        return found
+    @torch.no_grad()
+    def most_probable_label(self, name: str, batch: Batch, samples: int = 100) -> Tensor:
+        """The most probable value of one label given the rest of its row, whether it is known or not, [B]."""
+        variable, way = self.graph.variables[name], by(self.graph, name)
+        factor = self.graph.q(name) if way == "encoder" else self.graph.p(name)
+        assert factor is not None
+        if way == "Bayes' rule":
+            return self._by_bayes(name, batch, samples)
+        latent = any(p not in batch.values or p in batch.known for p in factor.parents)
+        values = inferred(self, batch, mean=True) if latent else batch.values
+        conditioned = self.distribution(factor.name, values, len(batch))
+        return most_probable(conditioned, variable, len(batch), self.device)
 
-    def _latents_for(self, parents: tuple[str, ...], batch: Batch) -> dict[str, Tensor]:
-        latent = any(p not in batch.values for p in parents)
-        return self.encode(batch, mean=True) if latent else {}
+    def _by_bayes(self, name: str, batch: Batch, samples: int) -> Tensor:
+        """argmax over y of log p(x, y), the same random numbers for every y."""
+        support = self.graph.variables[name].support
+        assert support is not None
+        assert support.count is not None
+        seed = int(torch.randint(2**31, ()))
+        scores = []
+        for i in range(support.count):
+            value = torch.full((len(batch),), int(support.low) + i, device=self.device)
+            known = {**batch.known}
+            if self.graph.variables[name].role is Role.PARTIAL:
+                known[name] = torch.ones(len(batch), dtype=torch.bool, device=self.device)
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                tried = replace(batch, values={**batch.values, name: value}, known=known)
+                scores.append(self.log_prob(tried, samples))
+        return torch.stack(scores).argmax(0) + int(support.low)
 
-    def batch(self, data: Batch | Mapping[str, Tensor] | Tensor) -> Batch:
+    def batch(self, data: Batch | Mapping[str, Tensor] | Tensor, query: str = "") -> Batch:
         """A Batch of given values: a tensor stands for the only observed variable.
 
-        Raises UsageError for a name that is not a bound variable, or a shape that is not its shape.
+        NaN is a missing entry where the variable may have some, and a label that is only partly observed may be left
+        out. Raises UsageError for a name that is not a bound variable, a shape that is not its shape, or a variable
+        that the query needs and was not given.
         """
         if isinstance(data, Batch):
             return data
@@ -342,15 +362,38 @@ class Model(nn.Module):
                 raise UsageError(f"name the variables, as a dict: this model observes {', '.join(names)}")
             data = {names[0]: data}
         values: dict[str, Tensor] = {}
+        known: dict[str, Tensor] = {}
         for name, value in data.items():
             if name not in bound:
                 raise UsageError(f"{name!r} is not a bound variable; they are {', '.join(bound)}")
             if tuple(value.shape[1:]) != bound[name].shape:
                 raise UsageError(f"{name} is {list(bound[name].shape or ())} for each row, not {list(value.shape[1:])}")
             values[name] = value.to(self.device)
+            if bound[name].missing:
+                known[name] = ~values[name].isnan()
+                values[name] = values[name].nan_to_num(0.0)
+            elif bound[name].role is Role.PARTIAL:
+                known[name] = torch.ones(len(value), dtype=torch.bool, device=self.device)
+        absent = [n for n in self._asks(query) if n not in values]
+        if absent or not values:
+            raise UsageError(f"{query or 'a batch'} needs {', '.join(absent) or 'values'}, which was not given")
         rows = next(iter(values.values())).shape[0]
+        for name in (n for n, v in bound.items() if v.role is Role.PARTIAL and n not in values):
+            values[name] = torch.zeros(rows, dtype=torch.int64, device=self.device)
+            known[name] = torch.zeros(rows, dtype=torch.bool, device=self.device)
         zeros = {n: torch.zeros(rows, dtype=self.dtype, device=self.device) for n in values}
-        return Batch(values, zeros, {}, {}, torch.arange(rows))
+        return Batch(values, zeros, known, {}, torch.arange(rows))
+
+    def _asks(self, query: str) -> list[str]:
+        """The observed variables and conditions that a query cannot do without."""
+        factors = list(self.graph.factors.values())
+        if query == "encode":
+            factors = [f for f in factors if f.side != "p" or f.base is not None]
+        named = {n for f in factors for n in (f.head, *f.parents)} if query else set()
+        if query == "classify":
+            named -= set(labelled(self.graph))
+        data = (Role.OBSERVED, Role.CONDITION)
+        return [n for n, v in self.graph.variables.items() if v.role in data and n in named]
 
 
 def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:
@@ -358,8 +401,6 @@ def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:
     found = graph.factors[factor]
     shape = graph.variables[found.head].shape
     assert shape is not None
-    for layer in found.flow:
-        shape = layer.base_shape(shape)
-    return shape
+    return base_of(found.flow, shape)
 
 

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Critic, How, Role, Term
-from gendsl.compiler.passes.objective import bound_of, logit
+from gendsl.compiler.passes.adversaries import logit
+from gendsl.compiler.passes.objective import bound_of
 from gendsl.data.dataset import Batch
 from gendsl.nn.adversarial import Tuples
 from gendsl.nn.inference import Trace
@@ -73,6 +74,11 @@ class Evaluation:
     def fake(self) -> dict[str, Tensor]:
         """An ancestral sample of everything in p, given the batch's conditions."""
         return self.model.ancestral(len(self.batch), self.batch.values)
+
+    @cached_property
+    def fake_given_data(self) -> dict[str, Tensor]:
+        """The same with observed variables as data: the prior's sample that a code of the same row is compared with."""
+        return self.model.ancestral(len(self.batch), self.batch.values, given_data=True)
 
     def loss(self, terms: Iterable[Term]) -> Loss:
         """The weighted sum of the terms."""
@@ -193,34 +199,30 @@ def _bound(e: Evaluation, term: Term) -> Value:
 
 def _prior(e: Evaluation, term: Term) -> Value:
     """-log p(z) at the codes, cut."""
-    factor = e.graph.p(term.subject)
-    assert factor is not None
-    codes = e.trace.values[term.subject].detach()
-    read = {n: e.trace.values[n].detach() for n in factor.parents}
-    value = -e.model.distribution(factor.name, read, codes.shape[0]).log_prob(codes).mean()
+    value = -e.mean(e.trace.contributions[term.subject])
     return Value(value, value)
 
 
 def _information(e: Evaluation, term: Term) -> Value:
-    """E[log q(c | x)], c and x from prior and decoder."""
+    """E[log q(c | x)], c and x from prior and decoder; what p does not make comes with the row."""
     encoder = e.graph.q(term.subject)
     assert encoder is not None
-    conditioned = e.model.distribution(encoder.name, e.fake, len(e.batch))
+    values = {**e.batch.values, **e.fake}
+    for channel in e.graph.side("c"):
+        if channel.parents[0] in values:
+            values[channel.head] = e.model.channel(channel.head)(values[channel.parents[0]])
+    conditioned = e.model.distribution(encoder.name, values, len(e.batch))
     value = conditioned.log_prob(e.fake[term.subject]).mean()
     return Value(value, value)
 
 
 def _classification(e: Evaluation, term: Term) -> Value:
     """-log q(y | x) on known rows, a mean over all rows of the batch."""
-    encoder = e.graph.q(term.subject)
+    encoder, trace = e.graph.q(term.subject), e.trace
     assert encoder is not None
-    trace = e.trace
-    clean = {n: e.batch.values.get(n, trace.values.get(n)) for n in encoder.parents}
-    read = {n: v for n, v in clean.items() if v is not None}
-    rows = max(v.shape[0] for v in read.values())
-    conditioned = e.model.distribution(encoder.name, {**trace.values, **read}, rows)
-    log_q = conditioned.log_prob(trace._lift(e.batch.values[term.subject], rows))
-    value = -log_q.view(-1, len(e.batch)).mean(0)
+    conditioned = trace.condition(encoder, trace.full)
+    log_q = trace.grid(conditioned.log_prob(trace._lift(e.batch.values[term.subject], trace.full)))[:, 0]
+    value = -(trace.log_weights.exp() * log_q).sum(0) if trace.enumerated else -log_q[0]
     if term.subject in trace.known:
         value = torch.where(trace.known[term.subject], value, torch.zeros_like(value))
     return Value(value.mean(), value.mean())
@@ -235,7 +237,9 @@ def _mmd(e: Evaluation, term: Term) -> Value:
     c = 2.0 * codes.shape[1] * scale**2
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return c / (c + torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square())
+        distance: Tensor = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+        ratio: Tensor = c / (c + distance.square())
+        return ratio
 
     n = codes.shape[0]
     off = 1.0 - torch.eye(n, dtype=codes.dtype, device=codes.device)
@@ -255,8 +259,7 @@ def tuples(e: Evaluation, critic: Critic) -> tuple[Tuples, Tuples]:
         role = e.graph.variables[name].role
         data = role is Role.CONDITION or role is Role.OBSERVED
         real[name] = e.batch.values[name] if data else e.trace.values[name][: len(e.batch)]
-        shared = role is Role.CONDITION or (data and critic.stands_in is not None)
-        fake[name] = real[name] if shared else e.fake[name]
+        fake[name] = (e.fake if critic.stands_in is None else e.fake_given_data).get(name, real[name])
     return noisy(e, critic, real), noisy(e, critic, fake)
 
 
@@ -280,7 +283,7 @@ def _adversary(e: Evaluation, term: Term) -> Value:
     with frozen(module):
         if critic.real_makers:
             numbers = module(real)
-            value = value + (numbers.mean() if logit(critic) else loss.real(numbers))
+            value = value + (numbers.mean() if logit(e.graph, critic) else loss.real(numbers))
         if critic.fake_makers:
             value = value + loss.fake(module(fake))
     return Value(value, value)

@@ -26,4 +26,4 @@ def _sequence(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
 
 
 _Dumper.add_representer(list, _sequence)
-_Dumper.add_representer(tuple, _sequence)
+_Dumper.add_representer(tuple, lambda dumper, data: _sequence(dumper, list(data)))

@@ -39,6 +39,11 @@ class Data(Strict):
     )
     bind: Annotated[dict[Name, Binding], Field(min_length=1)]
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The split by the parts' names; empty where none is written."""
+        return {str(part): share for part, share in (self.split or {}).items()}
+
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, value: Any) -> Any:

@@ -22,6 +22,8 @@ from gendsl.schema.nodes import Map, Node, Path, Scalar, Seq
 from gendsl.schema.registry import Slot, table
 from gendsl.schema.spec import Spec
 
+ModelClass = type[BaseModel]
+
 
 @dataclass(frozen=True)
 class Type:
@@ -36,7 +38,7 @@ class Type:
         return next((m for m in self.metadata if isinstance(m, Slot)), None)
 
     @property
-    def model(self) -> type[BaseModel] | None:
+    def model(self) -> ModelClass | None:
         """The spec model that is expected, if it is one; None for a slot, whose text says which."""
         if self.slot is not None or not isinstance(self.bare, type):
             return None
@@ -114,7 +116,7 @@ class Spot:
     """The member of that union that complains."""
 
     @property
-    def model(self) -> type[BaseModel] | None:
+    def model(self) -> ModelClass | None:
         """The model whose fields are keys here."""
         slot = self.expects.slot
         if slot is None:

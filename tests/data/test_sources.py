@@ -299,3 +299,13 @@ def test_a_source_is_the_same_after_a_round_trip_through_its_fields() -> None:
     fields = source.model_dump()
     assert fields.pop("type") == "two_moons"
     assert TwoMoons.model_validate(fields) == source
+
+
+def test_digits_are_scikit_learns(tmp_path: Path) -> None:
+    """Its file is read without it; its own function reads the same."""
+    from sklearn.datasets import load_digits as bundled
+
+    pixels, labels = bundled(return_X_y=True)
+    loaded = load(Digits(), tmp_path)
+    assert np.array_equal(loaded.columns["image"].reshape(-1, 64), pixels)
+    assert np.array_equal(loaded.columns["label"], labels)

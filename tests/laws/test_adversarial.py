@@ -132,11 +132,11 @@ def test_spectral_norm_of_a_conditional_critic_is_finite_and_at_most_one(net: Ml
         assert bool(torch.isfinite(module(values)).all())
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            assert float(torch.linalg.matrix_norm(layer.weight.flatten(1), 2)) == pytest.approx(1.0, abs=0.05)
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1.0, abs=0.05)
 
 
 def test_clipping_holds_every_weight() -> None:
     module = CriticModule(nn.Sequential(), 4, ("x",))
     spec = table("penalty")["clip"].model_validate({"limit": 0.02})
     builder(spec)(spec)(module)
-    assert max(float(p.abs().max()) for p in module.parameters()) == pytest.approx(0.02)
+    assert max(p.abs().max().item() for p in module.parameters()) == pytest.approx(0.02)

@@ -1,1 +1,1 @@
-"""Bijections: `forward` from the base to the variable, `inverse` from the variable to the base; one file a layer."""
+"""Bijections: `forward` from the base to the variable, `inverse` back; one file a layer."""

@@ -1,9 +1,10 @@
 """Planar flow: z + u tanh(w.z + b) (Rezende and Mohamed 2015, eq. 10), K layers as one stack.
 
-Invertible iff w.u >= -1. As in the paper's appendix A.1, u is moved along w to u^ = u + (m(w.u) - w.u) w / |w|^2,
-so that w.u^ = m(w.u) > -1. The paper's m(s) = -1 + log(1 + e^s) has m(0) != 0: near w = 0 the correction grows
-without bound. Here m(s) = -1 + softplus(s + c) with softplus(c) = 1, so m(0) = 0: u = 0 is the identity, and the
-correction stays bounded by |u|.
+Invertible iff w.u >= -1. As in the paper's appendix A.1, u is moved along w to
+u^ = u + (m(w.u) - w.u) w / |w|^2, so that w.u^ = m(w.u) > -1. The paper's m(s) = -1 + log(1 + e^s) has
+m(0) != 0: near w = 0 the correction grows without bound. Here m(s) = -1 + margin + softplus(s + c) with
+softplus(c) = 1 - margin, so m(0) = 0: u = 0 is the identity, and the correction stays bounded by |u|. Without
+the margin, rounding takes w.u^ below -1 where w.u is far below.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gendsl.kernels.planar import Policy, planar_stack
+from gendsl.kernels.planar import planar_stack
+from gendsl.kernels.table import Policy
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow import Planar
 from gendsl.schema.facts import Shape, numel
 
-SHIFT = math.log(math.e - 1.0)
-"""softplus of this is 1."""
+MARGIN = 1e-3
+"""How far above -1 the product w.u^ stays."""
+
+SHIFT = math.log(math.expm1(1.0 - MARGIN))
+"""softplus of this is 1 - MARGIN."""
 
 
 def invertible(u: Tensor, w: Tensor) -> Tensor:
     """u^ with w.u^ > -1; u and w are [..., D]."""
     s = (u * w).sum(-1, keepdim=True)
-    correction = F.softplus(s + SHIFT) - 1.0 - s
+    correction = F.softplus(s + SHIFT) - (1.0 - MARGIN) - s
     norm = (w * w).sum(-1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny * 1e8)
     return u + correction * w / norm
 

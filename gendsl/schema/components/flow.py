@@ -1,21 +1,25 @@
 """Flow layers: which direction is cheap, which shapes they take, how many parameters they have.
 
-A layer is a bijection between the variable's side and the base's side. `forward` goes from the base to the variable
-(sampling), `inverse` from the variable to the base (density). The maths is in `gendsl.nn.transforms`.
+A layer is a bijection between the variable's side and the base's side. `forward` goes from the base to the
+variable (sampling), `inverse` from the variable to the base (density). The maths is in
+`gendsl.nn.transforms`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from gendsl.schema.components.net import Bill, Mlp, Net, Ref, dense, head_bill
 from gendsl.schema.facts import REAL, Cost, Input, Shape, Support, numel
-from gendsl.schema.fields import Count
+from gendsl.schema.fields import Count, Positive
 from gendsl.schema.registry import Component, Slot, component
 
 Mask = Literal["half", "checkerboard", "channel"]
+EntryTransform = Literal["affine", "additive", "rq_spline"]
+BINS = 8
 
 
 class FlowLayer(Component):
@@ -27,8 +31,18 @@ class FlowLayer(Component):
     """The fused operation that computes it, for the placement pass."""
     amortized: bool = Field(default=True, description="whether the parents condition the layer")
 
+    @property
+    def acts_on(self) -> str:
+        """Where its values lie, for messages."""
+        return "the reals"
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the layer follows an order of the entries."""
+        return False
+
     def base_shape(self, shape: Shape) -> Shape:
-        """Shape on the base's side for a shape on the variable's side."""
+        """Shape on the base's side for one on the variable's side, without what a `split` sends."""
         return shape
 
     def base_support(self, support: Support) -> Support | None:
@@ -44,16 +58,67 @@ class FlowLayer(Component):
         return None
 
     def bill(self, shape: Shape, context: int) -> Bill:
-        """Cost for one row of `shape`, with a context vector of width `context` (0: none), in the cheap direction."""
+        """Cost of one row of `shape` with a context of width `context` (0: none), the cheap way."""
         return Bill(activations=4 * numel(shape))
+
+
+def base_of(layers: Sequence[FlowLayer], shape: Shape) -> Shape:
+    """The shape at the base of a list of layers; flat where a `split` sent a part there."""
+    sent = 0
+    for layer in layers:
+        inner = layer.base_shape(shape)
+        sent += numel(shape) - numel(inner)
+        shape = inner
+    return (numel(shape) + sent,) if sent else shape
+
+
+class EntryLayer(FlowLayer):
+    """Base of the layers that move each entry by a scalar bijection whose raw numbers a conditioner gives.
+
+    `affine` is x exp(s) + t, `additive` x + t, `rq_spline` a monotonic rational-quadratic spline on [-bound,
+    bound] with the identity outside (Durkan et al. 2019).
+    """
+
+    transform: EntryTransform = "affine"
+    bins: Annotated[int, Field(ge=2, le=128)] | None = Field(
+        default=None, description=f"pieces of an rq_spline; {BINS} if not written"
+    )
+    bound: Positive | None = Field(
+        default=None, description="an rq_spline acts on [-bound, bound]; 5 if not written"
+    )
+
+    def pieces(self) -> int:
+        """Pieces of the spline."""
+        return BINS if self.bins is None else self.bins
+
+    def edge(self) -> float:
+        """Where the spline's linear tails begin."""
+        return 5.0 if self.bound is None else self.bound
+
+    def numbers(self) -> int:
+        """Raw numbers for each entry: shift, and log-scale if any; widths, heights and slopes."""
+        return {"additive": 1, "affine": 2, "rq_spline": 3 * self.pieces() - 1}[self.transform]
+
+    def problem(self, shape: Shape) -> str | None:
+        """See FlowLayer: here, keys of a spline without a spline."""
+        for key in ("bins", "bound"):
+            if self.transform != "rq_spline" and getattr(self, key) is not None:
+                return f"`{key}` belongs to transform: rq_spline, not {self.transform}"
+        return None
+
+    def entry_bill(self, size: int) -> Bill:
+        """The scalar bijections of `size` entries; an affine one learns the bound of its log-scale."""
+        numbers = self.numbers()
+        return Bill(size if self.transform == "affine" else 0, 10 * numbers * size, (6 + numbers) * size)
 
 
 @component("flow", "planar", build="gendsl.nn.transforms.planar:build_planar")
 class Planar(FlowLayer):
     """Planar flow z + u tanh(w.z + b) (Rezende and Mohamed 2015, eq. 10), invertible by u's constraint.
 
-    Cheap from base to variable, so densities of its own samples only; the inverse has no closed form. Fine inside an
-    encoder, refused where a density at given points is needed. `repeat` layers run as one fused stack.
+    Cheap from base to variable, so densities of its own samples only; the inverse has no closed form. Fine
+    inside an encoder, refused where a density at given points is needed. `repeat` layers run as one fused
+    stack.
     """
 
     repeat: Count = 1
@@ -69,16 +134,17 @@ class Planar(FlowLayer):
 
 
 @component("flow", "coupling", build="gendsl.nn.transforms.coupling:build_coupling")
-class Coupling(FlowLayer):
+class Coupling(EntryLayer):
     """Coupling layer: one part passes through and sets the transform of the other (NICE; RealNVP, eq. 7-8).
 
     `repeat` layers alternate which part passes through. Cheap in both directions.
     """
 
-    transform: Literal["affine", "additive"] = "affine"
     mask: Mask = "half"
     repeat: Count = 1
-    net: Annotated[Net, Slot("net")] | None = Field(default=None, description="conditioner; an mlp if not written")
+    net: Annotated[Net, Slot("net")] | None = Field(
+        default=None, description="conditioner; an mlp if not written"
+    )
     hidden: Annotated[tuple[Count, ...], Field(strict=False)] | None = Field(
         default=None, description="hidden widths of an mlp conditioner, instead of `net`"
     )
@@ -87,6 +153,7 @@ class Coupling(FlowLayer):
         {"repeat": 3, "hidden": [16]},
         {"transform": "additive", "repeat": 2, "hidden": [16]},
         {"mask": "checkerboard", "repeat": 2, "hidden": [16]},
+        {"transform": "rq_spline", "repeat": 2, "bins": 4, "bound": 3.0, "hidden": [16]},
     )
 
     def conditioner(self) -> Net:
@@ -94,10 +161,6 @@ class Coupling(FlowLayer):
         if self.net is not None:
             return self.net
         return Mlp(hidden=self.hidden if self.hidden is not None else (128, 128), activation="relu")
-
-    def numbers(self) -> int:
-        """Raw numbers for each entry: shift, and log-scale where there is one."""
-        return 1 if self.transform == "additive" else 2
 
     def inputs(self, shape: Shape, context: int) -> tuple[Input, ...]:
         """What the conditioner reads."""
@@ -108,7 +171,9 @@ class Coupling(FlowLayer):
         if self.mask != "half" and len(shape) != 3:
             return f"mask: {self.mask} needs a grid [C, H, W], not {list(shape)}; use mask: half"
         if self.mask == "channel" and shape[0] < 2:
-            return "mask: channel needs two channels or more; put a squeeze before it, or use mask: checkerboard"
+            return (
+                "mask: channel needs two channels or more; put a squeeze before it, or use mask: checkerboard"
+            )
         if numel(shape) < 2:
             return "a coupling needs two dimensions or more: one part passes through and sets the other"
         if self.net is not None and self.hidden is not None:
@@ -118,14 +183,12 @@ class Coupling(FlowLayer):
             return "a coupling's net is its own and cannot be shared: write it out"
         if net.autoregressive:
             return f"{net.tag} is autoregressive; a coupling's net reads the part that passes through"
-        return net.problem(self.inputs(shape, 0), shape)
+        return super().problem(shape) or net.problem(self.inputs(shape, 0), shape)
 
     def bill(self, shape: Shape, context: int) -> Bill:
         net, inputs, size = self.conditioner(), self.inputs(shape, context), numel(shape)
         head = head_bill(net.features(inputs, shape), (self.numbers(), *shape))
-        scale = size if self.transform == "affine" else 0
-        own = Bill(parameters=scale, flops=10 * size, activations=8 * size)
-        return (net.bill(inputs, shape) + head + own) * self.repeat
+        return (net.bill(inputs, shape) + head + self.entry_bill(size)) * self.repeat
 
 
 @component("flow", "permute", build="gendsl.nn.transforms.permute:build_permute")

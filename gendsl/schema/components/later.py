@@ -13,19 +13,7 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
         "dist": frozenset({"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "vq", "langevin"}),
         "flow": frozenset(
             {
-                "radial",
-                "sylvester",
-                "householder",
-                "actnorm",
-                "lu_linear",
-                "inv_1x1_conv",
-                "masked_ar",
-                "inverse_ar",
-                "squeeze",
-                "split",
-                "elementwise",
                 "residual",
-                "chain",
                 "continuous",
             }
         ),
@@ -44,8 +32,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "codebook",
                 "relative_to",
                 "covariance",
-                "bins",
-                "between",
             }
         ),
     }

@@ -1,0 +1,93 @@
+"""Values of latents and labels for queries: encoders and inverses of flows on given rows, hidden labels filled in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gendsl.compiler.graph import Factor, Role, Variable
+from gendsl.compiler.plans.classify import by
+from gendsl.data.batch import Batch
+from gendsl.errors import UsageError
+from gendsl.nn.factor import Conditioned, FlowSection
+from gendsl.schema.facts import mask_name
+
+if TYPE_CHECKING:
+    from gendsl.nn.model import Model
+
+
+def inferred(model: Model, batch: Batch, *, mean: bool) -> dict[str, Tensor]:
+    """Every value that the batch and q give: data, masks, clean values for corrupted ones, latents, bases of flows.
+
+    `mean`: means (of labels: the most probable) instead of draws. A label that is not known is filled in by its
+    encoder, or by Bayes' rule. Raises UsageError where a value that an encoder reads is not there.
+    """
+    graph = model.graph
+    values = dict(batch.values)
+    for name, known in batch.known.items():
+        if graph.variables[name].missing:
+            values[mask_name(name)] = known.to(model.dtype)
+        elif graph.q(name) is None and not bool(known.all()) and _read(model, name):
+            values[name] = torch.where(known, values[name], _by_rule(model, name, batch))
+    for name in graph.order("q"):
+        role, encoder = graph.variables[name].role, graph.q(name)
+        if role is Role.CORRUPTED:
+            values[name] = values[graph.factors[f"corruption.{name}"].parents[0]]
+        elif encoder is not None and role is Role.LATENT:
+            values[name] = _value(model, encoder, values, len(batch), mean)
+        elif encoder is not None and role is Role.PARTIAL and not bool(batch.known[name].all()):
+            guess = _value(model, encoder, values, len(batch), mean)
+            values[name] = torch.where(batch.known[name], values[name], guess.to(values[name].dtype))
+    for base, factor in graph.bases().items():
+        module = model.factor(factor.name)
+        assert isinstance(module, FlowSection)
+        if all(p in values for p in (factor.head, *factor.parents[1:])):
+            inner = module.stack.inverse(values[factor.head], module.read(values))[0]
+            shape = graph.variables[base].shape
+            assert shape is not None
+            values[base] = inner.reshape(-1, *shape)
+    return values
+
+
+def centre(conditioned: Conditioned, factor: Factor, variable: Variable) -> Tensor:
+    """The mean of each entry; of a label the most probable value; of an autoregressive distribution a draw."""
+    if factor.net is not None and factor.net.autoregressive:
+        return conditioned.draw()[0]
+    mean = conditioned.mean()
+    return most_probable(conditioned, variable, len(mean), mean.device) if variable.labels else mean
+
+
+def most_probable(conditioned: Conditioned, variable: Variable, rows: int, device: torch.device) -> Tensor:
+    """The most probable value of each entry of a finite variable, [rows, *shape] of integers."""
+    assert variable.support is not None
+    assert variable.support.count is not None
+    assert variable.shape is not None
+    low = int(variable.support.low)
+    scores = [
+        conditioned.entries(torch.full((rows, *variable.shape), low + i, device=device))
+        for i in range(variable.support.count)
+    ]
+    return torch.stack(scores).argmax(0) + low
+
+
+def _value(model: Model, encoder: Factor, values: dict[str, Tensor], rows: int, mean: bool) -> Tensor:
+    absent = [n for n in model.reads(encoder.name) if n not in values]
+    if absent:
+        raise UsageError(f"{encoder.name} reads {', '.join(absent)}, which was not given")
+    conditioned = model.distribution(encoder.name, values, rows)
+    if not mean:
+        return conditioned.draw()[0]
+    return centre(conditioned, encoder, model.graph.variables[encoder.head])
+
+
+def _read(model: Model, name: str) -> bool:
+    return any(name in f.parents for f in model.graph.factors.values())
+
+
+def _by_rule(model: Model, name: str, batch: Batch) -> Tensor:
+    way = by(model.graph, name)
+    if not way:
+        raise UsageError(f"{name} is not known on some rows, and nothing infers it")
+    return model.most_probable_label(name, batch)

@@ -1,0 +1,65 @@
+"""Linear flow layers: actnorm, lu_linear, inv_1x1_conv, householder. All are cheap in both directions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.components.net import Bill, dense
+from gendsl.schema.facts import Shape, numel
+from gendsl.schema.fields import Count
+from gendsl.schema.registry import component
+
+
+def channels(shape: Shape) -> int:
+    """What a per-channel layer has one number for: the channels of a grid, the entries of anything else."""
+    return shape[0] if len(shape) == 3 else numel(shape)
+
+
+def matrix_bill(size: int, positions: int, bias: bool) -> Bill:
+    """A matrix as its LU factors, applied at each of `positions`."""
+    return Bill(size * size + (size if bias else 0), 2 * size * size * positions, 2 * size * positions)
+
+
+@component("flow", "actnorm", build="gendsl.nn.transforms.linear:build_actnorm")
+class ActNorm(FlowLayer):
+    """A learned shift and scale per channel, or per entry of a vector (Kingma and Dhariwal 2018).
+
+    The first training batch leaves it with mean 0 and variance 1. Parents do not condition it.
+    """
+
+    def bill(self, shape: Shape, context: int) -> Bill:
+        return Bill(2 * channels(shape), 2 * numel(shape), 2 * numel(shape))
+
+
+@component("flow", "lu_linear", build="gendsl.nn.transforms.linear:build_lu_linear")
+class LULinear(FlowLayer):
+    """y = L U x + b on the flattened entries, the identity at first. Parents do not condition it."""
+
+    def bill(self, shape: Shape, context: int) -> Bill:
+        return matrix_bill(numel(shape), 1, bias=True)
+
+
+@component("flow", "inv_1x1_conv", build="gendsl.nn.transforms.linear:build_inv_1x1_conv")
+class Inv1x1Conv(FlowLayer):
+    """One matrix P L U over the channels at every position (Kingma and Dhariwal 2018, eq. 10).
+
+    It begins at a random rotation. On a vector it mixes all entries. Parents do not condition it.
+    """
+
+    def bill(self, shape: Shape, context: int) -> Bill:
+        size = channels(shape)
+        return matrix_bill(size, numel(shape) // size, bias=False)
+
+
+@component("flow", "householder", build="gendsl.nn.transforms.linear:build_householder")
+class Householder(FlowLayer):
+    """`repeat` reflections x - 2 v (v.x) / |v|^2 (Tomczak and Welling 2016); volume-preserving."""
+
+    repeat: Count = 1
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"repeat": 4})
+
+    def bill(self, shape: Shape, context: int) -> Bill:
+        size, numbers = numel(shape), self.repeat * numel(shape)
+        own = dense(context, numbers) if context else Bill(parameters=numbers)
+        return own + Bill(flops=6 * numbers, activations=3 * self.repeat * size)

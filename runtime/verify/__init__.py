@@ -1,0 +1,50 @@
+"""`gendsl verify`: numeric certificates of a compiled model (DESIGN, section 7).
+
+Each certificate is a number held against a bound, with its power: the smallest relative error that would make
+it fail. Which ones a model gets follows from its graph; what does not apply is absent. Nothing here changes
+the model.
+"""
+
+from __future__ import annotations
+
+from gendsl.data.dataset import Dataset
+from gendsl.nn.model import Model
+from gendsl.runtime.verify import (
+    bounds,
+    causality,
+    densities,
+    divergences,
+    flows,
+    kernels,
+    players,
+    preprocessing,
+    samples,
+    states,
+)
+from gendsl.runtime.verify.certificate import Certificate, as_json
+from gendsl.runtime.verify.subject import subject
+
+__all__ = ["Certificate", "as_json", "verify"]
+
+FAMILIES = (
+    flows,
+    densities,
+    causality,
+    divergences,
+    bounds,
+    states,
+    samples,
+    kernels,
+    preprocessing,
+    players,
+)
+
+
+def verify(model: Model, data: Dataset | None, *, seed: int = 0) -> tuple[Certificate, ...]:
+    """Every certificate that applies to the model, trained or not, in the order of FAMILIES.
+
+    `data`: its rows are used where a certificate speaks of rows; without data the model's own samples are.
+    The same seed gives the same values. The work is done on float64 copies.
+    """
+    about = subject(model, data, seed)
+    return tuple(certificate for family in FAMILIES for certificate in family.certificates(about))

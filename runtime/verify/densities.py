@@ -1,0 +1,237 @@
+"""Densities: every entry's sums or integrates to one, small factors do as a whole, and so does an exact p(x).
+
+By the chain rule a factor whose entries' conditional densities are normalised, and which is causal, is
+normalised. A flow's density at its own samples is that of its base minus the log-determinant of the whole map
+(by the Jacobian).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gendsl.compiler.graph import Factor, Kind, Role
+from gendsl.data.dataset import Batch
+from gendsl.nn.factor import Conditioned, Flowed, FlowSection, tile
+from gendsl.nn.inference import Trace
+from gendsl.nn.model import Model
+from gendsl.runtime.verify.certificate import Certificate, at_most
+from gendsl.runtime.verify.entrywise import (
+    MOST_STATES,
+    certified_factors,
+    entries_of,
+    nodes,
+    resolved,
+    support_of,
+)
+from gendsl.runtime.verify.flows import LARGEST, jacobian
+from gendsl.runtime.verify.subject import Subject, first, parents_of
+from gendsl.schema.facts import Cost, Density, Support, numel
+
+BOUND, POWER = 1e-3, 2e-3
+DISCRETE_BOUND, DISCRETE_POWER = 1e-7, 1e-6
+FLOW_BOUND, FLOW_POWER = 1e-7, 1e-6
+PARENTS = 4
+PLANE = 181
+"""Nodes along each axis of a two-dimensional integral."""
+
+
+@torch.no_grad()
+def certificates(subject: Subject) -> Iterator[Certificate]:
+    """entries, integral or sum, and density of every factor that has them; integral of an exact p(x)."""
+    for factor in certified_factors(subject):
+        with subject.draws(f"density/{factor.name}"):
+            values = first(parents_of(subject.drawn, factor, subject.rows), PARENTS)
+            conditioned = subject.drawn.distribution(factor.name, values, PARENTS)
+            yield from _entries(subject, factor, conditioned)
+            yield from _whole(subject, factor, conditioned)
+            if isinstance(conditioned, Flowed):
+                yield from _flowed(subject, factor, conditioned)
+    for name, factor in subject.graph.bases().items():
+        with subject.draws(f"density/{factor.name}"):
+            yield from _section(subject, name, factor)
+    with subject.draws("density/p"):
+        yield from _exact(subject)
+
+
+def _entries(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterator[Certificate]:
+    base = conditioned.base if isinstance(conditioned, Flowed) else conditioned
+    entries = entries_of(subject.drawn, factor, conditioned, base.draw()[0])
+    x, log_w = entries.nodes()
+    log_p = entries.at(x)
+    seen = resolved(log_p, log_w) | entries.support.integer
+    if not bool(seen.any()):
+        return
+    total = torch.exp(torch.logsumexp(log_p + log_w, 0))
+    error = float((total - 1).abs()[seen].max())
+    finite = entries.support.count is not None
+    bound, power = (DISCRETE_BOUND, DISCRETE_POWER) if finite else (BOUND, POWER)
+    how = "sums" if entries.support.integer else "integrates"
+    note = f"every entry {how} to one, {PARENTS} rows of parents, drawn parameters"
+    if not bool(seen.all()):
+        note += f"; {int((~seen).sum())} of {seen.numel()} entries are too peaked at an end to be integrated"
+    yield at_most(f"normalised:{factor.name}", error, bound, power, note)
+
+
+def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterator[Certificate]:
+    """The factor as one density, flow included, where it is small."""
+    shape = subject.graph.variables[factor.head].shape
+    support = subject.graph.variables[factor.head].support
+    assert shape is not None
+    assert support is not None
+    if factor.offers.density is not Density.ANY:
+        return
+    if support.integer and support.count is not None and support.count ** numel(shape) <= MOST_STATES:
+        total = _sum(conditioned, shape, support)
+        note = f"over {support.count ** numel(shape)} states"
+        yield at_most(
+            f"sum:{factor.name}", float((total - 1).abs().max()), DISCRETE_BOUND, DISCRETE_POWER, note
+        )
+    elif not support.integer and numel(shape) in (1, 2):
+        inner = support if factor.flow else support_of(subject.drawn, factor)
+        draws = conditioned.repeat(129).draw()[0].view(129, PARENTS, -1)
+        log_prob = partial(_tiled_log_prob, conditioned)
+        total = integral(log_prob, draws, shape, inner, grid=bool(factor.flow))
+        note = f"over {numel(shape)} dimension{'s' * (numel(shape) > 1)}, drawn parameters"
+        yield at_most(f"integral:{factor.name}", float((total - 1).abs().max()), BOUND, POWER, note)
+
+
+def _tiled_log_prob(conditioned: Conditioned, x: Tensor) -> Tensor:
+    return conditioned.repeat(len(x) // PARENTS).log_prob(x)
+
+
+def _sum(conditioned: Conditioned, shape: tuple[int, ...], support: Support) -> Tensor:
+    assert support.count is not None
+    axis = torch.arange(int(support.low), int(support.low) + support.count)
+    grid = torch.cartesian_prod(*([axis] * max(numel(shape), 1))).reshape(-1, *shape)  # [S, *shape]
+    log_p = conditioned.repeat(len(grid)).log_prob(grid.repeat_interleave(PARENTS, 0))
+    return torch.exp(torch.logsumexp(log_p.view(len(grid), PARENTS), 0))
+
+
+def integral(
+    log_prob: Callable[[Tensor], Tensor],
+    draws: Tensor,
+    shape: tuple[int, ...],
+    support: Support,
+    *,
+    grid: bool,
+) -> Tensor:
+    """The integral of a density over one or two dimensions, [R]; `draws` [S, R, D] say where its mass is.
+
+    `log_prob` takes values [J * R, *shape], row i of copy j at j * R + i. Two dimensions on an even `grid`,
+    which suits the folds of a flow, or on the product of the nodes of each, which suits tails and kinks.
+    """
+    if draws.shape[2] == 1:
+        x, log_w = nodes(support, draws[..., 0])
+        points, weights = x.reshape(-1, *shape), log_w
+    elif not grid:
+        x, log_w = nodes(support, draws)  # [J, R, 2]
+        points, weights = _pairs(x[..., 0], x[..., 1]).reshape(-1, *shape), _pairs(*log_w.unbind(-1)).sum(-1)
+        weights = weights.reshape(-1, draws.shape[1])
+    else:
+        middle, extent = draws.mean(0), 8.0 * draws.std(0)  # [R, 2]
+        low = (middle - extent).clamp(min=support.low)
+        high = (middle + extent).clamp(max=support.high)
+        step = (high - low) / PLANE
+        axis = (torch.arange(PLANE, dtype=draws.dtype, device=draws.device) + 0.5).view(-1, 1, 1)
+        along = low + axis * step  # [J, R, 2]
+        points = _pairs(*along.unbind(-1)).reshape(-1, *shape)
+        weights = step.log().sum(1).expand(PLANE * PLANE, -1)
+    log_p = torch.cat([log_prob(p) for p in torch.split(points, 32768 // draws.shape[1] * draws.shape[1])])
+    return torch.exp(torch.logsumexp(log_p.view(-1, draws.shape[1]) + weights, 0))
+
+
+def _pairs(a: Tensor, b: Tensor) -> Tensor:
+    """Every pair of two axes [J, R] each: [J, J, R, 2]."""
+    size = len(a)
+    return torch.stack([a[:, None].expand(-1, size, -1), b[None].expand(size, -1, -1)], -1)
+
+
+def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[Certificate]:
+    """The density that comes with a sample, against the base's density and the whole stack's Jacobian."""
+    shape = subject.graph.variables[factor.head].shape
+    assert shape is not None
+    if numel(shape) > LARGEST or any(f.forward_cost is Cost.NONE for f in factor.flow):
+        return
+    with subject.draws("density/twice"):
+        value, density = conditioned.draw()
+    with subject.draws("density/twice"):
+        inner, own = conditioned.base.draw()
+    assert density is not None
+    assert own is not None
+    log_det = torch.linalg.slogdet(jacobian(partial(_outwards, conditioned), inner))[1]
+    size = float((own - log_det).abs().mean())
+    error = float((density - (own - log_det)).abs().max()) / size
+    if factor.offers.density is Density.ANY:
+        error = max(error, float((conditioned.log_prob(value) - density).abs().max()) / size)
+    yield at_most(f"density:{factor.name}", error, FLOW_BOUND, FLOW_POWER, "of own samples, drawn parameters")
+
+
+def _outwards(conditioned: Flowed, inner: Tensor) -> Tensor:
+    value: Tensor = conditioned.stack(inner, conditioned.context)[0]
+    return value
+
+
+def _section(subject: Subject, base: str, factor: Factor) -> Iterator[Certificate]:
+    """A flow section: log p(x) as the model computes it, against the prior at the inverse and a Jacobian."""
+    model, prior = subject.drawn, subject.graph.p(base)
+    shape = subject.graph.variables[factor.head].shape
+    assert shape is not None
+    assert prior is not None
+    module = model.factor(factor.name)
+    assert isinstance(module, FlowSection)
+    if numel(shape) > LARGEST or any(f.inverse_cost is Cost.NONE for f in factor.flow):
+        return
+    trace = Trace(model, subject.rows, 1, marginal=True, corrupt=False)
+    if factor.head not in trace.log_det or trace.values[base].shape[0] != len(subject.rows):
+        return
+    found = trace.log_p(factor.head)[:PARENTS]
+    read = module.read(first(trace.values, PARENTS))
+    x = trace.values[factor.head][:PARENTS]
+    log_det = torch.linalg.slogdet(jacobian(partial(_inwards, module, read), x))[1]
+    inner = trace.values[base][:PARENTS]
+    exact = model.distribution(prior.name, first(trace.values, PARENTS), PARENTS).log_prob(inner) + log_det
+    error = float((found - exact).abs().max() / exact.abs().mean())
+    yield at_most(
+        f"density:{factor.name}", error, FLOW_BOUND, FLOW_POWER, f"p({factor.head}), drawn parameters"
+    )
+
+
+def _inwards(module: FlowSection, context: Tensor | None, x: Tensor) -> Tensor:
+    value: Tensor = module.stack.inverse(x, context)[0]
+    return value
+
+
+def _exact(subject: Subject) -> Iterator[Certificate]:
+    """p(x) of the whole model, where it is exact and of one real variable with one or two dimensions."""
+    graph, model = subject.graph, subject.drawn
+    names = [n for n, v in graph.variables.items() if v.role in (Role.OBSERVED, Role.PARTIAL)]
+    plan = graph.capabilities["log_prob"]
+    if plan.how is None or plan.kind is not Kind.EXACT or len(names) != 1:
+        return
+    variable = graph.variables[names[0]]
+    assert variable.shape is not None
+    assert variable.support is not None
+    if variable.support.integer or numel(variable.shape) not in (1, 2) or variable.missing:
+        return
+    rows = 1
+    given = first({n: v for n, v in subject.rows.values.items() if n != names[0]}, rows)
+    repeated = {n: tile(v, 513) for n, v in given.items()}
+    draws = model.ancestral(513, repeated)[names[0]].view(513, 1, -1)
+    total = integral(
+        lambda x: model.log_prob(_batch(model, names[0], x, given)),
+        draws,
+        variable.shape,
+        variable.support,
+        grid=True,
+    )
+    yield at_most(
+        "integral:p(x)", float((total - 1).abs().max()), BOUND, POWER, f"p({names[0]}), drawn parameters"
+    )
+
+
+def _batch(model: Model, name: str, x: Tensor, given: dict[str, Tensor]) -> Batch:
+    return model.batch({name: x, **{n: tile(v, len(x)) for n, v in given.items()}})

@@ -1,0 +1,1 @@
+"""A plug-in for gendsl, as small as one can be; `requires: [example]` in a spec loads it."""

@@ -53,40 +53,42 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     assert shape is not None
     assert isinstance(support, Support)
     assert factor.dist is not None
-    raw = factor.dist.raw(shape, support)
+    dist, net = factor.dist, factor.net
+    raw = dist.raw(shape, support)
     inputs = _inputs(graph, factor.parents)
     if isinstance(factor.dist, Implicit):
         inputs = (*inputs, Input(NOISE, (factor.dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
-    bill = Bill(parameters=sum(numel(s) for s in factor.dist.free(shape).values()))
-    if factor.net is None:
+    bill = Bill(parameters=sum(numel(s) for s in dist.free(shape).values()))
+    if net is None:
         bill += Bill() if factor.standard else Bill(parameters=numel(raw))
-    elif factor.net.autoregressive:
+    elif net.autoregressive:
         target = Input(factor.head, shape, support, head.labels)
         why = _autoregressive(graph, factor, target)
         if why is not None:
             return why
-        bill += factor.net.bill(inputs, target, raw[0])
+        bill += net.bill(inputs, target, raw[0])
     else:
         why = _direct(graph, factor, shape)
         if why is not None:
             return why
-        factor = replace(factor, features=factor.net.features(inputs, shape))
+        factor = replace(factor, features=net.features(inputs, shape))
         assert factor.features is not None
         bill += head_bill(factor.features, raw)
         shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
         if shared is factor:
-            bill += factor.net.bill(inputs, shape)
+            bill += net.bill(inputs, shape)
         elif not _agree(shared, factor):
             return graph.spec.diagnostic(
                 "GD401",
-                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs "
+                "differ: "
                 f"{_shapes(shared)} and {_shapes(factor)}",
                 (*factor.path, "net"),
                 related=(("the other use is here", (*shared.path, "net")),),
             )
         else:
-            work = factor.net.bill(inputs, shape)
+            work = net.bill(inputs, shape)
             bill += replace(work, parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
@@ -99,7 +101,8 @@ def _orderings(graph: Graph) -> Iterator[Diagnostic]:
         if not any(f is not None and f.net is not None and f.net.autoregressive for f in sides):
             yield graph.spec.diagnostic(
                 "GD307",
-                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by one",
+                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by "
+                "one",
                 ("ordering", name),
                 on="key",
                 help="drop it, or use an autoregressive net (made, gated_pixelcnn, transformer)",
@@ -134,7 +137,10 @@ def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
 
 def _agree(one: Factor, other: Factor) -> bool:
     same = [(i.shape, i.labels, i.support.count) for i in one.inputs]
-    return same == [(i.shape, i.labels, i.support.count) for i in other.inputs] and one.features == other.features
+    return (
+        same == [(i.shape, i.labels, i.support.count) for i in other.inputs]
+        and one.features == other.features
+    )
 
 
 def _shapes(factor: Factor) -> str:
@@ -183,7 +189,9 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     if why is None and known is not None and factor.ordering.tag not in known:
         why = f"{net.tag} follows {', '.join(known)} only"
     if why is not None:
-        return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),))
+        return graph.spec.diagnostic(
+            "GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),)
+        )
     why = net.problem(factor.inputs, target)
     return None if why is None else graph.spec.diagnostic("GD403", why, path)
 
@@ -191,7 +199,7 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
 def critic_net(graph: Graph, critic: Critic) -> Net:
     """The critic's network, a reference followed."""
     net = critic.spec.net
-    return graph.spec.nets[net.name] if isinstance(net, Ref) else net  # type: ignore[return-value]
+    return graph.spec.nets[net.name] if isinstance(net, Ref) else net
 
 
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
@@ -205,5 +213,3 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
     return replace(critic, inputs=inputs, features=features, bill=bill)
-
-

@@ -374,7 +374,7 @@ class Model(nn.Module):
 
     def _asks(self, query: str) -> list[str]:
         """The observed variables and conditions that a query cannot do without."""
-        factors = self.graph.factors.values()
+        factors = list(self.graph.factors.values())
         if query == "encode":
             factors = [f for f in factors if f.side != "p" or f.base is not None]
         named = {n for f in factors for n in (f.head, *f.parents)} if query else set()

@@ -237,7 +237,9 @@ def _mmd(e: Evaluation, term: Term) -> Value:
     c = 2.0 * codes.shape[1] * scale**2
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return c / (c + torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square())
+        squared: Tensor = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
+        similar: Tensor = c / (c + squared)
+        return similar
 
     n = codes.shape[0]
     off = 1.0 - torch.eye(n, dtype=codes.dtype, device=codes.device)

@@ -101,7 +101,8 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         elif not _agree(shared, factor):
             return graph.spec.diagnostic(
                 "GD401",
-                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs "
+                "differ: "
                 f"{_shapes(shared)} and {_shapes(factor)}",
                 (*factor.path, "net"),
                 related=(("the other use is here", (*shared.path, "net")),),
@@ -118,7 +119,8 @@ def _orderings(graph: Graph) -> Iterator[Diagnostic]:
         if not any(_follows(f) for f in (graph.p(name), graph.q(name)) if f is not None):
             yield graph.spec.diagnostic(
                 "GD307",
-                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by one",
+                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by "
+                "one",
                 ("ordering", name),
                 on="key",
                 help="drop it, or use an autoregressive net (made, gated_pixelcnn, transformer)",
@@ -158,7 +160,10 @@ def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
 
 def _agree(one: Factor, other: Factor) -> bool:
     same = [(i.shape, i.labels, i.support.count) for i in one.inputs]
-    return same == [(i.shape, i.labels, i.support.count) for i in other.inputs] and one.features == other.features
+    return (
+        same == [(i.shape, i.labels, i.support.count) for i in other.inputs]
+        and one.features == other.features
+    )
 
 
 def _shapes(factor: Factor) -> str:
@@ -212,7 +217,9 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     if why is None and known is not None and factor.ordering.tag not in known:
         why = f"{net.tag} follows {', '.join(known)} only"
     if why is not None:
-        return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),))
+        return graph.spec.diagnostic(
+            "GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),)
+        )
     why = net.problem(factor.inputs, target)
     return None if why is None else _refused(graph, why, path)
 
@@ -238,5 +245,3 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
     return replace(critic, inputs=inputs, features=features, bill=bill)
-
-

@@ -1,4 +1,6 @@
-"""Settings: names under `evaluate`, `sample`, `train` and `variables` that only the derived graph can judge."""
+"""Settings: names under `evaluate`, `sample`, `train` and `variables` that only the derived graph can
+judge.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ METRICS = (
 
 
 def settings(graph: Graph) -> Graph:
-    """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing values."""
+    """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing
+    values.
+    """
     problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
@@ -67,7 +71,11 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
         path = ("sample", "given", name)
         if name not in conditions:
             yield graph.spec.diagnostic(
-                "GD206", f"{name!r} is not a condition", path, on="key", help=f"conditions: {', '.join(conditions) or 'none'}"
+                "GD206",
+                f"{name!r} is not a condition",
+                path,
+                on="key",
+                help=f"conditions: {', '.join(conditions) or 'none'}",
             )
             continue
         support = graph.variables[name].support
@@ -77,25 +85,31 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _missing(graph: Graph) -> Iterator[Diagnostic]:
-    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section 6)."""
+    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section
+    6).
+    """
     for name, variable in graph.variables.items():
         if not variable.missing:
             continue
         path = ("variables", name, "missing")
         factor = graph.p(name)
         if factor is None or name not in graph.scored:
-            yield graph.spec.diagnostic("GD510", f"{name} has missing entries, but p({name}) has no density", path)
+            yield graph.spec.diagnostic(
+                "GD510", f"{name} has missing entries, but p({name}) has no density", path
+            )
         elif factor.base is not None or factor.flow or factor.dist is None or not factor.dist.factorises:
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, but its density is not a product over its entries: it cannot leave some out",
+                f"{name} has missing entries, but its density is not a product over its entries: it cannot "
+                "leave some out",
                 path,
                 related=((f"p({name}) is here", factor.path),),
             )
         elif factor.net is not None and factor.net.autoregressive:
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, and its density is autoregressive: zeros in the context would be taken "
+                f"{name} has missing entries, and its density is autoregressive: zeros in the context would "
+                "be taken "
                 "for observed values",
                 path,
                 related=((f"p({name}) is here", factor.path),),

@@ -156,8 +156,8 @@ def test_float32_follows_float64(spec: FlowLayer, shape: Shape, context: int) ->
     read = None if found.context is None else found.context.float()
     small_y, small_log_det = found.run(found.x.float(), read)
     assert small_y.dtype == torch.float32
-    assert (small_y.double() - y).norm() < 5e-5 * y.norm()
-    assert (small_log_det.double() - log_det).norm() <= 5e-5 * log_det.norm()
+    assert (small_y.double() - y).norm() < 5e-4 * y.norm()
+    assert (small_log_det.double() - log_det).norm() <= 5e-4 * log_det.norm()
 
 
 @pytest.mark.parametrize(("spec", "shape", "context"), [c for c in CASES if c[0].amortized], ids=name)

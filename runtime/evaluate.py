@@ -27,7 +27,7 @@ from gendsl.schema.components.step import through
 Entry = dict[str, Any]
 
 CHUNK = 512
-"""Rows that are scored at once."""
+"""Rows that are scored at once, at most."""
 
 ELBO_DRAWS = 10
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
@@ -96,8 +96,9 @@ class _Evaluator:
         return self.graph.capabilities["log_prob"]
 
     def _batches(self, stream_name: str) -> Iterator[Batch]:
-        for i, start in enumerate(range(0, self.part.rows, CHUNK)):
-            index = torch.arange(start, min(start + CHUNK, self.part.rows), device=self.model.device)
+        chunk = min(CHUNK, self.model.rows_at_once)
+        for i, start in enumerate(range(0, self.part.rows, chunk)):
+            index = torch.arange(start, min(start + chunk, self.part.rows), device=self.model.device)
             with stream(self.seed, stream_name, i):
                 yield self.part.batch(index)
 
@@ -136,16 +137,17 @@ class _Evaluator:
     def elbo(self) -> Entry:
         if self._scored.how is None:
             return none(self._scored.why)
+        if self._scored.kind is Kind.EXACT:
+            return self.log_prob()
         values = []
         for i, batch in enumerate(self._batches("eval/rows")):
             with stream(self.seed, "eval/elbo", i):
                 values.append(self.model.elbo(batch, ELBO_DRAWS).double())
-        kind = Kind.LOWER if self._scored.kind is not Kind.EXACT else Kind.EXACT
         joined = torch.cat(values).cpu()
         return {
             **mean(joined),
             "unit": "nats",
-            "kind": str(kind),
+            "kind": str(Kind.LOWER),
             "estimator": "elbo",
             "samples": ELBO_DRAWS,
             "rows": len(joined),

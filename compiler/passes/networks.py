@@ -40,28 +40,15 @@ def networks(graph: Graph) -> Graph:
 
 
 def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
-    """An ordering is for an autoregressive network or flow layer; flow layers follow the natural order only."""
-    if factor.ordering is None or (factor.net is not None and factor.net.autoregressive):
+    """Autoregressive flow layers follow the natural order of the entries only."""
+    if factor.ordering is None or not any(layer.ordered for layer in factor.flow):
         return None
-    other = graph.q(factor.head) if factor.side == "p" else graph.p(factor.head)
-    if other is not None and other.net is not None and other.net.autoregressive:
-        return None
-    place = ("ordering", factor.head)
-    if not any(layer.ordered for layer in factor.flow):
-        if other is not None and any(layer.ordered for layer in other.flow):
-            return None
-        return graph.spec.diagnostic(
-            "GD307",
-            f"the ordering of {factor.head} is never used: {factor.name} is not autoregressive",
-            place,
-            on="key",
-            related=((f"p or q of {factor.head}", factor.path),),
-        )
     shape = graph.variables[factor.head].shape
     assert shape is not None
     why = factor.ordering.problem(shape)
     if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
         why = "flow layers follow the natural order; another one is not built in this version"
+    place = ("ordering", factor.head)
     return None if why is None else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
 
 
@@ -128,8 +115,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
 def _orderings(graph: Graph) -> Iterator[Diagnostic]:
     """An ordering that no factor of its variable follows."""
     for name in graph.spec.ordering:
-        sides = (graph.p(name), graph.q(name))
-        if not any(f is not None and f.net is not None and f.net.autoregressive for f in sides):
+        if not any(_follows(f) for f in (graph.p(name), graph.q(name)) if f is not None):
             yield graph.spec.diagnostic(
                 "GD307",
                 f"the ordering of {name} is never used: no factor of {name} goes through its entries one by one",
@@ -137,6 +123,11 @@ def _orderings(graph: Graph) -> Iterator[Diagnostic]:
                 on="key",
                 help="drop it, or use an autoregressive net (made, gated_pixelcnn, transformer)",
             )
+
+
+def _follows(factor: Factor) -> bool:
+    """Whether the factor goes through the entries of its variable in an order."""
+    return (factor.net is not None and factor.net.autoregressive) or any(layer.ordered for layer in factor.flow)
 
 
 def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:

@@ -12,7 +12,10 @@ from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.facts import Density, numel
 
 MAX_STATES = 256
-"""Joint states of the finite latents that are summed or enumerated."""
+"""Joint states of the finite latents that are enumerated under their encoders."""
+
+MAX_SUMMED = 4096
+"""Joint states of all finite latents, those summed out included."""
 
 STOCHASTIC = (Density.ANY, Density.OWN)
 
@@ -377,16 +380,19 @@ def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
 
 def _states(graph: Graph) -> Iterator[Diagnostic]:
     """The joint states of finite latents are few, and no other estimator is asked for."""
-    total = 1
+    total = enumerated = 1
     for name, route in graph.routes.items():
         if route.how not in (How.ENUMERATED, How.SUMMED):
             continue
         total *= states(graph, name)
-        if total > MAX_STATES:
-            shown = str(total) if total < 2**63 else "more than 2^63"
+        enumerated *= states(graph, name) if route.how is How.ENUMERATED else 1
+        if enumerated > MAX_STATES or total > MAX_SUMMED:
+            count, limit = (enumerated, MAX_STATES) if enumerated > MAX_STATES else (total, MAX_SUMMED)
+            shown = str(count) if count < 2**63 else "more than 2^63"
+            done = "enumerated" if enumerated > MAX_STATES else "summed"
             yield graph.spec.diagnostic(
                 "GD514",
-                f"{shown} joint states of the finite latents up to {name}; at most {MAX_STATES} are enumerated",
+                f"{shown} joint states of the finite latents up to {name}; at most {limit} are {done}",
                 graph.variables[name].path,
                 on="key",
                 help="use fewer or smaller finite latents",

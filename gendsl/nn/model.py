@@ -26,11 +26,14 @@ from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, Penalt
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
-from gendsl.nn.inference import Trace
+from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Evaluation, Loss
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.schema.components.flow import base_of
-from gendsl.schema.facts import NOISE
+from gendsl.schema.facts import NOISE, numel
+
+CHUNK_NUMBERS = 1 << 22
+"""Numbers that the largest variable has in these rows at most."""
 
 
 class Model(nn.Module):
@@ -137,14 +140,20 @@ class Model(nn.Module):
         given: Mapping[str, Tensor] | None = None,
         targets: list[str] | None = None,
         temperature: float = 1.0,
+        *,
+        given_data: bool = False,
     ) -> dict[str, Tensor]:
-        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`."""
+        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
+
+        `given_data`: observed variables are taken from `given` too.
+        """
         given = given or {}
         values: dict[str, Tensor] = {}
         names = self.graph.order("p") if targets is None else ordered(self.graph, targets)
         for name in names:
             factor = self.graph.p(name)
-            if self.graph.variables[name].role is Role.CONDITION:
+            role = self.graph.variables[name].role
+            if role is Role.CONDITION or (given_data and role is Role.OBSERVED):
                 if name in given:
                     values[name] = given[name]
                 continue
@@ -171,6 +180,14 @@ class Model(nn.Module):
         base = values[factor.base].reshape(-1, *_base_shape(self.graph, factor.name))
         value: Tensor = module.stack(base, module.read(values))[0]
         return value.reshape(-1, *shape)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows of data, times draws, one pass of inference should hold to stay within CHUNK_ROWS."""
+        finite = [n for n, r in self.graph.routes.items() if r.how in (How.SUMMED, How.ENUMERATED)]
+        states = math.prod(states_of(self.graph.variables[n]) for n in finite)
+        largest = max((numel(v.shape) for v in self.graph.variables.values() if v.shape), default=1)
+        return max(1, min(CHUNK_ROWS, CHUNK_NUMBERS // largest) // states)
 
     # -- queries --------------------------------------------------------------------------------------------------
 
@@ -206,7 +223,7 @@ class Model(nn.Module):
         drawing = [r.how for r in self.graph.routes.values()]
         if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
             samples = 1
-        chunk = max(1, min(samples, CHUNK_ROWS // max(len(batch), 1)))
+        chunk = max(1, min(samples, self.rows_at_once // max(len(batch), 1)))
         total = torch.full((len(batch),), -torch.inf, dtype=self.dtype, device=self.device)
         done = 0
         while done < samples:

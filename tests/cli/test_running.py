@@ -24,7 +24,7 @@ def test_run_prints_its_result(vae: Path) -> None:
     body = json.loads((vae / "result.json").read_text())
     assert {"gendsl", "spec", "seed", "steps", "parameters", "data", "metrics", "seconds", "status"} <= body.keys()
     assert body["spec"]["name"] == "vae"
-    assert body["data"]["split"] == {"train": 1293, "valid": 143, "test": 360}
+    assert body["data"]["split"] == {"train": 1294, "valid": 143, "test": 360}
     score = body["metrics"]["test"]["log_prob"]
     assert {"value", "unit", "kind", "estimator", "samples", "stderr"} <= score.keys()
     assert (score["unit"], score["kind"], score["estimator"], score["samples"]) == ("nats", "lower", "iwae", 3)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from gendsl.nn.objective import Evaluation, tuples
+from gendsl.runtime.dataset import dataset
+from gendsl.runtime.run import compile_model
 from tests.compiler.cases import BINARY, CASES, GAN, REALS, UNIT, UNIT_Y, VAE, graph_of, messages, problems
 
 AAE = UNIT + VAE.replace("bernoulli", "normal").replace("x, dist: normal", "x, dist: deterministic")
@@ -91,7 +97,7 @@ def test_the_logit_estimates_a_kl_where_the_critic_sees_all_that_q_and_p_are_giv
         (UNIT_Y + "\ncondition: [y]\nadversary: {d: {sees: y, net: mlp}}\ndecoder: {x: {given: y, dist: normal}}", "GD506", "y", "trains nobody"),
         (UNIT + GAN.replace("sees: x", "sees: [x, x]"), "GD207", "x", "twice"),
         (UNIT + GAN.replace("sees: x", "sees: x, penalty: [r1, gradient, r1]"), "GD207", "r1", "twice"),
-        (UNIT + GAN.replace("net: conv_down", "net: gated_pixelcnn"), "GD403", "net", "cannot"),
+        (UNIT + GAN.replace("net: conv_down", "net: gated_pixelcnn"), "GD403", "gated_pixelcnn", "cannot"),
         (UNIT_Y + "\nprior: {z: {dist: normal, shape: [3]}}\ndecoder: {x: {given: z, dist: deterministic, net: mlp}, y: {given: z, dist: categorical}}\nencoder: {z: {given: x, dist: implicit}}\nadversary: {d: {sees: [x, z], net: mlp}}", "GD501", "x", "data on both sides"),
         (UNIT + "\nnets: {t: mlp}" + VAE.replace("bernoulli", "normal").replace("net: mlp}}\n", "net: mlp}}\n", 1) + "adversary: {d: {sees: z, net: {ref: t}}, e: {sees: x, net: {ref: t}}}", "GD208", "t", "must be its own"),
     ],
@@ -101,9 +107,10 @@ def test_what_cannot_be_compared_is_refused_there(body: str, code: str, place: s
     assert (code, place) in problems(body)
 
 
-def test_a_condition_that_is_not_seen_is_a_warning() -> None:
-    body = CASES["conditional_gan"].text.replace("sees: [x, y]", "sees: x")
-    graph = graph_of(body)
+def test_a_condition_that_is_not_seen_is_an_error_unless_a_likelihood_teaches_it() -> None:
+    alone = CASES["conditional_gan"].text.replace("sees: [x, y]", "sees: x")
+    assert [code for code, _ in problems(alone)] == ["GD506"]
+    graph = graph_of(CASES["conditional_vae"].text.replace("bernoulli", "normal") + "adversary: {d: {sees: x, net: mlp}}")
     assert [(n.code, n.severity) for n in graph.notes] == [("GD506", "warning")]
     assert "without seeing it" in graph.notes[0].message
     assert graph_of(CASES["conditional_gan"].text).notes == ()
@@ -124,10 +131,36 @@ def test_a_constraint_is_no_term_and_the_default_loss_is_non_saturating() -> Non
 def test_noise_without_parameters_may_be_discrete() -> None:
     assert problems(CASES["infogan"].text) == []
     learned = CASES["infogan"].text.replace("{dist: categorical, classes: 10}", "{dist: {type: categorical, classes: 10, logits: learned}}", 1)
-    assert problems(learned) == [("GD505", "dist")]
+    assert problems(learned) == [("GD505", "categorical")]
     assert "no gradient through the fake samples of c" in messages(learned)
 
 
 def test_a_critic_may_see_latents_where_the_data_are_discrete() -> None:
     assert problems(BINARY + VAE + "adversary: {d: {sees: z, net: mlp}}") == []
     assert problems(REALS + GAN.replace("deterministic", "normal")) == []
+
+
+def test_a_prior_that_stands_in_for_a_kl_is_given_the_data() -> None:
+    """p(z | y) with y modelled: the fake code of a row is drawn given that row's label, not a sampled one."""
+    body = (
+        UNIT_Y
+        + """
+prior: {z: {given: y, dist: {type: normal, scale: 0.001}, shape: [2], net: mlp}}
+decoder: {y: {dist: categorical}, x: {given: z, dist: normal, net: mlp}}
+encoder: {z: {given: [x, y], dist: implicit, net: mlp}}
+adversary: {d: {sees: [x, y, z], net: mlp}}
+"""
+    )
+    graph = graph_of(body)
+    assert str(next(t for t in graph.terms if t.name == "adversary.d").kind) == "estimate"
+    assert graph.critics["d"].fake_makers == ("prior.z",)
+    torch.manual_seed(0)
+    model = compile_model(graph)
+    batch = dataset(graph, Path()).parts["train"].batch(torch.arange(32))
+    real, fake = tuples(Evaluation(model, batch, 0, training=True), graph.critics["d"])
+    assert torch.equal(fake["y"], batch.values["y"])
+    assert torch.equal(fake["x"], batch.values["x"])
+    with torch.no_grad():
+        mean = model.distribution("prior.z", batch.values, 32).mean()
+    torch.testing.assert_close(fake["z"], mean, atol=0.01, rtol=0)
+    assert not torch.allclose(real["z"], mean, atol=0.01)

@@ -151,4 +151,4 @@ def test_the_quantity_is_given_the_conditions() -> None:
     assert graph_of(CASES["joint_vae"].text).objective_of == "log p(x, y)"
     assert graph_of(CASES["gan"].text).objective_of == "nothing"
     assert graph_of(MOONS + "\ndecoder: {x: {dist: normal}}").objective_of == "log p(x)"
-    assert graph_of(UNIT + VAE.replace("bernoulli", "beta")).objective_of == "log p(x)"
+    assert graph_of(UNIT + VAE.replace("bernoulli", "continuous_bernoulli")).objective_of == "log p(x)"

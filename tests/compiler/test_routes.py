@@ -162,7 +162,8 @@ def test_an_adversary_excuses_only_what_it_sees() -> None:
         (BINARY + VAE + "objective: {estimator: {z: gumbel}}", "is not a finite latent with an encoder"),
         (CASES["discrete_vae"].text + "objective: {estimator: {c: gumbel}}", "not built yet in this version"),
         (CASES["discrete_vae"].text.replace("shape: [2]", "shape: [6]"), "729 joint states"),
-        (CASES["mixture_model"].text.replace("classes: 5", "classes: 300"), "300 joint states"),
+        (CASES["mixture_model"].text.replace("classes: 5", "classes: 5000"), "5000 joint states"),
+        (CASES["mixture_model"].text.replace("learned}}", "learned}, shape: [99]}"), "more than 2^63 joint states"),
         (CASES["discrete_vae"].text + "objective: {bound: {type: iwae}}", "no latent is sampled"),
         (
             CASES["mixture_prior_vae_enumerated"].text + "objective: {bound: {type: iwae}}",
@@ -181,6 +182,6 @@ def test_what_no_route_fits_is_refused_with_the_reason(body: str, reason: str) -
     assert reason in messages(body)
 
 
-def test_a_finite_latent_with_256_states_is_summed() -> None:
-    assert problems(CASES["mixture_model"].text.replace("classes: 5", "classes: 256")) == []
+def test_how_many_states_are_tried() -> None:
+    assert problems(CASES["mixture_model"].text.replace("classes: 5", "classes: 4096")) == []
     assert problems(CASES["discrete_vae"].text.replace("shape: [2]", "shape: [5]")) == []

@@ -108,8 +108,12 @@ class Model(nn.Module):
 
     # -- training -------------------------------------------------------------------------------------------------
 
-    def losses(self, batch: Batch, step: int = 0) -> dict[str, Loss]:
-        """Every player's loss on one batch; each player's total is to be minimised over its own parameters only."""
+    def losses(self, data: Batch | Mapping[str, Tensor] | Tensor, step: int = 0) -> dict[str, Loss]:
+        """Every player's loss on one batch; each player's total is to be minimised over its own parameters only.
+
+        `step` counts from 0: warm-ups and annealed noise depend on it.
+        """
+        batch = self.batch(data, "losses")
         return {p.name: self.loss(p.name, batch, step) for p in self.graph.players}
 
     def loss(

@@ -11,8 +11,8 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
-from gendsl.schema.nodes import Path
 from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
+from gendsl.schema.nodes import Path
 
 
 def networks(graph: Graph) -> Graph:
@@ -49,7 +49,11 @@ def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
     if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
         why = "flow layers follow the natural order; another one is not built in this version"
     place = ("ordering", factor.head)
-    return None if why is None else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+    return (
+        None
+        if why is None
+        else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+    )
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
@@ -73,7 +77,9 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         written = getattr(graph.spec, factor.section)[factor.head].net is not None
         path = (*factor.path, "net" if written else "dist")
         return graph.spec.diagnostic(
-            "GD403", f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give", path
+            "GD403",
+            f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give",
+            path,
         )
     inputs = _inputs(graph, factor.parents)
     if isinstance(dist, Implicit):
@@ -129,7 +135,9 @@ def _orderings(graph: Graph) -> Iterator[Diagnostic]:
 
 def _follows(factor: Factor) -> bool:
     """Whether the factor goes through the entries of its variable in an order."""
-    return (factor.net is not None and factor.net.autoregressive) or any(layer.ordered for layer in factor.flow)
+    return (factor.net is not None and factor.net.autoregressive) or any(
+        layer.ordered for layer in factor.flow
+    )
 
 
 def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:

@@ -42,7 +42,11 @@ FAMILIES = (
 def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
-    problems = [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)] if terms else [_nothing(graph)]
+    problems = (
+        [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)]
+        if terms
+        else [_nothing(graph)]
+    )
     if problems:
         raise SpecError(problems)
     terms = [_weighted(graph, term) for term in terms]

@@ -323,7 +323,13 @@ def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
             (*factor.path, "flow", layer),
             help="use layers with an inverse, such as coupling",
         )
-    what = factor.flow[layer].tag if layer is not None else factor.dist.tag if factor.dist is not None else "flow"
+    what = (
+        factor.flow[layer].tag
+        if layer is not None
+        else factor.dist.tag
+        if factor.dist is not None
+        else "flow"
+    )
     key = "stack" if factor.base is not None else "flow"
     path = (*factor.path, "dist") if layer is None else (*factor.path, key, layer)
     return graph.spec.diagnostic(

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from gendsl.compiler.graph import Graph, Role
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
-from gendsl.schema.nodes import Path
 from gendsl.schema.suggest import nearest
 
 METRICS = (
@@ -122,7 +121,9 @@ def _read_missing(graph: Graph, name: str) -> Iterator[Diagnostic]:
     for critic in graph.critics.values():
         if name in critic.spec.sees:
             path = (*critic.path, "sees", critic.spec.sees.index(name))
-            yield graph.spec.diagnostic("GD510", f"{critic.name} sees {name}, which has missing entries", path)
+            yield graph.spec.diagnostic(
+                "GD510", f"{critic.name} sees {name}, which has missing entries", path
+            )
 
 
 def _training(graph: Graph) -> Iterator[Diagnostic]:
@@ -139,7 +140,9 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
     part = graph.spec.evaluate.split
     if counts and part not in counts and "split" in graph.spec.evaluate.model_fields_set:
         help_ = f"the data has {', '.join(counts)}"
-        yield graph.spec.diagnostic("GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_)
+        yield graph.spec.diagnostic(
+            "GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_
+        )
 
 
 def _rows(graph: Graph) -> Iterator[Diagnostic]:

@@ -203,8 +203,22 @@ def test_the_logit_estimates_a_kl_where_the_critic_sees_all_that_q_and_p_are_giv
         (UNIT + GAN.replace("sees: x", "sees: [x, x]"), "GD207", "x", "twice"),
         (UNIT + GAN.replace("sees: x", "sees: x, penalty: [r1, gradient, r1]"), "GD207", "r1", "twice"),
         (UNIT + GAN.replace("net: conv_down", "net: gated_pixelcnn"), "GD403", "gated_pixelcnn", "cannot"),
-        (UNIT_Y + "\nprior: {z: {dist: normal, shape: [3]}}\ndecoder: {x: {given: z, dist: deterministic, net: mlp}, y: {given: z, dist: categorical}}\nencoder: {z: {given: x, dist: implicit}}\nadversary: {d: {sees: [x, z], net: mlp}}", "GD501", "x", "data on both sides"),
-        (UNIT + "\nnets: {t: mlp}" + VAE.replace("bernoulli", "normal").replace("net: mlp}}\n", "net: mlp}}\n", 1) + "adversary: {d: {sees: z, net: {ref: t}}, e: {sees: x, net: {ref: t}}}", "GD208", "t", "must be its own"),
+        (
+            UNIT_Y
+            + "\nprior: {z: {dist: normal, shape: [3]}}\ndecoder: {x: {given: z, dist: deterministic, net: mlp}, y: {given: z, dist: categorical}}\nencoder: {z: {given: x, dist: implicit}}\nadversary: {d: {sees: [x, z], net: mlp}}",
+            "GD501",
+            "x",
+            "data on both sides",
+        ),
+        (
+            UNIT
+            + "\nnets: {t: mlp}"
+            + VAE.replace("bernoulli", "normal").replace("net: mlp}}\n", "net: mlp}}\n", 1)
+            + "adversary: {d: {sees: z, net: {ref: t}}, e: {sees: x, net: {ref: t}}}",
+            "GD208",
+            "t",
+            "must be its own",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused_there(body: str, code: str, place: str, reason: str) -> None:
@@ -215,7 +229,9 @@ def test_what_cannot_be_compared_is_refused_there(body: str, code: str, place: s
 def test_a_condition_that_is_not_seen_is_an_error_unless_a_likelihood_teaches_it() -> None:
     alone = CASES["conditional_gan"].text.replace("sees: [x, y]", "sees: x")
     assert [code for code, _ in problems(alone)] == ["GD506"]
-    graph = graph_of(CASES["conditional_vae"].text.replace("bernoulli", "normal") + "adversary: {d: {sees: x, net: mlp}}")
+    graph = graph_of(
+        CASES["conditional_vae"].text.replace("bernoulli", "normal") + "adversary: {d: {sees: x, net: mlp}}"
+    )
     assert [(n.code, n.severity) for n in graph.notes] == [("GD506", "warning")]
     assert "without seeing it" in graph.notes[0].message
     assert graph_of(CASES["conditional_gan"].text).notes == ()
@@ -241,7 +257,9 @@ def test_a_constraint_is_no_term_and_the_default_loss_is_non_saturating() -> Non
 
 def test_noise_without_parameters_may_be_discrete() -> None:
     assert problems(CASES["infogan"].text) == []
-    learned = CASES["infogan"].text.replace("{dist: categorical, classes: 10}", "{dist: {type: categorical, classes: 10, logits: learned}}", 1)
+    learned = CASES["infogan"].text.replace(
+        "{dist: categorical, classes: 10}", "{dist: {type: categorical, classes: 10, logits: learned}}", 1
+    )
     assert problems(learned) == [("GD505", "categorical")]
     assert "no gradient through the fake samples of c" in messages(learned)
 

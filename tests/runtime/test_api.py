@@ -163,7 +163,9 @@ def test_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         gendsl.restore(tmp_path)
     with pytest.raises(gendsl.UsageError):
         gendsl.restore("nosuch")
-    with pytest.raises(gendsl.RunError, match=r"step 1: reconstruction\.x is .* \(variable x, player model\)"):
+    with pytest.raises(
+        gendsl.RunError, match=r"step 1: reconstruction\.x is .* \(variable x, player model\)"
+    ):
         gendsl.train(gendsl.compile(spec(), data={"x": POINTS * np.float32(1e30)}), out="b")
     assert json.loads((tmp_path / "b" / "result.json").read_text())["status"] == "nan"
     assert not list((tmp_path).glob("runs"))
@@ -214,7 +216,9 @@ def test_players_of_a_gan_by_hand() -> None:
     gradients = torch.autograd.grad(losses["adversary.d"].total, list(owned.values()))
     assert all(bool(gradient.abs().sum() > 0) for gradient in gradients)
     made = dict(model.parameters_of(["decoder.x"]))
-    assert all(bool(x.abs().sum() > 0) for x in torch.autograd.grad(losses["model"].total, list(made.values())))
+    assert all(
+        bool(x.abs().sum() > 0) for x in torch.autograd.grad(losses["model"].total, list(made.values()))
+    )
     assert owned.keys().isdisjoint(made)
 
 

@@ -12,7 +12,9 @@ OBSERVED = (Role.OBSERVED, Role.PARTIAL, Role.CONDITION)
 def edges(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
     """(parent, head, side, label) of every edge."""
     for factor in graph.factors.values():
-        what = factor.dist.tag if factor.dist is not None else factor.channel.tag if factor.channel else "flow"
+        what = (
+            factor.dist.tag if factor.dist is not None else factor.channel.tag if factor.channel else "flow"
+        )
         for parent in factor.parents:
             yield parent, factor.head, factor.side, what
 
@@ -50,6 +52,8 @@ def dot(graph: Graph) -> str:
 def text(graph: Graph) -> str:
     """One line for each edge."""
     lines = [f"{parent} -> {head}   {side}, {what}" for parent, head, side, what in edges(graph)]
-    roots = [f"-> {f.head}   {f.side}, {f.dist.tag}" for f in graph.factors.values() if not f.parents and f.dist]
+    roots = [
+        f"-> {f.head}   {f.side}, {f.dist.tag}" for f in graph.factors.values() if not f.parents and f.dist
+    ]
     seen = [f"{', '.join(c.spec.sees)} -- {c.name}   adversary" for c in graph.critics.values()]
     return "\n".join([*roots, *lines, *seen]) + "\n"

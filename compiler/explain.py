@@ -34,7 +34,8 @@ def as_json(graph: Graph) -> dict[str, Any]:
             "terms": [_term(t) for t in graph.terms],
         },
         "players": {
-            p.name: {"factors": list(p.factors), "terms": list(p.terms), "steps": p.steps} for p in graph.players
+            p.name: {"factors": list(p.factors), "terms": list(p.terms), "steps": p.steps}
+            for p in graph.players
         },
         "stages": [
             {
@@ -65,7 +66,13 @@ def _observed(graph: Graph, name: str) -> str:
 
 
 def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
-    what = factor.dist.tag if factor.dist is not None else factor.channel.tag if factor.channel is not None else "flow"
+    what = (
+        factor.dist.tag
+        if factor.dist is not None
+        else factor.channel.tag
+        if factor.channel is not None
+        else "flow"
+    )
     return {
         "maths": says(graph, factor),
         "dist": what,
@@ -205,7 +212,9 @@ def _built(factor: Factor) -> str:
     if factor.base is not None:
         return f"{layers} <- {factor.base}"
     assert factor.dist is not None
-    net = f", {factor.net.tag}" if factor.net is not None else ", standard" if factor.standard else ", learned"
+    net = (
+        f", {factor.net.tag}" if factor.net is not None else ", standard" if factor.standard else ", learned"
+    )
     shared = f" (nets.{factor.net_name})" if factor.net_name is not None else ""
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
 

@@ -341,7 +341,9 @@ class Graph:
 
     def update(self, **changes: Any) -> Graph:
         """A copy with some fields replaced; maps are made read-only."""
-        frozen: dict[str, Any] = {k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()}
+        frozen: dict[str, Any] = {
+            k: MappingProxyType(dict(v)) if isinstance(v, dict) else v for k, v in changes.items()
+        }
         return replace(self, **frozen)
 
     def verify(self) -> None:
@@ -355,4 +357,16 @@ class Graph:
             assert set(player.terms) <= set(names), f"{player.name} has terms that do not exist"
 
 
-__all__ = ["Capability", "Critic", "Density", "Factor", "Graph", "How", "Kind", "Player", "Role", "Route", "Term"]
+__all__ = [
+    "Capability",
+    "Critic",
+    "Density",
+    "Factor",
+    "Graph",
+    "How",
+    "Kind",
+    "Player",
+    "Role",
+    "Route",
+    "Term",
+]

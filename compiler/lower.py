@@ -41,7 +41,9 @@ def lower(spec: Spec, base: FilePath) -> Graph:
     problems += [*_names(spec, roles), *_energies(spec)]
     nets = _nets(spec, problems, notes)
     factors = dict(_factors(spec, nets))
-    critics = {name: Critic(name, adversary, ("adversary", name)) for name, adversary in spec.adversary.items()}
+    critics = {
+        name: Critic(name, adversary, ("adversary", name)) for name, adversary in spec.adversary.items()
+    }
     if problems:
         raise SpecError(problems)
     return Graph(spec=spec, source=source).update(
@@ -192,7 +194,9 @@ def _nets(spec: Spec, problems: list[Diagnostic], notes: list[Diagnostic]) -> di
             label = f"did you mean {near[0]!r}?" if near else ""
             help_ = f"networks under nets: {listing(spec.nets) or 'none'}"
             message = f"unknown network {net.name!r}"
-            problems.append(spec.diagnostic("GD208", message, (section, head, "net"), label=label, help=help_))
+            problems.append(
+                spec.diagnostic("GD208", message, (section, head, "net"), label=label, help=help_)
+            )
         else:
             used.add(net.name)
             found[section, head] = named
@@ -200,7 +204,11 @@ def _nets(spec: Spec, problems: list[Diagnostic], notes: list[Diagnostic]) -> di
         if name not in used:
             notes.append(
                 spec.diagnostic(
-                    "GD307", f"the network {name!r} is never used", ("nets", name), on="key", severity="warning"
+                    "GD307",
+                    f"the network {name!r} is never used",
+                    ("nets", name),
+                    on="key",
+                    severity="warning",
                 )
             )
     return found
@@ -227,7 +235,9 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
                     net_name=name,
                     flow=written.flow,
                     ordering=spec.ordering.get(head),
-                    standard=section == "prior" and net is None and getattr(written.dist, "logits", "") != "learned",
+                    standard=section == "prior"
+                    and net is None
+                    and getattr(written.dist, "logits", "") != "learned",
                 ),
             )
     for head, flow in spec.flow.items():

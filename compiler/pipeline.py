@@ -65,5 +65,7 @@ def analyse(
         if memory is not None:
             refuse_too_large(graph, memory)
     except SpecError as error:
-        raise SpecError(error.diagnostics, spec.document.sources if spec.document is not None else None) from None
+        raise SpecError(
+            error.diagnostics, spec.document.sources if spec.document is not None else None
+        ) from None
     return graph

@@ -21,8 +21,8 @@ from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
 from gendsl.runtime.metrics import sample_quality
 from gendsl.runtime.streams import stream
-from gendsl.schema.facts import numel
 from gendsl.schema.components.step import through
+from gendsl.schema.facts import numel
 
 Entry = dict[str, Any]
 
@@ -197,8 +197,8 @@ class _Evaluator:
                 return f"the preprocessing of {name} loses information ({facts.variant})", False
             factor = self.graph.p(name)
             assert factor is not None
-            continuous = (
-                factor.base is not None or factor.offers.enumerate is False and not _discrete(factor.dist)
+            continuous = factor.base is not None or (
+                factor.offers.enumerate is False and not _discrete(factor.dist)
             )
             if continuous and facts.column.levels is not None and not facts.bound:
                 return (

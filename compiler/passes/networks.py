@@ -11,8 +11,8 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
-from gendsl.schema.nodes import Path
 from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
+from gendsl.schema.nodes import Path
 
 
 def networks(graph: Graph) -> Graph:
@@ -49,7 +49,11 @@ def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
     if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
         why = "flow layers follow the natural order; another one is not built in this version"
     place = ("ordering", factor.head)
-    return None if why is None else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+    return (
+        None
+        if why is None
+        else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+    )
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
@@ -73,7 +77,9 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         written = getattr(graph.spec, factor.section)[factor.head].net is not None
         path = (*factor.path, "net" if written else "dist")
         return graph.spec.diagnostic(
-            "GD403", f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give", path
+            "GD403",
+            f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give",
+            path,
         )
     inputs = _inputs(graph, factor.parents)
     if isinstance(dist, Implicit):
@@ -101,7 +107,8 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         elif not _agree(shared, factor):
             return graph.spec.diagnostic(
                 "GD401",
-                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs "
+                "differ: "
                 f"{_shapes(shared)} and {_shapes(factor)}",
                 (*factor.path, "net"),
                 related=(("the other use is here", (*shared.path, "net")),),
@@ -118,7 +125,8 @@ def _orderings(graph: Graph) -> Iterator[Diagnostic]:
         if not any(_follows(f) for f in (graph.p(name), graph.q(name)) if f is not None):
             yield graph.spec.diagnostic(
                 "GD307",
-                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by one",
+                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by "
+                "one",
                 ("ordering", name),
                 on="key",
                 help="drop it, or use an autoregressive net (made, gated_pixelcnn, transformer)",
@@ -127,7 +135,9 @@ def _orderings(graph: Graph) -> Iterator[Diagnostic]:
 
 def _follows(factor: Factor) -> bool:
     """Whether the factor goes through the entries of its variable in an order."""
-    return (factor.net is not None and factor.net.autoregressive) or any(layer.ordered for layer in factor.flow)
+    return (factor.net is not None and factor.net.autoregressive) or any(
+        layer.ordered for layer in factor.flow
+    )
 
 
 def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
@@ -158,7 +168,10 @@ def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
 
 def _agree(one: Factor, other: Factor) -> bool:
     same = [(i.shape, i.labels, i.support.count) for i in one.inputs]
-    return same == [(i.shape, i.labels, i.support.count) for i in other.inputs] and one.features == other.features
+    return (
+        same == [(i.shape, i.labels, i.support.count) for i in other.inputs]
+        and one.features == other.features
+    )
 
 
 def _shapes(factor: Factor) -> str:
@@ -212,7 +225,9 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     if why is None and known is not None and factor.ordering.tag not in known:
         why = f"{net.tag} follows {', '.join(known)} only"
     if why is not None:
-        return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),))
+        return graph.spec.diagnostic(
+            "GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),)
+        )
     why = net.problem(factor.inputs, target)
     return None if why is None else _refused(graph, why, path)
 
@@ -238,5 +253,3 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
     return replace(critic, inputs=inputs, features=features, bill=bill)
-
-

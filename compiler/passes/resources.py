@@ -1,7 +1,8 @@
-"""Resources: parameters (exact), memory and work of training (estimates), and threads (a rule of the spec alone).
+"""Resources: parameters (exact), memory and work of training (estimates), and threads (a rule of the spec
+alone).
 
-Calibrated on peaks of resident memory measured on the CPU (peak RSS of the whole process): a VAE, IWAE, planar
-posterior, PixelCNN, RealNVP and GAN, small ones and ones of a gigabyte, agree within a factor of 1.5.
+Calibrated on peaks of resident memory measured on the CPU (peak RSS of the whole process): a VAE, IWAE,
+planar posterior, PixelCNN, RealNVP and GAN, small ones and ones of a gigabyte, agree within a factor of 1.5.
 """
 
 from __future__ import annotations
@@ -46,9 +47,11 @@ def resources(graph: Graph) -> Graph:
 
 
 def _rows(graph: Graph, factor: Factor) -> int:
-    """How many rows a factor's network sees for one row of data: states of finite latents times draws of others.
+    """How many rows a factor's network sees for one row of data: states of finite latents times draws of
+    others.
 
-    Values are computed on the fewest rows that their parents need; whatever reads a finite latent needs them all.
+    Values are computed on the fewest rows that their parents need; whatever reads a finite latent needs them
+    all.
     """
     reads = {*factor.parents, *above(graph, "q" if factor.side == "q" else "p", factor.head)}
     hows = {n: r.how for n, r in graph.routes.items()}
@@ -76,7 +79,9 @@ def _training(graph: Graph) -> int:
 def _evaluation(graph: Graph) -> int:
     """Bytes of one pass of importance sampling, which keeps nothing for a backward pass."""
     inferred = [r.how for r in graph.routes.values()]
-    if all(how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION) for how in inferred):
+    if all(
+        how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION) for how in inferred
+    ):
         return 0
     rows = min(CHUNK_ROWS, EVALUATED_ROWS * graph.spec.evaluate.samples)
     held = 0
@@ -91,7 +96,9 @@ def _state(graph: Graph) -> int:
     """Bytes of weights, gradients, a temporary, the optimisers' state and the averaged weights."""
     train = graph.spec.train
     model = train.players.model.optim or train.optim
-    copies = 3 + (train.ema is not None) + (train.validate_ is not None and train.validate_.patience is not None)
+    copies = (
+        3 + (train.ema is not None) + (train.validate_ is not None and train.validate_.patience is not None)
+    )
     total = sum(f.bill.parameters * (copies + model.state_copies()) for f in graph.factors.values())
     for critic in graph.critics.values():
         total += critic.bill.parameters * (copies + _optim(graph, critic).state_copies())
@@ -125,7 +132,9 @@ def _data(graph: Graph) -> int:
 
 
 def refuse_too_large(graph: Graph, available: int) -> None:
-    """Raises SpecError where training would need more memory than there is; nothing has been allocated yet."""
+    """Raises SpecError where training would need more memory than there is; nothing has been allocated
+    yet.
+    """
     need = graph.resources.memory
     if need <= available:
         return
@@ -134,10 +143,12 @@ def refuse_too_large(graph: Graph, available: int) -> None:
         [
             graph.spec.diagnostic(
                 "GD601",
-                f"training needs about {need / 2**30:.1f} GiB, and this machine has {available / 2**30:.1f} GiB",
+                f"training needs about {need / 2**30:.1f} GiB, and this machine has {available / 2**30:.1f} "
+                "GiB",
                 biggest.path,
                 on="key",
-                help=f"{biggest.name} is the largest part ({biggest.bill.parameters:,} parameters): make it smaller, "
+                help=f"{biggest.name} is the largest part ({biggest.bill.parameters:,} parameters): make it "
+                "smaller, "
                 f"or train.batch_size ({graph.spec.train.batch_size})",
             )
         ]

@@ -30,9 +30,15 @@ def cycles(graph: Graph) -> Graph:
             loop = sorted(loop, key=list(graph.variables).index)
             chain = _chain(digraph, loop)
             head = chain[1]
-            factor = graph.p(head) if side == "p" else graph.q(head) or graph.factors.get(f"corruption.{head}")
+            factor = (
+                graph.p(head) if side == "p" else graph.q(head) or graph.factors.get(f"corruption.{head}")
+            )
             assert factor is not None
-            where = (*factor.path, "given", factor.parents.index(chain[0])) if factor.channel is None else factor.path
+            where = (
+                (*factor.path, "given", factor.parents.index(chain[0]))
+                if factor.channel is None
+                else factor.path
+            )
             problems.append(
                 graph.spec.diagnostic(
                     "GD305",
@@ -85,8 +91,14 @@ def _heads(graph: Graph) -> Iterator[Diagnostic]:
                     related=(("declared a condition here", ("condition",)),),
                 )
             elif role in (Role.METRIC, Role.CORRUPTED):
-                words = "hidden from the model (observed: never)" if role is Role.METRIC else "a corruption's output"
-                yield spec.diagnostic("GD309", f"{head} is {words}: it has no distribution in p", path, on="key")
+                words = (
+                    "hidden from the model (observed: never)"
+                    if role is Role.METRIC
+                    else "a corruption's output"
+                )
+                yield spec.diagnostic(
+                    "GD309", f"{head} is {words}: it has no distribution in p", path, on="key"
+                )
             elif section == "prior" and role is Role.OBSERVED and head not in {**spec.decoder, **spec.flow}:
                 yield spec.diagnostic(
                     "GD301",
@@ -121,7 +133,10 @@ def _heads(graph: Graph) -> Iterator[Diagnostic]:
     for head in spec.corruption:
         if graph.variables[head].role is not Role.CORRUPTED:
             yield spec.diagnostic(
-                "GD207", f"{head} is a corruption's output and something else as well", ("corruption", head), on="key"
+                "GD207",
+                f"{head} is a corruption's output and something else as well",
+                ("corruption", head),
+                on="key",
             )
 
 
@@ -135,7 +150,9 @@ def _parents(graph: Graph) -> Iterator[Diagnostic]:
                 yield spec.diagnostic("GD207", f"{parent} is named twice as a parent of {factor.head}", path)
             elif variable.role is Role.METRIC:
                 yield spec.diagnostic(
-                    "GD309", f"{parent} is hidden from the model (observed: never): it cannot be a parent", path
+                    "GD309",
+                    f"{parent} is hidden from the model (observed: never): it cannot be a parent",
+                    path,
                 )
             elif factor.side == "p":
                 yield from _p_parent(graph, factor, parent, path)
@@ -154,7 +171,9 @@ def _p_parent(graph: Graph, factor: Factor, parent: str, path: tuple[str | int, 
     role = graph.variables[parent].role
     if role is Role.CORRUPTED:
         yield graph.spec.diagnostic(
-            "GD303", f"{parent} is a corruption's output: it feeds an encoder, never p({factor.head} | ...)", path
+            "GD303",
+            f"{parent} is a corruption's output: it feeds an encoder, never p({factor.head} | ...)",
+            path,
         )
     elif role in MODELLED and graph.p(parent) is None:
         yield graph.spec.diagnostic(
@@ -166,7 +185,10 @@ def _p_parent(graph: Graph, factor: Factor, parent: str, path: tuple[str | int, 
         )
     elif role is Role.LATENT and factor.base == parent and graph.p(parent) is None:
         yield graph.spec.diagnostic(
-            "GD303", f"the flow's base {parent} has no prior", path, help=f"add prior: {{{parent}: {{dist: normal}}}}"
+            "GD303",
+            f"the flow's base {parent} has no prior",
+            path,
+            help=f"add prior: {{{parent}: {{dist: normal}}}}",
         )
 
 
@@ -191,16 +213,22 @@ def _declarations(graph: Graph) -> Iterator[Diagnostic]:
             )
     for name in spec.ordering:
         if graph.p(name) is None and graph.q(name) is None:
-            yield spec.diagnostic("GD307", f"the ordering of {name} is never used", ("ordering", name), on="key")
+            yield spec.diagnostic(
+                "GD307", f"the ordering of {name} is never used", ("ordering", name), on="key"
+            )
     for name, facts in spec.variables.items():
         bound = graph.variables[name].bound
         if facts.observed is not None and not bound:
             yield spec.diagnostic(
-                "GD310", f"{name} is not bound to data: `observed` says nothing of it", ("variables", name, "observed")
+                "GD310",
+                f"{name} is not bound to data: `observed` says nothing of it",
+                ("variables", name, "observed"),
             )
         if facts.missing and graph.variables[name].role is not Role.OBSERVED:
             yield spec.diagnostic(
-                "GD310", f"only an observed variable can have missing entries, not {name}", ("variables", name, "missing")
+                "GD310",
+                f"only an observed variable can have missing entries, not {name}",
+                ("variables", name, "missing"),
             )
         if isinstance(facts.observed, Partial) and name in spec.condition:
             yield spec.diagnostic(
@@ -209,7 +237,9 @@ def _declarations(graph: Graph) -> Iterator[Diagnostic]:
     for critic, adversary in spec.adversary.items():
         for i, seen in enumerate(adversary.sees):
             if seen in adversary.sees[:i]:
-                yield spec.diagnostic("GD207", f"{critic} sees {seen} twice", ("adversary", critic, "sees", i))
+                yield spec.diagnostic(
+                    "GD207", f"{critic} sees {seen} twice", ("adversary", critic, "sees", i)
+                )
 
 
 def _unused(graph: Graph) -> Iterator[Diagnostic]:

@@ -1,4 +1,6 @@
-"""Settings: names under `evaluate`, `sample`, `train` and `variables` that only the derived graph can judge."""
+"""Settings: names under `evaluate`, `sample`, `train` and `variables` that only the derived graph can
+judge.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ from collections.abc import Iterator
 from gendsl.compiler.graph import Graph, Role
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
-from gendsl.schema.nodes import Path
 from gendsl.schema.suggest import nearest
 
 METRICS = (
@@ -28,7 +29,9 @@ METRICS = (
 
 
 def settings(graph: Graph) -> Graph:
-    """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing values."""
+    """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing
+    values.
+    """
     problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
@@ -67,7 +70,11 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
         path = ("sample", "given", name)
         if name not in conditions:
             yield graph.spec.diagnostic(
-                "GD206", f"{name!r} is not a condition", path, on="key", help=f"conditions: {', '.join(conditions) or 'none'}"
+                "GD206",
+                f"{name!r} is not a condition",
+                path,
+                on="key",
+                help=f"conditions: {', '.join(conditions) or 'none'}",
             )
             continue
         support = graph.variables[name].support
@@ -77,25 +84,31 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _missing(graph: Graph) -> Iterator[Diagnostic]:
-    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section 6)."""
+    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section
+    6).
+    """
     for name, variable in graph.variables.items():
         if not variable.missing:
             continue
         path = ("variables", name, "missing")
         factor = graph.p(name)
         if factor is None or name not in graph.scored:
-            yield graph.spec.diagnostic("GD510", f"{name} has missing entries, but p({name}) has no density", path)
+            yield graph.spec.diagnostic(
+                "GD510", f"{name} has missing entries, but p({name}) has no density", path
+            )
         elif factor.base is not None or factor.flow or factor.dist is None or not factor.dist.factorises:
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, but its density is not a product over its entries: it cannot leave some out",
+                f"{name} has missing entries, but its density is not a product over its entries: it cannot "
+                "leave some out",
                 path,
                 related=((f"p({name}) is here", factor.path),),
             )
         elif factor.net is not None and factor.net.autoregressive:
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, and its density is autoregressive: zeros in the context would be taken "
+                f"{name} has missing entries, and its density is autoregressive: zeros in the context would "
+                "be taken "
                 "for observed values",
                 path,
                 related=((f"p({name}) is here", factor.path),),
@@ -108,7 +121,9 @@ def _read_missing(graph: Graph, name: str) -> Iterator[Diagnostic]:
     for critic in graph.critics.values():
         if name in critic.spec.sees:
             path = (*critic.path, "sees", critic.spec.sees.index(name))
-            yield graph.spec.diagnostic("GD510", f"{critic.name} sees {name}, which has missing entries", path)
+            yield graph.spec.diagnostic(
+                "GD510", f"{critic.name} sees {name}, which has missing entries", path
+            )
 
 
 def _training(graph: Graph) -> Iterator[Diagnostic]:
@@ -125,7 +140,9 @@ def _training(graph: Graph) -> Iterator[Diagnostic]:
     part = graph.spec.evaluate.split
     if counts and part not in counts and "split" in graph.spec.evaluate.model_fields_set:
         help_ = f"the data has {', '.join(counts)}"
-        yield graph.spec.diagnostic("GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_)
+        yield graph.spec.diagnostic(
+            "GD411", f"there is no {part} part to evaluate on", ("evaluate", "split"), help=help_
+        )
 
 
 def _rows(graph: Graph) -> Iterator[Diagnostic]:

@@ -58,7 +58,9 @@ def _hidden(graph: Graph, variables: dict[str, Variable]) -> Iterator[Diagnostic
             continue
         path: Path = ("variables", name, "observed")
         if variable.column.support.count is None or variable.column.shape != ():
-            yield graph.spec.diagnostic("GD310", f"only a label can be partly observed; {name} is not one", path)
+            yield graph.spec.diagnostic(
+                "GD310", f"only a label can be partly observed; {name} is not one", path
+            )
         elif graph.source is not None and variable.known > graph.source.rows:
             yield graph.spec.diagnostic(
                 "GD310",
@@ -114,7 +116,9 @@ def shapes(graph: Graph) -> Graph:
     return graph.update(variables=variables)
 
 
-def _through(graph: Graph, known: dict[str, tuple[Shape, Path]], learn: object, problems: list[Diagnostic]) -> None:
+def _through(
+    graph: Graph, known: dict[str, tuple[Shape, Path]], learn: object, problems: list[Diagnostic]
+) -> None:
     """Bases of flows and outputs of corruptions follow from their other end."""
     assert callable(learn)
     for factor in graph.factors.values():
@@ -138,7 +142,9 @@ def flow_shape(graph: Graph, factor: Factor, shape: Shape, problems: list[Diagno
         why = layer.problem(shape)
         if why is not None:
             path = graph.spec.mentioned((*factor.path, key, i), why)
-            problems.append(graph.spec.diagnostic("GD408", f"{layer.tag} cannot act on {factor.head}: {why}", path))
+            problems.append(
+                graph.spec.diagnostic("GD408", f"{layer.tag} cannot act on {factor.head}: {why}", path)
+            )
             return None
         shape = layer.base_shape(shape)
     return base_of(factor.flow, outer)
@@ -154,5 +160,3 @@ def _unknown(graph: Graph, name: str) -> Diagnostic:
         on="key",
         help=f"write it: {section}: {{{name}: {{shape: [16], ...}}}}",
     )
-
-

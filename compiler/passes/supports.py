@@ -9,8 +9,8 @@ from gendsl.compiler.graph import Factor, Graph
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Pointwise
-from gendsl.schema.nodes import Path
 from gendsl.schema.facts import BINARY, COUNTS, POSITIVE, REAL, UNIT, Support
+from gendsl.schema.nodes import Path
 
 WORDS = {"real": REAL, "positive": POSITIVE, "unit": UNIT, "binary": BINARY, "counts": COUNTS}
 """What `variables: {x: {support: ...}}` may say."""
@@ -50,7 +50,9 @@ def supports(graph: Graph) -> Graph:
     return graph
 
 
-def _written(graph: Graph, name: str, support: Support, found: dict[str, Support], problems: list[Diagnostic]) -> None:
+def _written(
+    graph: Graph, name: str, support: Support, found: dict[str, Support], problems: list[Diagnostic]
+) -> None:
     known = found.get(name)
     if known is None:
         found[name] = support
@@ -128,7 +130,10 @@ def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator
         own = base.dist.support(None) if base is not None and base.dist is not None else REAL
         if not inner.within(own):
             yield graph.spec.diagnostic(
-                "GD404", f"the flow brings {factor.head} to {inner}, but its base {factor.base} lies in {own}", factor.path, on="key"
+                "GD404",
+                f"the flow brings {factor.head} to {inner}, but its base {factor.base} lies in {own}",
+                factor.path,
+                on="key",
             )
         return
     why = factor.dist.problem(shape, inner)

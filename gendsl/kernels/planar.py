@@ -7,7 +7,6 @@ The Triton implementation is a registered operator, `gendsl::planar_stack`, whos
 both have fake versions, so eager mode, torch.compile and torch.export treat them alike.
 """
 
-# ruff: noqa: PLR0917
 from __future__ import annotations
 
 from typing import Any

@@ -13,7 +13,6 @@ t_j G_jk), so the layers run on [B, K] alone, and the ga solve the transposed tr
 (gt_j + sum_{k>j} G_jk ga_k); everything else is a matrix product over the whole batch.
 """
 
-# ruff: noqa: PLR0917
 from __future__ import annotations
 
 from typing import Any

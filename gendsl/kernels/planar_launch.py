@@ -3,7 +3,6 @@
 Importing this module imports triton.
 """
 
-# ruff: noqa: PLR0917
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -10,7 +10,6 @@ Everything is in the inputs' dtype, float32 or float64. Offsets that grow with t
 log1p are written with exp and log, which the interpreter has too. Importing this module imports triton.
 """
 
-# ruff: noqa: PLR0917
 from __future__ import annotations
 
 import triton

@@ -75,7 +75,9 @@ class Plain(Conditioned):
 class Sequential(Conditioned):
     """An autoregressive density: the raw numbers of an entry depend on the entries before it."""
 
-    def __init__(self, net: nn.Module, family: Family, values: Values, rows: int, turns: Tensor, like: Tensor) -> None:
+    def __init__(
+        self, net: nn.Module, family: Family, values: Values, rows: int, turns: Tensor, like: Tensor
+    ) -> None:
         self.net, self.family, self.values, self.rows = net, family, values, rows
         self.turns, self.like = turns, like
 
@@ -100,7 +102,9 @@ class Sequential(Conditioned):
         return self.family(raw).log_prob(value.to(raw.dtype))  # type: ignore[no-any-return]
 
     def mean(self) -> Tensor:
-        raise TypeError("an autoregressive distribution has no closed-form mean; draw samples and average them")
+        raise TypeError(
+            "an autoregressive distribution has no closed-form mean; draw samples and average them"
+        )
 
     def repeat(self, times: int) -> Sequential:
         values = {k: tile(v, times) for k, v in self.values.items()}
@@ -170,7 +174,9 @@ class Unconditional(FactorModule):
 
     raw: Tensor
 
-    def __init__(self, family: Family, stack: Stack | None, density: bool, raw: tuple[int, ...], learned: bool) -> None:
+    def __init__(
+        self, family: Family, stack: Stack | None, density: bool, raw: tuple[int, ...], learned: bool
+    ) -> None:
         super().__init__(family, stack, density)
         if learned:
             self.raw = nn.Parameter(torch.zeros(raw))

@@ -36,14 +36,14 @@ POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.
 class Trace:
     """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob)."""
 
-    def __init__(self, model: Model, batch: Batch, samples: int = 1, *, marginal: bool = False, corrupt: bool) -> None:
+    def __init__(
+        self, model: Model, batch: Batch, samples: int = 1, *, marginal: bool = False, corrupt: bool
+    ) -> None:
         self.model, self.graph, self.batch = model, model.graph, batch
         self.rows, self.samples = len(batch), samples
         self.marginal, self.corrupt = marginal, corrupt
         finite = [n for n, r in self.graph.routes.items() if r.how in (How.ENUMERATED, How.SUMMED)]
-        self.enumerated = [
-            n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal
-        ]
+        self.enumerated = [n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal]
         self.summed = [n for n in finite if n not in self.enumerated]
         self.proposed = set(proposals(self.graph)["prior"]) if marginal else set()
         self.inner = set(self.summed)

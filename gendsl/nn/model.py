@@ -108,12 +108,22 @@ class Model(nn.Module):
 
     # -- training -------------------------------------------------------------------------------------------------
 
-    def losses(self, batch: Batch, step: int = 0) -> dict[str, Loss]:
-        """Every player's loss on one batch; each player's total is to be minimised over its own parameters only."""
+    def losses(self, data: Batch | Mapping[str, Tensor] | Tensor, step: int = 0) -> dict[str, Loss]:
+        """Every player's loss on one batch; each player's total is to be minimised over its own parameters only.
+
+        `step` counts from 0: warm-ups and annealed noise depend on it.
+        """
+        batch = self.batch(data, "losses")
         return {p.name: self.loss(p.name, batch, step) for p in self.graph.players}
 
     def loss(
-        self, player: str, batch: Batch, step: int = 0, terms: Iterable[str] | None = None, *, training: bool = True
+        self,
+        player: str,
+        batch: Batch,
+        step: int = 0,
+        terms: Iterable[str] | None = None,
+        *,
+        training: bool = True,
     ) -> Loss:
         """One player's loss: all its terms, or those named."""
         mine = next(p for p in self.graph.players if p.name == player)
@@ -257,7 +267,9 @@ class Model(nn.Module):
         return {name: values[name] for name in encoded(self.graph) if name in values}
 
     @torch.no_grad()
-    def decode(self, latents: Mapping[str, Tensor], given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def decode(
+        self, latents: Mapping[str, Tensor], given: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Means (of labels the most probable values) of the observed variables that the latents determine."""
         values = {**(given or {}), **latents}
         rows = next(iter(latents.values())).shape[0]
@@ -367,7 +379,9 @@ class Model(nn.Module):
             if name not in bound:
                 raise UsageError(f"{name!r} is not a bound variable; they are {', '.join(bound)}")
             if tuple(value.shape[1:]) != bound[name].shape:
-                raise UsageError(f"{name} is {list(bound[name].shape or ())} for each row, not {list(value.shape[1:])}")
+                raise UsageError(
+                    f"{name} is {list(bound[name].shape or ())} for each row, not {list(value.shape[1:])}"
+                )
             values[name] = value.to(self.device)
             if bound[name].missing:
                 known[name] = ~values[name].isnan()
@@ -376,7 +390,9 @@ class Model(nn.Module):
                 known[name] = torch.ones(len(value), dtype=torch.bool, device=self.device)
         absent = [n for n in self._asks(query) if n not in values]
         if absent or not values:
-            raise UsageError(f"{query or 'a batch'} needs {', '.join(absent) or 'values'}, which was not given")
+            raise UsageError(
+                f"{query or 'a batch'} needs {', '.join(absent) or 'values'}, which was not given"
+            )
         rows = next(iter(values.values())).shape[0]
         for name in (n for n, v in bound.items() if v.role is Role.PARTIAL and n not in values):
             values[name] = torch.zeros(rows, dtype=torch.int64, device=self.device)
@@ -402,5 +418,3 @@ def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:
     shape = graph.variables[found.head].shape
     assert shape is not None
     return base_of(found.flow, shape)
-
-

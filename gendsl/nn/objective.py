@@ -114,7 +114,9 @@ class Evaluation:
     @cached_property
     def log_w(self) -> Tensor:
         """log w with the terms' weights, [k, B]: what the bound averages."""
-        total = torch.zeros(self.bound.samples, len(self.batch), dtype=self.model.dtype, device=self.model.device)
+        total = torch.zeros(
+            self.bound.samples, len(self.batch), dtype=self.model.dtype, device=self.model.device
+        )
         for term in self.graph.terms:
             if term.family in ("likelihood", "reconstruction", "kl"):
                 total = total - weight_at(term, self.step) * self.rowwise(term)[0]
@@ -192,7 +194,9 @@ def _kl(e: Evaluation, term: Term) -> Value:
 def _bound(e: Evaluation, term: Term) -> Value:
     """KL(w^ || uniform) / s."""
     weights = e.normalised
-    value = (weights * (torch.log_softmax(e.bound.power * e.log_w, 0) + math.log(e.bound.samples))).sum(0).mean()
+    value = (
+        (weights * (torch.log_softmax(e.bound.power * e.log_w, 0) + math.log(e.bound.samples))).sum(0).mean()
+    )
     value = value / e.bound.power
     return Value(value, value)
 
@@ -330,4 +334,3 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "penalty": _penalty,
 }
 """Family of terms -> its value."""
-

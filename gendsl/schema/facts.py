@@ -30,7 +30,11 @@ class Support:
             return "{0, 1}"
         if self.integer:
             high = "..." if self.high == math.inf else f"{self.high:g}"
-            return f"{{{self.low:g}, ..., {high}}}" if high != "..." else f"{{{self.low:g}, {self.low + 1:g}, ...}}"
+            return (
+                f"{{{self.low:g}, ..., {high}}}"
+                if high != "..."
+                else f"{{{self.low:g}, {self.low + 1:g}, ...}}"
+            )
         if self.low == -math.inf and self.high == math.inf:
             return "reals"
         left = "(-inf" if self.low == -math.inf else f"[{self.low:g}"

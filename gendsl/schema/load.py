@@ -88,7 +88,12 @@ def _version(root: Map) -> list[Diagnostic]:
     if value == VERSION and not isinstance(value, bool):
         return []
     return [
-        Diagnostic("GD220", f"this gendsl reads version {VERSION} of the grammar", locate(root, ("gendsl",)), help="write gendsl: 1")
+        Diagnostic(
+            "GD220",
+            f"this gendsl reads version {VERSION} of the grammar",
+            locate(root, ("gendsl",)),
+            help="write gendsl: 1",
+        )
     ]
 
 

@@ -43,7 +43,9 @@ KINDS: dict[str, str] = {
 class Strict(BaseModel):
     """Base of all spec models: frozen, unknown keys refused, no conversion of strings to numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True
+    )
 
 
 class Component(Strict):
@@ -74,7 +76,10 @@ def component(kind: str, tag: str, *, build: str) -> Callable[[C], C]:
         if kind not in KINDS:
             raise ValueError(f"unknown kind of component {kind!r}; known: {', '.join(KINDS)}")
         taken = _components[kind].get(tag)
-        if taken is not None and (taken.__module__, taken.__qualname__) != (model.__module__, model.__qualname__):
+        if taken is not None and (taken.__module__, taken.__qualname__) != (
+            model.__module__,
+            model.__qualname__,
+        ):
             raise ValueError(f"{KINDS[kind]} {tag!r} is already registered by {taken.__module__}")
         model.kind, model.tag, model.build = kind, tag, build
         _components[kind][tag] = model
@@ -115,10 +120,13 @@ class Slot:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda c: c.model_dump())
+            self.read,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda c: c.model_dump()),
         )
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {"$ref": f"#/$defs/{self.kind}"}
 
     def read(self, value: Any) -> Component:
@@ -127,7 +135,9 @@ class Slot:
         noun = KINDS[self.kind]
         if isinstance(value, Component):
             if value.kind != self.kind:
-                raise PydanticCustomError("wrong_kind", f"expected a {noun}, found the {KINDS[value.kind]} {value.tag!r}")
+                raise PydanticCustomError(
+                    "wrong_kind", f"expected a {noun}, found the {KINDS[value.kind]} {value.tag!r}"
+                )
             return value
         if isinstance(value, str):
             value = {"type": value}
@@ -139,7 +149,9 @@ class Slot:
                 model = models[short[0]]
                 return model.model_validate({model.primary: value[short[0]]})
             if self.default is None:
-                raise PydanticCustomError("tag_missing", f"which {noun}? 'type' is missing", {"kind": self.kind})
+                raise PydanticCustomError(
+                    "tag_missing", f"which {noun}? 'type' is missing", {"kind": self.kind}
+                )
             value = {"type": self.default, **value}
         tag = value["type"]
         if not isinstance(tag, str) or tag not in models:

@@ -25,9 +25,15 @@ class Factor(Strict):
 
     given: Names = Field(default=(), description="parents: one variable or a list")
     dist: Annotated[Dist, Slot("dist")] = Field(description="the distribution: a name, or a map with `type`")
-    net: NetField | None = Field(default=None, description="network that computes the parameters from the parents")
-    shape: ShapeField | None = Field(default=None, description="sizes of one row of the variable, without the batch")
-    flow: Layers = Field(default=(), description="normalizing flow on top, from the variable inwards to its base")
+    net: NetField | None = Field(
+        default=None, description="network that computes the parameters from the parents"
+    )
+    shape: ShapeField | None = Field(
+        default=None, description="sizes of one row of the variable, without the batch"
+    )
+    flow: Layers = Field(
+        default=(), description="normalizing flow on top, from the variable inwards to its base"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +60,9 @@ def gather(owner: type[Strict], slot: str, value: Any, kind: str | None = None) 
     if isinstance(named, dict):
         key = next(iter(flat))
         raise PydanticCustomError(
-            "both_forms", f"{key!r} stands beside a nested `{slot}: {{type: {tag}, ...}}`", {"key": key, "slot": slot}
+            "both_forms",
+            f"{key!r} stands beside a nested `{slot}: {{type: {tag}, ...}}`",
+            {"key": key, "slot": slot},
         )
     rest = {k: v for k, v in value.items() if k not in flat}
     return {**rest, slot: {"type": tag, **flat}}
@@ -63,8 +71,12 @@ def gather(owner: type[Strict], slot: str, value: Any, kind: str | None = None) 
 class FlowFactor(Strict):
     """The variable is a bijection of the first of `given`; the rest of `given` conditions it."""
 
-    given: Annotated[Names, Field(min_length=1)] = Field(description="the base, then what conditions the flow")
-    stack: Annotated[Layers, Field(min_length=1)] = Field(description="layers from the variable inwards to its base")
+    given: Annotated[Names, Field(min_length=1)] = Field(
+        description="the base, then what conditions the flow"
+    )
+    stack: Annotated[Layers, Field(min_length=1)] = Field(
+        description="layers from the variable inwards to its base"
+    )
 
 
 class Corruption(Strict):
@@ -98,7 +110,9 @@ class Adversary(Strict):
     smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         default=0.0, description="one-sided label smoothing of the logistic losses (Salimans et al. 2016)"
     )
-    start: Annotated[int, Field(ge=0)] = Field(default=0, description="step at which it first acts on the model")
+    start: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="step at which it first acts on the model"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -140,16 +154,21 @@ class TermOptions(Strict):
 class KlOptions(TermOptions):
     """Of a KL term also: nats for each dimension that cost nothing, or a target (Burgess et al. 2018)."""
 
-    free_bits: NonNegative = Field(default=0.0, description="nats for each latent dimension that are not penalised")
-    capacity: NonNegative | None = Field(default=None, description="weight * |KL - capacity| instead of weight * KL")
+    free_bits: NonNegative = Field(
+        default=0.0, description="nats for each latent dimension that are not penalised"
+    )
+    capacity: NonNegative | None = Field(
+        default=None, description="weight * |KL - capacity| instead of weight * KL"
+    )
 
 
 class ReconstructionOptions(TermOptions):
     """`in: d.features` measures the reconstruction in an adversary's last hidden layer (Larsen et al. 2016)."""
 
-    in_: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.features$"), Words("ADVERSARY.features")] | None = Field(
-        default=None, alias="in"
-    )
+    in_: (
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.features$"), Words("ADVERSARY.features")]
+        | None
+    ) = Field(default=None, alias="in")
 
     @model_serializer(mode="wrap")
     def _alias(self, handler: Any) -> dict[str, Any]:

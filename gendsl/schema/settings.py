@@ -18,7 +18,9 @@ class Binding(Strict):
     """Which column a variable is, and through which preprocessing. A bare word names the column."""
 
     column: str
-    as_: Annotated[tuple[Annotated[Step, Slot("step")], ...], Field(strict=False)] = Field(default=(), alias="as")
+    as_: Annotated[tuple[Annotated[Step, Slot("step")], ...], Field(strict=False)] = Field(
+        default=(), alias="as"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -97,7 +99,9 @@ class Validate(Strict):
 class Train(Strict):
     """How long, in which batches, with which optimiser."""
 
-    steps: Size | None = Field(default=None, description="optimiser steps of the model (2000 if neither is written)")
+    steps: Size | None = Field(
+        default=None, description="optimiser steps of the model (2000 if neither is written)"
+    )
     epochs: Size | None = Field(default=None, description="passes over the training rows, instead of steps")
     batch_size: Size = 128
     optim: Annotated[OptimSpec, Slot("optim", default="adam")] = Adam()
@@ -140,7 +144,9 @@ class Run(Strict):
     """Device, precision, kernels, threads, seed: never part of the model's hash."""
 
     device: Annotated[
-        str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"), Words("auto, cpu, cuda, cuda:1 (and so on) or mps")
+        str,
+        Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"),
+        Words("auto, cpu, cuda, cuda:1 (and so on) or mps"),
     ] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False

@@ -15,7 +15,15 @@ from gendsl.schema.fields import Name, Names, Words
 from gendsl.schema.nodes import Path, locate, mentioned, tag_path
 from gendsl.schema.overlay import Document
 from gendsl.schema.registry import Slot, Strict
-from gendsl.schema.sections import Adversary, Corruption, Factor, FlowFactor, NetField, Objective, VariableFacts
+from gendsl.schema.sections import (
+    Adversary,
+    Corruption,
+    Factor,
+    FlowFactor,
+    NetField,
+    Objective,
+    VariableFacts,
+)
 from gendsl.schema.settings import Data, Evaluate, Run, Sample, Train
 
 FACTOR_SECTIONS = ("prior", "decoder", "flow", "encoder")
@@ -41,13 +49,19 @@ class Spec(Strict):
     condition: Names = Field(default=(), description="variables that are given, never modelled")
     prior: dict[Name, Factor] = Field(default={}, description="distributions of latents")
     decoder: dict[Name, Factor] = Field(default={}, description="distributions of observed variables")
-    flow: dict[Name, FlowFactor] = Field(default={}, description="observed variables that are bijections of a latent")
+    flow: dict[Name, FlowFactor] = Field(
+        default={}, description="observed variables that are bijections of a latent"
+    )
     energy: dict[Name, EnergyFactor] = Field(default={}, description="factors exp(-E) on a variable")
     ordering: dict[Name, Annotated[Ordering, Slot("ordering")]] = Field(
         default={}, description="order of a variable's entries for its autoregressive factor"
     )
-    corruption: dict[Name, Corruption] = Field(default={}, description="fixed noise channels that feed an encoder")
-    encoder: dict[Name, Factor] = Field(default={}, description="inference: q of a latent given what is observed")
+    corruption: dict[Name, Corruption] = Field(
+        default={}, description="fixed noise channels that feed an encoder"
+    )
+    encoder: dict[Name, Factor] = Field(
+        default={}, description="inference: q of a latent given what is observed"
+    )
     adversary: dict[Name, Adversary] = Field(default={}, description="critics that compare two joints")
     nets: dict[Name, NetField] = Field(default={}, description="named networks, shared by `net: {ref: name}`")
     objective: Objective = Objective()

@@ -32,9 +32,7 @@ Command = Callable[..., Said]
 
 
 @pytest.fixture
-def gendsl(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+def gendsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run one command in an empty current directory, which it may not leave."""
     monkeypatch.chdir(tmp_path)
 

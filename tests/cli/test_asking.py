@@ -88,7 +88,9 @@ def test_evaluate_repeats_the_run(gendsl: Command, vae: Path) -> None:
     assert said.status == 0
     run = json.loads((vae / "result.json").read_text())
     assert said.document["metrics"] == run["metrics"]
-    assert {k: v for k, v in said.document.items() if k != "seconds"} == {k: v for k, v in run.items() if k != "seconds"}
+    assert {k: v for k, v in said.document.items() if k != "seconds"} == {
+        k: v for k, v in run.items() if k != "seconds"
+    }
     assert {p: p.stat().st_mtime_ns for p in vae.rglob("*")} == files
     other = gendsl("evaluate", vae, "--seed", "5", "--samples", "2", "--json").document["metrics"]["test"]
     assert other["log_prob"]["value"] != run["metrics"]["test"]["log_prob"]["value"]

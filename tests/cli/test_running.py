@@ -22,12 +22,27 @@ OPTIONS = [part for item in (*TINY, "evaluate.metrics=[]") for part in ("--set",
 def test_run_prints_its_result(vae: Path) -> None:
     """result.json has what the language says of it."""
     body = json.loads((vae / "result.json").read_text())
-    assert {"gendsl", "spec", "seed", "steps", "parameters", "data", "metrics", "seconds", "status"} <= body.keys()
+    assert {
+        "gendsl",
+        "spec",
+        "seed",
+        "steps",
+        "parameters",
+        "data",
+        "metrics",
+        "seconds",
+        "status",
+    } <= body.keys()
     assert body["spec"]["name"] == "vae"
     assert body["data"]["split"] == {"train": 1294, "valid": 143, "test": 360}
     score = body["metrics"]["test"]["log_prob"]
     assert {"value", "unit", "kind", "estimator", "samples", "stderr"} <= score.keys()
-    assert (score["unit"], score["kind"], score["estimator"], score["samples"]) == ("nats", "lower", "iwae", 3)
+    assert (score["unit"], score["kind"], score["estimator"], score["samples"]) == (
+        "nats",
+        "lower",
+        "iwae",
+        3,
+    )
     assert score["value"] < 0 < score["stderr"]
     assert body["metrics"]["test"]["bits_per_dim"]["kind"] == "upper"
 
@@ -101,7 +116,9 @@ train: {epochs: 3, stages: [{fit: [encoder.z, decoder.x], steps: 12}, {fit: [pri
 def test_steps_replaces_every_length(gendsl: Command, tmp_path: Path) -> None:
     text = TWO_STAGES.replace("shape: [2]}", "shape: [2], flow: [{type: coupling, repeat: 2}]}")
     (tmp_path / "staged.yaml").write_text(text)
-    said = gendsl("run", "staged.yaml", "--steps", "3", "--set", "evaluate.metrics=[]", "--out", "a", "--json")
+    said = gendsl(
+        "run", "staged.yaml", "--steps", "3", "--set", "evaluate.metrics=[]", "--out", "a", "--json"
+    )
     assert said.status == 0, said.err
     assert said.document["steps"] == 6
     overrides = (tmp_path / "a" / "overrides.txt").read_text()

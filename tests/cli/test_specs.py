@@ -13,11 +13,20 @@ from gendsl.schema.load import load
 from tests.cli.conftest import Command
 
 WRONG = ("nosuch", "check", "check --bogus vae", "run vae --seed -1", "run vae --steps 0", "new")
-MISSING = ("check nosuch.yaml", "explain nosuch", "graph nosuch", "resolve nosuch", "run nosuch.yaml", "verify nosuch")
+MISSING = (
+    "check nosuch.yaml",
+    "explain nosuch",
+    "graph nosuch",
+    "resolve nosuch",
+    "run nosuch.yaml",
+    "verify nosuch",
+)
 NO_RUN = ("sample", "evaluate", "encode", "report", "resume")
 
 
-@pytest.mark.parametrize("line", [*WRONG, *MISSING, *(f"{c} nosuch" for c in NO_RUN), *(f"{c} ." for c in NO_RUN)])
+@pytest.mark.parametrize(
+    "line", [*WRONG, *MISSING, *(f"{c} nosuch" for c in NO_RUN), *(f"{c} ." for c in NO_RUN)]
+)
 def test_wrong_usage_is_status_2(line: str, gendsl: Command) -> None:
     """Words on standard error, nothing on standard output; with --json one document there."""
     said = gendsl(*line.split())
@@ -72,7 +81,10 @@ def test_set_and_unset(gendsl: Command) -> None:
     assert gendsl("check", "vae", "--set", "nonsense").status == 1
     assert gendsl("check", "vae", "--unset", "nope.x").status == 1
     assert "177,248" not in gendsl("check", "vae", "--set", "prior.z.shape=[4]").out
-    assert gendsl("check", "vae", "--unset", "train", "--set", "decoder.x.net={type: mlp, hidden: [8]}").status == 0
+    assert (
+        gendsl("check", "vae", "--unset", "train", "--set", "decoder.x.net={type: mlp, hidden: [8]}").status
+        == 0
+    )
 
 
 def test_explain_a_spec(gendsl: Command) -> None:
@@ -96,7 +108,9 @@ def test_explain_a_code(gendsl: Command) -> None:
     assert "no diagnostic GD999" in unknown.err
 
 
-@pytest.mark.parametrize(("form", "mark"), [("text", "x"), ("mermaid", "flowchart"), ("dot", "digraph"), ("json", "{")])
+@pytest.mark.parametrize(
+    ("form", "mark"), [("text", "x"), ("mermaid", "flowchart"), ("dot", "digraph"), ("json", "{")]
+)
 def test_graph(form: str, mark: str, gendsl: Command) -> None:
     said = gendsl("graph", "vae", "--format", form)
     assert said.status == 0

@@ -1,4 +1,6 @@
-"""The objective: terms, their estimators and kinds, weights, and what kind of number the whole is (SEMANTICS, section 8)."""
+"""The objective: terms, their estimators and kinds, weights, and what kind of number the whole is
+(SEMANTICS, section 8).
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,21 @@ def term(graph: Graph, name: str) -> Term:
     ("body", "kind", "says"),
     [
         (BINARY + VAE, "lower", "minus the loss is the elbo bound"),
-        (BINARY + VAE + "objective: {bound: {type: iwae, samples: 3}}", "lower", "minus the loss is the iwae bound"),
+        (
+            BINARY + VAE + "objective: {bound: {type: iwae, samples: 3}}",
+            "lower",
+            "minus the loss is the iwae bound",
+        ),
         (BINARY + VAE + "objective: {kl: {z: {weight: 4}}}", "none", "a looser bound, not the ELBO"),
         (BINARY + VAE + "objective: {kl: {z: {free_bits: 0.1}}}", "none", "a looser bound, not the ELBO"),
         (BINARY + VAE + "objective: {kl: {z: {weight: 0.5}}}", "none", "not a bound"),
         (BINARY + VAE + "objective: {kl: {z: {capacity: 5.0}}}", "none", "not a bound"),
         (BINARY + VAE + "objective: {kl: {z: {warmup: 10}}}", "none", "changes while training"),
-        (BINARY + VAE + "objective: {kl: {z: {weight: 2, warmup: 10}}}", "none", "a looser bound, not the ELBO"),
+        (
+            BINARY + VAE + "objective: {kl: {z: {weight: 2, warmup: 10}}}",
+            "none",
+            "a looser bound, not the ELBO",
+        ),
         (BINARY + VAE + "objective: {kl: {z: {weight: 0.2, warmup: 10}}}", "none", "not a bound"),
         (BINARY + VAE + "objective: {reconstruction: {x: {weight: 2}}}", "none", "weighted by 2"),
         (BINARY + VAE + "objective: {mmd: {z: {}}}", "none", "mmd.z is an auxiliary term"),
@@ -49,16 +59,36 @@ def test_what_kind_of_number_the_whole_is(body: str, kind: str, says: str) -> No
     ("body", "name", "kind", "estimator"),
     [
         (BINARY + VAE, "reconstruction.x", "estimate", "reparameterised, 1 sample"),
-        (BINARY + VAE + "objective: {bound: {type: elbo, samples: 5}}", "reconstruction.x", "estimate", "reparameterised, 5 samples"),
-        (BINARY + VAE + "objective: {bound: {type: iwae, samples: 5}}", "reconstruction.x", "estimate", "iwae, 5 samples"),
+        (
+            BINARY + VAE + "objective: {bound: {type: elbo, samples: 5}}",
+            "reconstruction.x",
+            "estimate",
+            "reparameterised, 5 samples",
+        ),
+        (
+            BINARY + VAE + "objective: {bound: {type: iwae, samples: 5}}",
+            "reconstruction.x",
+            "estimate",
+            "iwae, 5 samples",
+        ),
         (BINARY + VAE, "kl.z", "exact", "closed form"),
         (CASES["hierarchical_vae"].text, "kl.z2", "estimate", "closed form"),
-        (CASES["hierarchical_vae"].text, "kl.z1", "estimate", "sampled (z2 is a parent of z1 in p and follows from it in q)"),
+        (
+            CASES["hierarchical_vae"].text,
+            "kl.z1",
+            "estimate",
+            "sampled (z2 is a parent of z1 in p and follows from it in q)",
+        ),
         (CASES["discrete_vae"].text, "kl.c", "exact", "enumerated"),
         (CASES["discrete_vae"].text, "reconstruction.x", "exact", "enumerated"),
         (CASES["semi_supervised_vae"].text, "kl.y", "exact", "enumerated"),
         (CASES["semi_supervised_vae"].text, "kl.z", "exact", "closed form"),
-        (CASES["semi_supervised_vae"].text, "reconstruction.x", "estimate", "enumerated, reparameterised, 1 sample"),
+        (
+            CASES["semi_supervised_vae"].text,
+            "reconstruction.x",
+            "estimate",
+            "enumerated, reparameterised, 1 sample",
+        ),
         (CASES["autoencoder"].text, "reconstruction.x", "exact", "exact"),
         (CASES["denoising_autoencoder"].text, "reconstruction.x", "estimate", "reparameterised, 1 sample"),
         (CASES["adversarial_autoencoder"].text, "reconstruction.x", "exact", "exact"),
@@ -79,24 +109,74 @@ def test_each_term_has_the_kind_of_its_own_number(body: str, name: str, kind: st
     ("name", "term_name", "formula", "of"),
     [
         ("vae", "kl.z", "E_q[log q(z | x) - log p(z)]", "KL(q(z | x) || p(z))"),
-        ("conditional_vae", "reconstruction.x", "-E_q[log p(x | z, y)]", "expected negative log-likelihood of x"),
+        (
+            "conditional_vae",
+            "reconstruction.x",
+            "-E_q[log p(x | z, y)]",
+            "expected negative log-likelihood of x",
+        ),
         ("mixture_model", "likelihood.x", "-log sum over c of p(x | c)", "-log p(x)"),
         ("mixture_of_two_observed", "likelihood.y", "-log sum over c of p(y | c)", "-log p(y | x)"),
-        ("mixture_prior_vae", "kl.z", "E_q[log q(z | x) - log sum over c of p(z | c)]", "KL(q(z | x) || p(z | c))"),
+        (
+            "mixture_prior_vae",
+            "kl.z",
+            "E_q[log q(z | x) - log sum over c of p(z | c)]",
+            "KL(q(z | x) || p(z | c))",
+        ),
         ("realnvp", "likelihood.x", "-log p(z) |dz/dx|", "-log p(x)"),
         ("flow_given_a_modelled_label", "likelihood.x", "-log p(u) |du/dx|", "-log p(x | y)"),
         ("semi_supervised_vae", "likelihood.y", "-log p(y) on known rows", "-log p(y)"),
-        ("semi_supervised_vae", "kl.y", "E_q[log q(y | x) - log p(y)] on unknown rows", "KL(q(y | x) || p(y))"),
-        ("semi_supervised_vae", "classification.y", "-log q(y | x) on known rows", "cross-entropy of q(y | x)"),
-        ("infogan", "mutual_information.c", "E[log q(c | x)], c and x drawn from prior and decoder", "a lower bound of I(c; x) - H(c)"),
-        ("autoencoder_second_stage", "prior.z", "-log p(z) at the codes, which are cut", "negative log density of the codes z"),
-        ("adversarial_vb", "adversary.d", "E[logit D(R)], R and F tuples (x, z); moves encoder.z", "KL(q(z | x) || p(z)), by the critic's logit"),
-        ("adversarial_autoencoder", "adversary.d", "E[-log(1 - D(R))], R and F tuples (z); moves encoder.z", "what d tells of the two joints of (z)"),
-        ("gan", "adversary.d", "E[-log D(F)], R and F tuples (x); moves decoder.x", "what d tells of the two joints of (x)"),
-        ("bigan", "adversary.d", "E[-log(1 - D(R)) + -log D(F)], R and F tuples (x, z); moves encoder.z, decoder.x", "what d tells of the two joints of (x, z)"),
+        (
+            "semi_supervised_vae",
+            "kl.y",
+            "E_q[log q(y | x) - log p(y)] on unknown rows",
+            "KL(q(y | x) || p(y))",
+        ),
+        (
+            "semi_supervised_vae",
+            "classification.y",
+            "-log q(y | x) on known rows",
+            "cross-entropy of q(y | x)",
+        ),
+        (
+            "infogan",
+            "mutual_information.c",
+            "E[log q(c | x)], c and x drawn from prior and decoder",
+            "a lower bound of I(c; x) - H(c)",
+        ),
+        (
+            "autoencoder_second_stage",
+            "prior.z",
+            "-log p(z) at the codes, which are cut",
+            "negative log density of the codes z",
+        ),
+        (
+            "adversarial_vb",
+            "adversary.d",
+            "E[logit D(R)], R and F tuples (x, z); moves encoder.z",
+            "KL(q(z | x) || p(z)), by the critic's logit",
+        ),
+        (
+            "adversarial_autoencoder",
+            "adversary.d",
+            "E[-log(1 - D(R))], R and F tuples (z); moves encoder.z",
+            "what d tells of the two joints of (z)",
+        ),
+        (
+            "gan",
+            "adversary.d",
+            "E[-log D(F)], R and F tuples (x); moves decoder.x",
+            "what d tells of the two joints of (x)",
+        ),
+        (
+            "bigan",
+            "adversary.d",
+            "E[-log(1 - D(R)) + -log D(F)], R and F tuples (x, z); moves encoder.z, decoder.x",
+            "what d tells of the two joints of (x, z)",
+        ),
         ("gan", "critic.d", "E[-log D(R) - log(1 - D(F))]", "how well d tells R from F"),
     ],
-)  # fmt: skip
+)
 def test_formulas_name_what_is_computed(name: str, term_name: str, formula: str, of: str) -> None:
     found = term(graph_of(CASES[name].text), term_name)
     assert found.formula == formula
@@ -119,10 +199,22 @@ def test_options_change_the_terms_they_name() -> None:
     ("body", "place", "words"),
     [
         (BINARY + VAE + "objective: {kl: {w: {weight: 2}}}", "w", "no term kl.w"),
-        (CASES["pixelcnn"].text + "\nobjective: {reconstruction: {x: {weight: 2}}}", "x", "derived here: likelihood.x"),
+        (
+            CASES["pixelcnn"].text + "\nobjective: {reconstruction: {x: {weight: 2}}}",
+            "x",
+            "derived here: likelihood.x",
+        ),
         (CASES["adversarial_autoencoder"].text + "\nobjective: {kl: {z: {weight: 2}}}", "z", "no term kl.z"),
-        (BINARY + VAE + "objective: {reconstruction: {x: {in: d.features}}}", "d.features", "not an adversary that sees x"),
-        (CASES["adversarial_autoencoder"].text + "\nobjective: {reconstruction: {x: {in: d.features}}}", "d.features", "sees x"),
+        (
+            BINARY + VAE + "objective: {reconstruction: {x: {in: d.features}}}",
+            "d.features",
+            "not an adversary that sees x",
+        ),
+        (
+            CASES["adversarial_autoencoder"].text + "\nobjective: {reconstruction: {x: {in: d.features}}}",
+            "d.features",
+            "sees x",
+        ),
         (CASES["discrete_vae"].text + "objective: {mmd: {c: {}}}", "c", "no term mmd.c"),
         (CASES["gan"].text + "objective: {mmd: {z: {}}}", "z", "no term mmd.z"),
     ],
@@ -137,12 +229,19 @@ def test_explain_has_a_kind_and_a_quantity_for_every_term() -> None:
         objective = as_json(graph_of(CASES[name].text))["objective"]
         assert objective["kind"] in set(Kind)
         assert objective["of"]
-        assert all(t["kind"] in set(Kind) and t["of"] and t["formula"] and t["estimator"] for t in objective["terms"])
+        assert all(
+            t["kind"] in set(Kind) and t["of"] and t["formula"] and t["estimator"] for t in objective["terms"]
+        )
 
 
 def test_none_of_the_weights_touches_log_prob() -> None:
     plain = graph_of(BINARY + VAE).capabilities
-    for option in ("kl: {z: {weight: 4}}", "mmd: {z: {}}", "reconstruction: {x: {weight: 3}}", "bound: {type: iwae, samples: 3}"):
+    for option in (
+        "kl: {z: {weight: 4}}",
+        "mmd: {z: {}}",
+        "reconstruction: {x: {weight: 3}}",
+        "bound: {type: iwae, samples: 3}",
+    ):
         assert graph_of(BINARY + VAE + f"objective: {{{option}}}").capabilities == plain
 
 
@@ -151,4 +250,4 @@ def test_the_quantity_is_given_the_conditions() -> None:
     assert graph_of(CASES["joint_vae"].text).objective_of == "log p(x, y)"
     assert graph_of(CASES["gan"].text).objective_of == "nothing"
     assert graph_of(MOONS + "\ndecoder: {x: {dist: normal}}").objective_of == "log p(x)"
-    assert graph_of(UNIT + VAE.replace("bernoulli", "beta")).objective_of == "log p(x)"
+    assert graph_of(UNIT + VAE.replace("bernoulli", "continuous_bernoulli")).objective_of == "log p(x)"

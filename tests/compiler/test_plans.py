@@ -1,4 +1,6 @@
-"""Plans: what a model can be asked, of what kind the answer is, and why the rest is refused (SEMANTICS, section 8)."""
+"""Plans: what a model can be asked, of what kind the answer is, and why the rest is refused (SEMANTICS,
+section 8).
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,11 @@ def test_how_a_question_is_answered(name: str, query: str, how: str, kind: str) 
     [
         ("autoencoder", "sample", "no prior over z"),
         ("autoencoder", "log_prob", "z is a code without a prior"),
-        ("denoising_autoencoder", "sample", "the chain that corrupts (x_noisy) and denoises in turn is not built in this version"),
+        (
+            "denoising_autoencoder",
+            "sample",
+            "the chain that corrupts (x_noisy) and denoises in turn is not built in this version",
+        ),
         ("gan", "log_prob", "p(x) has no density"),
         ("gan", "encode", "no latent has an encoder"),
         ("gan", "ood", "it needs log_prob"),
@@ -67,7 +73,7 @@ def test_how_a_question_is_answered(name: str, query: str, how: str, kind: str) 
         ("vae", "impute", "not built in this version"),
         ("vae", "compress", "not built in this version"),
     ],
-)  # fmt: skip
+)
 def test_why_a_question_is_refused(name: str, query: str, why: str) -> None:
     plan = graph_of(CASES[name].text).capabilities[query]
     assert plan.how is None
@@ -96,7 +102,9 @@ def model_of(body: str) -> Model:
 
 def test_bayes_rule_is_the_posterior_of_an_exact_model() -> None:
     """argmax over y of log p(y) + log p(x | y), by hand."""
-    model = model_of(MOONS_Y + "\ndecoder: {y: {dist: {type: categorical, logits: learned}}, x: {given: y, dist: normal}}")
+    model = model_of(
+        MOONS_Y + "\ndecoder: {y: {dist: {type: categorical, logits: learned}}, x: {given: y, dist: normal}}"
+    )
     x = torch.randn(64, 2)
     said = model.classify({"x": x})["y"]
     joint = torch.stack([model.log_prob({"x": x, "y": torch.full((64,), y)}) for y in range(2)])
@@ -117,7 +125,9 @@ def test_bayes_rule_by_importance_sampling_finds_what_the_decoder_says() -> None
     with torch.no_grad():
         for name in ("decoder.x", "encoder.z", "decoder.y"):
             for label, parameter in model.parameters_of([name]):
-                parameter.copy_(8 * torch.eye(2) if label.startswith("decoder.y") else torch.eye(2)) if parameter.dim() == 2 else parameter.zero_()
+                parameter.copy_(
+                    8 * torch.eye(2) if label.startswith("decoder.y") else torch.eye(2)
+                ) if parameter.dim() == 2 else parameter.zero_()
     x = torch.tensor([[1.0, -1.0], [-0.5, 0.7], [0.2, 0.9], [1.5, 0.1]])
     assert model.classify({"x": x})["y"].tolist() == [0, 1, 1, 0]
 
@@ -151,7 +161,11 @@ def test_a_hidden_label_is_filled_in_before_anything_reads_it() -> None:
 
 
 def test_log_prob_sums_an_unknown_label_out() -> None:
-    model = model_of(CASES["mixture_of_two_observed"].text.replace("decoder", "variables: {y: {observed: {partial: 9}}}\ndecoder"))
+    model = model_of(
+        CASES["mixture_of_two_observed"].text.replace(
+            "decoder", "variables: {y: {observed: {partial: 9}}}\ndecoder"
+        )
+    )
     x = torch.rand(5, 1, 8, 8)
     joint = torch.stack([model.log_prob({"x": x, "y": torch.full((5,), y)}) for y in range(10)])
     torch.testing.assert_close(model.log_prob({"x": x}), joint.logsumexp(0))
@@ -163,7 +177,9 @@ def test_missing_entries_of_given_values_are_nan() -> None:
     holes = torch.where(torch.rand(4, 1, 8, 8) > 0.5, x, torch.nan)
     assert torch.isfinite(model.log_prob({"x": holes}, 5)).all()
     assert (model.log_prob({"x": torch.full_like(x, torch.nan)}, 5)).abs().max() < 10
-    assert not torch.equal(model.encode({"x": x}, mean=True)["z"], model.encode({"x": holes.nan_to_num(0)}, mean=True)["z"])
+    assert not torch.equal(
+        model.encode({"x": x}, mean=True)["z"], model.encode({"x": holes.nan_to_num(0)}, mean=True)["z"]
+    )
     assert torch.isfinite(model.reconstruct({"x": holes})["x"]).all()
 
 
@@ -177,7 +193,9 @@ def test_missing_entries_of_given_values_are_nan() -> None:
         ("vae", "log_prob", {}, "needs x"),
     ],
 )
-def test_values_that_a_query_needs_and_does_not_get(name: str, query: str, given: dict[str, torch.Tensor], words: str) -> None:
+def test_values_that_a_query_needs_and_does_not_get(
+    name: str, query: str, given: dict[str, torch.Tensor], words: str
+) -> None:
     model = model_of(CASES[name].text)
     with pytest.raises(UsageError, match=words):
         getattr(model, query)(given)
@@ -198,7 +216,11 @@ def test_scores_of_a_class_prior_are_those_of_the_metrics() -> None:
 
 
 def test_a_code_of_unit_pixels_can_be_interpolated() -> None:
-    model = model_of(UNIT + "\nencoder: {z: {given: x, dist: deterministic, shape: [3], net: mlp}}\ndecoder: {x: {given: z, dist: normal, net: mlp}}")
+    model = model_of(
+        UNIT
+        + "\nencoder: {z: {given: x, dist: deterministic, shape: [3], net: mlp}}\ndecoder: {x: {given: z, "
+        "dist: normal, net: mlp}}"
+    )
     one, two = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
     path = model.interpolate(one, two, steps=4)["x"]
     torch.testing.assert_close(path[0], model.reconstruct(one)["x"])

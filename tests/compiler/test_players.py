@@ -1,4 +1,6 @@
-"""Players and stages: who changes which factors by which terms, and what nothing trains (SEMANTICS, sections 5 and 8)."""
+"""Players and stages: who changes which factors by which terms, and what nothing trains (SEMANTICS, sections
+5 and 8).
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,11 @@ def test_a_stage_changes_what_it_fits_by_the_terms_that_reach_it() -> None:
 
 
 def test_stages_of_critics() -> None:
-    body = CASES["two_adversaries"].text + "train: {stages: [{fit: [encoder.z, adversary.codes]}, {fit: [decoder.x, adversary.pixels], steps: 3}]}"
+    body = (
+        CASES["two_adversaries"].text
+        + "train: {stages: [{fit: [encoder.z, adversary.codes]}, {fit: [decoder.x, adversary.pixels], steps: "
+        "3}]}"
+    )
     first, second = stage_players(body)
     assert first == {
         "adversary.codes": (("adversary.codes",), ("critic.codes",)),

@@ -1,4 +1,6 @@
-"""Roles: what each section may hold, which parents each side may read, what is declared in vain (SEMANTICS, section 1)."""
+"""Roles: what each section may hold, which parents each side may read, what is declared in vain (SEMANTICS,
+section 1).
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,32 @@ Q = "encoder: {z: {given: x, dist: normal, net: mlp}}\n"
     [
         (BINARY + "\nprior: {x: {dist: bernoulli}}", "GD301", "x"),
         (BINARY + "\n" + Z + X + Q + "flow: {w: {given: z, stack: [coupling]}}", "GD301", "w"),
-        (BINARY + "\n" + Z + "decoder: {z: {dist: normal}, x: {given: z, dist: bernoulli, net: mlp}}\n" + Q, "GD302", "z"),
-        (BINARY_Y + "\n" + Z + "decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}\n" + Q, "GD303", "y"),
-        (BINARY + "\ncorruption: {n: {given: x, dist: mask}}\ndecoder: {x: {given: n, dist: bernoulli, net: mlp}}", "GD303", "n"),
-        (BINARY + "\nflow: {x: {given: u, stack: [coupling]}}\nencoder: {u: {given: x, dist: normal}}", "GD303", "u"),
+        (
+            BINARY
+            + "\n"
+            + Z
+            + "decoder: {z: {dist: normal}, x: {given: z, dist: bernoulli, net: mlp}}\n"
+            + Q,
+            "GD302",
+            "z",
+        ),
+        (
+            BINARY_Y + "\n" + Z + "decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}\n" + Q,
+            "GD303",
+            "y",
+        ),
+        (
+            BINARY
+            + "\ncorruption: {n: {given: x, dist: mask}}\ndecoder: {x: {given: n, dist: bernoulli, net: "
+            "mlp}}",
+            "GD303",
+            "n",
+        ),
+        (
+            BINARY + "\nflow: {x: {given: u, stack: [coupling]}}\nencoder: {u: {given: x, dist: normal}}",
+            "GD303",
+            "u",
+        ),
         (
             BINARY
             + "\nprior: {z: {dist: normal, shape: [2]}, w: {dist: normal, shape: [2]}}\n"
@@ -53,11 +77,42 @@ Q = "encoder: {z: {given: x, dist: normal, net: mlp}}\n"
             "GD304",
             "w",
         ),
-        (BINARY_Y + "\ncondition: [y]\ndecoder: {y: {dist: categorical}}\n" + Z + "encoder: {z: {given: x, dist: normal}}", "GD306", "y"),
-        (BINARY_Y + "\ncondition: [y]\n" + Z + X + "encoder: {z: {given: x, dist: normal}, y: {given: x, dist: categorical}}", "GD306", "y"),
+        (
+            BINARY_Y
+            + "\ncondition: [y]\ndecoder: {y: {dist: categorical}}\n"
+            + Z
+            + "encoder: {z: {given: x, dist: normal}}",
+            "GD306",
+            "y",
+        ),
+        (
+            BINARY_Y
+            + "\ncondition: [y]\n"
+            + Z
+            + X
+            + "encoder: {z: {given: x, dist: normal}, y: {given: x, dist: categorical}}",
+            "GD306",
+            "y",
+        ),
         (BINARY + "\ncondition: [z]\n" + Z + X + Q, "GD306", "z"),
-        (BINARY_Y + "\nvariables: {y: {observed: never}}\n" + Z + X + "encoder: {z: {given: [x, y], dist: normal}}", "GD309", "y"),
-        (BINARY_Y + "\nvariables: {y: {observed: never}}\n" + Z + X + Q.replace("}}\n", "}, y: {given: x, dist: categorical}}"), "GD309", "y"),
+        (
+            BINARY_Y
+            + "\nvariables: {y: {observed: never}}\n"
+            + Z
+            + X
+            + "encoder: {z: {given: [x, y], dist: normal}}",
+            "GD309",
+            "y",
+        ),
+        (
+            BINARY_Y
+            + "\nvariables: {y: {observed: never}}\n"
+            + Z
+            + X
+            + Q.replace("}}\n", "}, y: {given: x, dist: categorical}}"),
+            "GD309",
+            "y",
+        ),
         (BINARY + "\nvariables: {z: {observed: always}}\n" + Z + X + Q, "GD310", "always"),
         (BINARY + "\nordering: {z: {type: natural}}\n" + Z + X + Q, "GD307", "z"),
         (BINARY + "\nordering: {x: {type: raster}}\n" + Z + X + Q, "GD307", "x"),
@@ -81,10 +136,15 @@ def test_the_right_section_is_named() -> None:
     "body",
     [
         BINARY_Y + "\ncondition: [y]\n" + Z + X.replace("given: z", "given: [z, y]") + Q,
-        BINARY_Y + "\n" + Z + X.replace("given: z", "given: [z, y]").replace("net: mlp}}", "net: mlp}, y: {dist: categorical}}") + Q,
+        BINARY_Y
+        + "\n"
+        + Z
+        + X.replace("given: z", "given: [z, y]").replace("net: mlp}}", "net: mlp}, y: {dist: categorical}}")
+        + Q,
         BINARY_Y + "\n" + Z + X + Q.replace("given: x", "given: [x, y]"),
         BINARY + "\ncorruption: {n: {given: x, dist: mask}}\n" + Z + X + Q.replace("given: x", "given: n"),
-        UNIT + "\nencoder: {z: {given: x, dist: deterministic, shape: [3]}}\ndecoder: {x: {given: z, dist: normal}}",
+        UNIT + "\nencoder: {z: {given: x, dist: deterministic, shape: [3]}}\ndecoder: {x: {given: z, dist: "
+        "normal}}",
     ],
     ids=["condition", "with a p-factor", "bound in q", "corrupted in q", "code"],
 )
@@ -93,10 +153,22 @@ def test_parents_that_are_allowed(body: str) -> None:
 
 
 def test_cycles_are_printed() -> None:
-    p = BINARY + "\nprior: {a: {given: b, dist: normal, shape: [2]}, b: {given: a, dist: normal, shape: [2]}}\n" + X.replace("given: z", "given: a")
-    assert "a -> b -> a" in messages(p + "encoder: {a: {given: x, dist: normal}, b: {given: x, dist: normal}}")
-    q = BINARY + "\nprior: {a: {dist: normal, shape: [2]}, b: {dist: normal, shape: [2]}}\n" + X.replace("given: z", "given: [a, b]")
-    assert "cycle in encoder" in messages(q + "encoder: {a: {given: [x, b], dist: normal}, b: {given: [x, a], dist: normal}}")
+    p = (
+        BINARY
+        + "\nprior: {a: {given: b, dist: normal, shape: [2]}, b: {given: a, dist: normal, shape: [2]}}\n"
+        + X.replace("given: z", "given: a")
+    )
+    assert "a -> b -> a" in messages(
+        p + "encoder: {a: {given: x, dist: normal}, b: {given: x, dist: normal}}"
+    )
+    q = (
+        BINARY
+        + "\nprior: {a: {dist: normal, shape: [2]}, b: {dist: normal, shape: [2]}}\n"
+        + X.replace("given: z", "given: [a, b]")
+    )
+    assert "cycle in encoder" in messages(
+        q + "encoder: {a: {given: [x, b], dist: normal}, b: {given: [x, a], dist: normal}}"
+    )
     one_each_way = q + "encoder: {a: {given: [x, b], dist: normal}, b: {given: x, dist: normal}}"
     assert messages(one_each_way.replace("b: {dist: normal", "b: {given: a, dist: normal")) == ""
 
@@ -119,9 +191,15 @@ def test_missing_entries_that_are_not_there_are_a_note() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (BINARY + "\nvariables: {x: {missing: true}}\nordering: {x: raster}\ndecoder: {x: {dist: bernoulli, net: made}}", "autoregressive"),
         (
-            "data: {source: two_moons, bind: {x: point}}\nvariables: {x: {missing: true}}\nprior: {u: {dist: normal}}\n"
+            BINARY
+            + "\nvariables: {x: {missing: true}}\nordering: {x: raster}\ndecoder: {x: {dist: bernoulli, net: "
+            "made}}",
+            "autoregressive",
+        ),
+        (
+            "data: {source: two_moons, bind: {x: point}}\nvariables: {x: {missing: true}}\nprior: {u: {dist: "
+            "normal}}\n"
             "flow: {x: {given: u, stack: [coupling]}}",
             "not a product",
         ),
@@ -132,8 +210,16 @@ def test_missing_entries_that_are_not_there_are_a_note() -> None:
             + "adversary: {d: {sees: [x, z], net: mlp}}",
             "sees x",
         ),
-        (BINARY_Y + "\nvariables: {y: {missing: true}}\ncondition: [y]" + VAE.replace("given: z", "given: [z, y]"), "only an observed variable"),
-        (BINARY_Y + "\nvariables: {y: {missing: true}}" + VAE.replace("given: x,", "given: [x, y],"), "no density"),
+        (
+            BINARY_Y
+            + "\nvariables: {y: {missing: true}}\ncondition: [y]"
+            + VAE.replace("given: z", "given: [z, y]"),
+            "only an observed variable",
+        ),
+        (
+            BINARY_Y + "\nvariables: {y: {missing: true}}" + VAE.replace("given: x,", "given: [x, y],"),
+            "no density",
+        ),
     ],
 )
 def test_missing_entries_are_refused_where_they_cannot_be_left_out(body: str, reason: str) -> None:

@@ -1,11 +1,25 @@
-"""Routes: how each latent gets its values, what is scored, and where what has no route is refused (SEMANTICS, section 4)."""
+"""Routes: how each latent gets its values, what is scored, and where what has no route is refused
+(SEMANTICS, section 4).
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from gendsl.compiler.graph import How
-from tests.compiler.cases import BINARY, BINARY_Y, CASES, GAN, MOONS, UNIT, UNIT_Y, VAE, graph_of, messages, problems
+from tests.compiler.cases import (
+    BINARY,
+    BINARY_Y,
+    CASES,
+    GAN,
+    MOONS,
+    UNIT,
+    UNIT_Y,
+    VAE,
+    graph_of,
+    messages,
+    problems,
+)
 
 ROUTES = {
     "autoencoder": {"z": How.CODE},
@@ -54,19 +68,47 @@ decoder: {x: {given: [z1, z2], dist: bernoulli, net: mlp}}
     [
         (BINARY + VAE, "z", ""),
         (BINARY + VAE.replace("[4]}", "[4], flow: [{type: coupling}]}"), "z", "a flow is in the way"),
-        (BINARY + VAE.replace("dist: normal, net: mlp}}", "dist: normal, net: mlp, flow: [planar]}}"), "z", "a flow is in the way"),
-        (BINARY + VAE.replace("x, dist: normal", "x, dist: laplace"), "z", "no formula for KL(laplace || normal)"),
+        (
+            BINARY + VAE.replace("dist: normal, net: mlp}}", "dist: normal, net: mlp, flow: [planar]}}"),
+            "z",
+            "a flow is in the way",
+        ),
+        (
+            BINARY + VAE.replace("x, dist: normal", "x, dist: laplace"),
+            "z",
+            "no formula for KL(laplace || normal)",
+        ),
         (BINARY + VAE.replace("dist: normal", "dist: laplace"), "z", ""),
         (BINARY + VAE + "objective: {bound: {type: elbo, samples: 4}}", "z", ""),
         (BINARY + VAE + "objective: {bound: {type: iwae, samples: 4}}", "z", "iwae uses log w"),
         (BINARY + VAE + "objective: {bound: renyi}", "z", "renyi uses log w"),
-        (BINARY + "\nordering: {z: natural}" + VAE.replace("shape: [4]", "shape: [4], net: made"), "z", "autoregressive"),
+        (
+            BINARY + "\nordering: {z: natural}" + VAE.replace("shape: [4]", "shape: [4], net: made"),
+            "z",
+            "autoregressive",
+        ),
         # bottom-up: z2 is inferred from z1, and is its parent in p
-        (BINARY + NORMALS + "encoder: {z1: {given: x, dist: normal}, z2: {given: z1, dist: normal}}", "z1", "z2 is a parent"),
-        (BINARY + NORMALS + "encoder: {z1: {given: x, dist: normal}, z2: {given: z1, dist: normal}}", "z2", ""),
+        (
+            BINARY + NORMALS + "encoder: {z1: {given: x, dist: normal}, z2: {given: z1, dist: normal}}",
+            "z1",
+            "z2 is a parent",
+        ),
+        (
+            BINARY + NORMALS + "encoder: {z1: {given: x, dist: normal}, z2: {given: z1, dist: normal}}",
+            "z2",
+            "",
+        ),
         # top-down and side by side: no p-parent follows from its child in q
-        (BINARY + NORMALS + "encoder: {z2: {given: x, dist: normal}, z1: {given: [x, z2], dist: normal}}", "z1", ""),
-        (BINARY + NORMALS + "encoder: {z2: {given: x, dist: normal}, z1: {given: x, dist: normal}}", "z1", ""),
+        (
+            BINARY + NORMALS + "encoder: {z2: {given: x, dist: normal}, z1: {given: [x, z2], dist: normal}}",
+            "z1",
+            "",
+        ),
+        (
+            BINARY + NORMALS + "encoder: {z2: {given: x, dist: normal}, z1: {given: x, dist: normal}}",
+            "z1",
+            "",
+        ),
         (CASES["mixture_prior_vae"].text, "z", "c is summed out"),
         (CASES["semi_supervised_without_classifier"].text, "z", "y is summed out"),
         (CASES["semi_supervised_vae"].text, "z", ""),
@@ -93,7 +135,9 @@ def test_data_cut_the_path_to_latents_above() -> None:
     assert [t.name for t in graph.terms if t.subject == "y"] == ["likelihood.y"]
 
 
-NO_ENCODER = UNIT + "\nprior: {z: {dist: normal, shape: [4]}}\ndecoder: {x: {given: z, dist: normal, net: mlp}}"
+NO_ENCODER = (
+    UNIT + "\nprior: {z: {dist: normal, shape: [4]}}\ndecoder: {x: {given: z, dist: normal, net: mlp}}"
+)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +149,8 @@ NO_ENCODER = UNIT + "\nprior: {z: {dist: normal, shape: [4]}}\ndecoder: {x: {giv
         (
             UNIT
             + "\nprior: {z: {dist: normal, shape: [4]}, w: {dist: normal, shape: [2]}}"
-            + "\ndecoder: {x: {given: [z, w], dist: normal, net: mlp}}\nencoder: {w: {given: x, dist: normal, net: mlp}}",
+            + "\ndecoder: {x: {given: [z, w], dist: normal, net: mlp}}\nencoder: {w: {given: x, dist: "
+            "normal, net: mlp}}",
             [("GD502", "z")],
         ),
         # the first latent without a route, from the top
@@ -125,12 +170,15 @@ NO_ENCODER = UNIT + "\nprior: {z: {dist: normal, shape: [4]}}\ndecoder: {x: {giv
         (
             UNIT_Y
             + "\nprior: {z: {dist: normal, shape: [4]}}"
-            + "\ndecoder: {x: {given: z, dist: implicit, net: mlp}, y: {given: z, dist: categorical, net: mlp}}",
+            + "\ndecoder: {x: {given: z, dist: implicit, net: mlp}, y: {given: z, dist: categorical, net: "
+            "mlp}}",
             [("GD501", "implicit"), ("GD502", "z")],
         ),
     ],
 )
-def test_what_nothing_trains_is_refused_at_its_factor_or_at_the_first_latent(body: str, found: list[tuple[str, str]]) -> None:
+def test_what_nothing_trains_is_refused_at_its_factor_or_at_the_first_latent(
+    body: str, found: list[tuple[str, str]]
+) -> None:
     assert problems(body) == found
 
 
@@ -142,7 +190,10 @@ def test_an_adversary_excuses_only_what_it_sees() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (BINARY + VAE.replace("[4]}", "[4], flow: [planar]}"), "planar cannot be used in a prior: log p(z) is needed"),
+        (
+            BINARY + VAE.replace("[4]}", "[4], flow: [planar]}"),
+            "planar cannot be used in a prior: log p(z) is needed",
+        ),
         (
             MOONS + "\nprior: {u: {dist: normal}}\nflow: {x: {given: u, stack: [planar]}}",
             "planar has no closed-form inverse",
@@ -153,25 +204,54 @@ def test_an_adversary_excuses_only_what_it_sees() -> None:
             + "encoder: {u: {given: x, dist: normal}}",
             "its value follows by inverting the flow",
         ),
-        (BINARY + VAE.replace("z: {dist: normal, shape: [4]}", "z: {dist: implicit, shape: [4], given: w}, w: {dist: normal, shape: [2]}").replace("}}\nencoder: {", "}}\nencoder: {w: {given: x, dist: normal}, "), "implicit has no density"),
-        (BINARY + VAE.replace("prior: {z: {dist: normal, shape: [4]}}", "").replace("net: mlp}}\n", "net: mlp}}\nvariables: {z: {shape: [4]}}\n", 1), "has a stochastic encoder but no prior"),
-        (BINARY + VAE.replace("x, dist: normal", "x, dist: deterministic"), "so KL(q(z) || p(z)) cannot be computed"),
+        (
+            BINARY
+            + VAE.replace(
+                "z: {dist: normal, shape: [4]}",
+                "z: {dist: implicit, shape: [4], given: w}, w: {dist: normal, shape: [2]}",
+            ).replace("}}\nencoder: {", "}}\nencoder: {w: {given: x, dist: normal}, "),
+            "implicit has no density",
+        ),
+        (
+            BINARY
+            + VAE.replace("prior: {z: {dist: normal, shape: [4]}}", "").replace(
+                "net: mlp}}\n", "net: mlp}}\nvariables: {z: {shape: [4]}}\n", 1
+            ),
+            "has a stochastic encoder but no prior",
+        ),
+        (
+            BINARY + VAE.replace("x, dist: normal", "x, dist: deterministic"),
+            "so KL(q(z) || p(z)) cannot be computed",
+        ),
         (BINARY + VAE.replace("dist: normal", "dist: poisson"), "discrete with infinitely many values"),
         (UNIT + GAN + "encoder: {z: {given: x, dist: deterministic}}", "above nothing that is scored"),
-        (UNIT + GAN + "encoder: {z: {given: x, dist: normal, flow: [planar]}}", "log q(z) is needed at samples of the prior"),
+        (
+            UNIT + GAN + "encoder: {z: {given: x, dist: normal, flow: [planar]}}",
+            "log q(z) is needed at samples of the prior",
+        ),
         (BINARY + VAE + "objective: {estimator: {z: gumbel}}", "is not a finite latent with an encoder"),
         (CASES["discrete_vae"].text + "objective: {estimator: {c: gumbel}}", "not built yet in this version"),
         (CASES["discrete_vae"].text.replace("shape: [2]", "shape: [6]"), "729 joint states"),
         (CASES["mixture_model"].text.replace("classes: 5", "classes: 5000"), "5000 joint states"),
-        (CASES["mixture_model"].text.replace("learned}}", "learned}, shape: [99]}"), "more than 2^63 joint states"),
+        (
+            CASES["mixture_model"].text.replace("learned}}", "learned}, shape: [99]}"),
+            "more than 2^63 joint states",
+        ),
         (CASES["discrete_vae"].text + "objective: {bound: {type: iwae}}", "no latent is sampled"),
         (
             CASES["mixture_prior_vae_enumerated"].text + "objective: {bound: {type: iwae}}",
             "needs a score-function gradient",
         ),
-        (BINARY_Y + "\nvariables: {y: {observed: {partial: 9}}}" + VAE.replace("given: x,", "given: [x, y],"), "nothing says what y is in p"),
         (
-            CASES["semi_supervised_without_classifier"].text.replace("z: {given: [x, y], dist: normal", "z: {given: [x, y], dist: deterministic")
+            BINARY_Y
+            + "\nvariables: {y: {observed: {partial: 9}}}"
+            + VAE.replace("given: x,", "given: [x, y],"),
+            "nothing says what y is in p",
+        ),
+        (
+            CASES["semi_supervised_without_classifier"].text.replace(
+                "z: {given: [x, y], dist: normal", "z: {given: [x, y], dist: deterministic"
+            )
             + "adversary: {d: {sees: z, net: mlp}}",
             "depends on y, which is summed out",
         ),

@@ -1,6 +1,5 @@
 """Inputs of the planar stack that tests share, and how two results are compared."""
 
-# ruff: noqa: PLR0917
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -26,7 +26,9 @@ def sigmoid(value: float) -> float:
 
 
 # D(R) = r and D(F) = f as in the papers; the logistic losses' D is the sigmoid of the critic's number
-FORMULAS: dict[str, tuple[Callable[[float, float], float], Callable[[float], float], Callable[[float], float]]] = {
+FORMULAS: dict[
+    str, tuple[Callable[[float, float], float], Callable[[float], float], Callable[[float], float]]
+] = {
     "non_saturating": (
         lambda r, f: -math.log(sigmoid(r)) - math.log(1 - sigmoid(f)),
         lambda f: -math.log(sigmoid(f)),

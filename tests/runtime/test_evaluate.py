@@ -32,7 +32,9 @@ KINDS: dict[str, tuple[str, str | None]] = {
 }
 
 
-def measured(spec: str, *metrics: str, samples: int = 2, seed: int = 0, **options: Any) -> dict[str, dict[str, Any]]:
+def measured(
+    spec: str, *metrics: str, samples: int = 2, seed: int = 0, **options: Any
+) -> dict[str, dict[str, Any]]:
     """Metrics of an untrained model of a shipped spec, or of a spec given as text."""
     found = loads(spec) if "\n" in spec else load(spec)
     graph, model, data = runs.untrained(found)
@@ -187,7 +189,9 @@ def test_measuring_does_not_change_training(tmp_path: Path) -> None:
     session.trainer.callbacks = (measure,)
     session.trainer.fit()
     session.run.close()
-    final = [runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, tmp_path / "measured")]
+    final = [
+        runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, tmp_path / "measured")
+    ]
     assert final[0].tensors.keys() == final[1].tensors.keys()
     assert all(final[0].tensors[n].equal(final[1].tensors[n]) for n in final[0].tensors)
     logs = [(p / "metrics.jsonl").read_text().splitlines() for p in (plain, tmp_path / "measured")]

@@ -151,10 +151,9 @@ CAPABILITIES: dict[str, Code] = {
     "GD514": Code(
         "too many states",
         page(
-            "Finite latents are summed out, or enumerated under their encoder, value by value, all of them "
-            "together: at "
-            "most 256 joint states.",
-            _FINITE.replace("classes: 10", "classes: 1000"),
+            "Finite latents with an encoder are enumerated, value by value, all of them together: at most 256 joint "
+            "states. Those without an encoder are summed out: at most 4096.",
+            _FINITE.replace("classes: 10", "classes: 5000"),
             _FINITE,
         ),
     ),

@@ -92,7 +92,9 @@ class GradientPenalty(Penalty):
 
 
 class EveryPenalty(Penalty):
-    every: Count = Field(default=1, description="computed every so many critic steps, times that number (lazy)")
+    every: Count = Field(
+        default=1, description="computed every so many critic steps, times that number (lazy)"
+    )
 
 
 @component("penalty", "r1", build="gendsl.nn.adversarial:build_r1")

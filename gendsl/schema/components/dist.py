@@ -11,7 +11,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from gendsl.schema.facts import BINARY, COUNTS, POSITIVE, REAL, UNIT, Density, Offers, Shape, Support, categories
+from gendsl.schema.facts import (
+    BINARY,
+    COUNTS,
+    POSITIVE,
+    REAL,
+    UNIT,
+    Density,
+    Offers,
+    Shape,
+    Support,
+    categories,
+)
 from gendsl.schema.fields import Count, Positive, ShapeField
 from gendsl.schema.registry import Component, component
 
@@ -215,7 +226,9 @@ def _at_the_ends(tag: str, support: Support | None, own: Support) -> str | None:
     if support is None or not (support.integer or support.levels):
         return None
     ends = [end for end in (own.low, own.high) if end in (support.low, support.high)]
-    return f"the density of {tag} at {ends[0]:g} is zero or infinite, and {support} takes it" if ends else None
+    return (
+        f"the density of {tag} at {ends[0]:g} is zero or infinite, and {support} takes it" if ends else None
+    )
 
 
 class Pointwise(Dist):
@@ -242,7 +255,9 @@ class Deterministic(Pointwise):
 class Implicit(Pointwise):
     """A net of the parents and of its own standard normal noise: samples without a density (Mescheder et al. 2017)."""
 
-    noise: Count = Field(default=16, description="number of noise dimensions that the net reads beside the parents")
+    noise: Count = Field(
+        default=16, description="number of noise dimensions that the net reads beside the parents"
+    )
 
 
 __all__ = ["Dist", "LocationScale", "Pointwise", "ShapeField"]

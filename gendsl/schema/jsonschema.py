@@ -1,12 +1,9 @@
 """The JSON Schema (2020-12) of a spec, for editors: keys, components, their parameters, descriptions.
 
-It is written from the models that read a spec. A component of a kind is its bare word, `{type: tag, ...}`
-(an `if` and a
-`then` for each tag) or `{tag: value}` where that is allowed; a factor takes the parameters of its
-distribution beside
-`dist`, a data section those of its source. `${name}` may stand for any value. A spec that extends another
-may leave out
-what its parent has and delete keys with `null`: then the definitions whose names end in `.partial` hold.
+It is written from the models that read a spec. A component of a kind is its bare word, `{type: tag, ...}` (an `if`
+and a `then` for each tag) or `{tag: value}` where that is allowed; a factor takes the parameters of its distribution
+beside `dist`, a data section those of its source. `${name}` may stand for any value. A spec that extends another may
+leave out what its parent has and delete keys with `null`: then the definitions whose names end in `.partial` hold.
 """
 
 from __future__ import annotations

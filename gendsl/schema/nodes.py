@@ -63,12 +63,9 @@ def locate(root: Node, path: Path, on: str = "value") -> Place | None:
     """The place of the key (`on="key"`) or value (`on="value"`) at `path`.
 
     A path may name what the text says in short: `net: mlp` stands for `net: {type: mlp}`, and a factor's flat
-    `classes: 10` for `dist: {..., classes: 10}`. So an element that the text does not have is looked for
-    beside
-    the scalar that stands for it, and skipped when it is not there either; the last place found is the
-    answer. A
-    value that is not written (`encoder:` and nothing), or a map or list on lines of its own, is shown by its
-    key.
+    `classes: 10` for `dist: {..., classes: 10}`. So an element that the text does not have is looked for beside the
+    scalar that stands for it, and skipped when it is not there either; the last place found is the answer. A value
+    that is not written (`encoder:` and nothing), or a map or list on lines of its own, is shown by its key.
     """
     node, beside = root, root
     place: Place | None = root.place
@@ -113,8 +110,7 @@ def tag_path(root: Node, path: Path) -> Path:
 def mentioned(root: Node, path: Path, words: str) -> Path:
     """The parameter of the component at `path` that some words speak of, by its key or by its value.
 
-    The path itself where they speak of none that is written. The parameters of a bare word may stand beside
-    it.
+    The path itself where they speak of none that is written. The parameters of a bare word may stand beside it.
     """
     node, beside = root, root
     for element in path:

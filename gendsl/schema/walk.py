@@ -1,11 +1,8 @@
 """Where a spec model's complaint belongs in the text: pydantic's locs, through models and nodes at once.
 
-A loc names fields of models, and the text may say the same in short: `net: mlp` stands for `net: {type:
-mlp}`, a
-factor's flat `classes: 10` for `dist: {..., classes: 10}`, `{binarize: static}` for `{type: binarize, how:
-static}`,
-`given: x` for `given: [x]`; and a union puts the label of a branch into the loc. The walk undoes all of
-these.
+A loc names fields of models, and the text may say the same in short: `net: mlp` stands for `net: {type: mlp}`, a
+factor's flat `classes: 10` for `dist: {..., classes: 10}`, `{binarize: static}` for `{type: binarize, how: static}`,
+`given: x` for `given: [x]`; and a union puts the label of a branch into the loc. The walk undoes all of these.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Every bad spec gives exactly the diagnostics that its first lines name, at exactly their places.
 
-The header of a file says what is found: `# expect: GD210 9:15` (code, line, column; then the file's name
-where the place
-is in another one), `# expect-warning: ...` for what is only a note, `# set: a.b=VALUE` for an option.
+The header of a file says what is found: `# expect: GD210 9:15` (code, line, column; then the file's name where the
+place is in another one), `# expect-warning: ...` for what is only a note, `# set: a.b=VALUE` for an option.
 """
 
 from __future__ import annotations

@@ -162,7 +162,8 @@ def _rows(graph: Graph) -> Iterator[Diagnostic]:
     if graph.spec.train.batch_size > rows:
         yield graph.spec.diagnostic(
             "GD411",
-            f"batch_size {graph.spec.train.batch_size} is more than the {rows} rows to train on: a batch is all of them",
+            f"batch_size {graph.spec.train.batch_size} is more than the {rows} rows to train on: a batch is all"
+            " of them",
             ("train", "batch_size"),
             severity="warning",
         )

@@ -41,7 +41,7 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
 """Kind -> names; `key` are keys rather than components."""
 
 LATER_VALUES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"transform": frozenset({"rq_spline"}), "how": frozenset({"variational"})}
+    {"how": frozenset({"variational"})}
 )
 """Key -> words that it will take."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gendsl.compiler.graph import Factor, Graph, Role, Term
 from gendsl.compiler.passes.objective import says
+from gendsl.compiler.resolve import model_hash
 
 
 def as_json(graph: Graph) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def as_json(graph: Graph) -> dict[str, Any]:
     return {
         "format_version": 1,
         "name": graph.spec.name,
-        "hash": graph.spec.hash,
+        "hash": model_hash(graph),
         "maths": list(factorisation(graph)),
         "variables": {
             n: {

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from gendsl.compiler.pipeline import analyse
+from gendsl.compiler.resolve import model_hash
 from gendsl.data.memory import describe
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
@@ -83,9 +84,11 @@ def train(
 
 
 def _same_run(model: Model, path: Path) -> None:
-    stored, _ = runs.stored(path)
-    mine = model.graph.spec
-    if (stored.hash, stored.run.seed) != (mine.hash, mine.run.seed):
+    """Raises UsageError where the directory holds a run of another model or seed."""
+    stored, base = runs.stored(path)
+    graph = analyse(stored, base=base, device=model.graph.device)
+    same = model_hash(graph) == model_hash(model.graph)
+    if not same or stored.run.seed != model.graph.spec.run.seed:
         raise UsageError(f"{path} holds a run of another spec or seed: it cannot be resumed with this model")
 
 

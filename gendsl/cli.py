@@ -50,7 +50,6 @@ out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
-
 def _device(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
         raise typer.BadParameter(f"{value!r} is none of auto, cpu, cuda, cuda:1, mps")
@@ -59,12 +58,18 @@ def _device(value: str | None) -> str | None:
 
 SpecArgument = Annotated[str, typer.Argument(help="a spec file, or the name of one that ships with gendsl")]
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")]
-Unsets = Annotated[list[str] | None, typer.Option("--unset", metavar="A.B", help="take a key out; repeatable")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")
+]
+Unsets = Annotated[
+    list[str] | None, typer.Option("--unset", metavar="A.B", help="take a key out; repeatable")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps", callback=_device)]
 Seed = Annotated[int | None, typer.Option(min=0, help="seed; the run's own if not given")]
-Given = Annotated[list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")]
+Given = Annotated[
+    list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")
+]
 Split = Annotated[str | None, typer.Option(help="part of the data: train, valid, test")]
 Out = Annotated[Path | None, typer.Option("--out", help="where to write")]
 
@@ -188,13 +193,17 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     pass
 
 
 @app.command()
-def check(spec: SpecArgument, set_: Sets = None, unset: Unsets = None, json_: Json = False, device: Device = None) -> int:
+def check(
+    spec: SpecArgument, set_: Sets = None, unset: Unsets = None, json_: Json = False, device: Device = None
+) -> int:
     """Check a spec: every problem, at its line and column."""
     loaded = _load(spec, set_, unset)
     graph = _analyse(loaded, device, limit=True)
@@ -206,7 +215,9 @@ def check(spec: SpecArgument, set_: Sets = None, unset: Unsets = None, json_: Js
         return DONE
     if notes:
         _show(notes, document.sources)
-    out.print(f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, {graph.objective_kind} for {graph.objective_of}")
+    out.print(
+        f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, {graph.objective_kind} for {graph.objective_of}"
+    )
     return DONE
 
 
@@ -224,7 +235,9 @@ def explain(
     from gendsl.schema.codes import CODES
 
     if re.fullmatch(r"GD\d+", spec.upper()) and spec.upper() not in CODES:
-        raise UsageError(f"there is no diagnostic {spec.upper()}; {min(CODES)} to {max(CODES)} are the first and the last")
+        raise UsageError(
+            f"there is no diagnostic {spec.upper()}; {min(CODES)} to {max(CODES)} are the first and the last"
+        )
     if spec.upper() in CODES:
         code = CODES[spec.upper()]
         if json_:
@@ -311,7 +324,9 @@ def _leaves(body: Any, path: str = "") -> Iterator[str]:
 
 def _same(leaf: str, written: str) -> bool:
     """Whether a leaf of the resolved spec was written: at its path, at a short form of it, or item by item."""
-    return leaf == written or leaf.startswith((f"{written}.", f"{written}[")) or written.startswith(f"{leaf}[")
+    return (
+        leaf == written or leaf.startswith((f"{written}.", f"{written}[")) or written.startswith(f"{leaf}[")
+    )
 
 
 @app.command()
@@ -341,7 +356,9 @@ def components(
     if kind is not None and tag is not None:
         if tag not in found[kind]:
             near = did_you_mean(nearest(tag, list(found[kind])))
-            raise UsageError(f"there is no {KINDS[kind]} {tag!r}{_aside(near)}; known: {', '.join(found[kind])}")
+            raise UsageError(
+                f"there is no {KINDS[kind]} {tag!r}{_aside(near)}; known: {', '.join(found[kind])}"
+            )
         body = detail(kind, tag)
         if json_:
             _json(body)
@@ -395,14 +412,20 @@ def run(
     set_: Sets = None,
     unset: Unsets = None,
     out_: Out = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="training steps (of every stage), instead of the spec's")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="training steps (of every stage), instead of the spec's")
+    ] = None,
     device: Device = None,
     seed: Seed = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check and explain, but do not train")] = False,
     json_: Json = False,
 ) -> int:
     """Check, compile, train, evaluate, sample, and write a run directory with a report."""
-    extra = [f"{k}={v}" for k, v in (("train.steps", steps), ("run.seed", seed), ("run.device", device)) if v is not None]
+    extra = [
+        f"{k}={v}"
+        for k, v in (("train.steps", steps), ("run.seed", seed), ("run.device", device))
+        if v is not None
+    ]
     dropped = list(unset or [])
     if steps is not None:
         dropped += _without_lengths(spec, set_, unset)
@@ -423,7 +446,9 @@ def run(
         from gendsl.runtime import run as runs
 
         with _progress(loaded.name) as (callback, say):
-            session = runs.start(loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn, stop=stop)
+            session = runs.start(
+                loaded, out=out_, overrides=overrides, callbacks=(callback,), warn=_warn, stop=stop
+            )
             status, result = _finish(session, say)
     return _ended(status, result, session.run.path, json_)
 
@@ -432,7 +457,9 @@ def _without_lengths(spec: str, sets: list[str] | None, unsets: list[str] | None
     """With --steps every other statement of the length gives way: epochs, and the steps of stages."""
     loaded = _load(spec, sets, unsets)
     found = ["train.epochs"] if loaded.train.epochs is not None else []
-    return found + [f"train.stages[{i}].steps" for i, s in enumerate(loaded.train.stages) if s.steps is not None]
+    return found + [
+        f"train.stages[{i}].steps" for i, s in enumerate(loaded.train.stages) if s.steps is not None
+    ]
 
 
 @app.command()
@@ -519,12 +546,19 @@ def _progress(name: str) -> Iterator[tuple[Callable[[Progress], None], Callable[
     from rich.progress import Progress as Bar
     from rich.text import Text
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[pace]}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        TextColumn("{task.fields[pace]}"),
+    )
     bar, losses = Bar(*columns, console=err), Text()
     task = bar.add_task(f"preparing {name}", total=None, pace="")
 
     def update(p: Progress) -> None:
-        bar.update(task, description=f"step {p.step}/{p.total}", completed=p.step, total=p.total, pace=_pace(p))
+        bar.update(
+            task, description=f"step {p.step}/{p.total}", completed=p.step, total=p.total, pace=_pace(p)
+        )
         losses.plain = f"  {_losses(p)}"
 
     def say(words: str) -> None:
@@ -584,7 +618,9 @@ def _number(entry: dict[str, Any]) -> str:
     how = f", {entry['estimator']}" if entry.get("estimator") else ""
     draws = f" with {entry['samples']} samples" if entry.get("samples") and entry.get("estimator") else ""
     floor = f"; real against real {entry['floor']['value']:.4g}" if "floor" in entry else ""
-    return f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}{how}{draws}{floor}"
+    return (
+        f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}{how}{draws}{floor}"
+    )
 
 
 # -- asking a trained model -------------------------------------------------------------------------------------------
@@ -643,7 +679,9 @@ def _saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
 
 
 @app.command()
-def encode(run_: RunArgument, split: Split = None, seed: Seed = None, out_: Out = None, json_: Json = False) -> int:
+def encode(
+    run_: RunArgument, split: Split = None, seed: Seed = None, out_: Out = None, json_: Json = False
+) -> int:
     """Values of the latents for the rows of one part of the data; --out FILE.npz."""
     from gendsl.runtime import run as runs
     from gendsl.runtime import samples

@@ -27,7 +27,7 @@ from gendsl.schema.components.step import through
 Entry = dict[str, Any]
 
 CHUNK = 512
-"""Rows that are scored at once."""
+"""Rows that are scored at once, at most."""
 
 ELBO_DRAWS = 10
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
@@ -36,7 +36,13 @@ MIN_JUDGED = 16
 
 
 def evaluate(
-    model: Model, data: Dataset, *, split: str, seed: int, samples: int, metrics: tuple[str, ...] | None = None
+    model: Model,
+    data: Dataset,
+    *,
+    split: str,
+    seed: int,
+    samples: int,
+    metrics: tuple[str, ...] | None = None,
 ) -> dict[str, Entry]:
     """The metrics named, or all that the model has, on one part.
 
@@ -90,8 +96,9 @@ class _Evaluator:
         return self.graph.capabilities["log_prob"]
 
     def _batches(self, stream_name: str) -> Iterator[Batch]:
-        for i, start in enumerate(range(0, self.part.rows, CHUNK)):
-            index = torch.arange(start, min(start + CHUNK, self.part.rows), device=self.model.device)
+        chunk = min(CHUNK, self.model.rows_at_once)
+        for i, start in enumerate(range(0, self.part.rows, chunk)):
+            index = torch.arange(start, min(start + chunk, self.part.rows), device=self.model.device)
             with stream(self.seed, stream_name, i):
                 yield self.part.batch(index)
 
@@ -105,7 +112,9 @@ class _Evaluator:
                 with stream(self.seed, "eval/log_prob", i):
                     values.append(self.model.log_prob(batch, self.samples).double())
                 names = [n for n in batch.log_det if n in self.graph.scored]
-                log_dets.append(sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double()))
+                log_dets.append(
+                    sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double())
+                )
             self._log_prob = torch.cat(values).cpu(), torch.cat(log_dets).cpu()
         return self._log_prob
 
@@ -128,16 +137,17 @@ class _Evaluator:
     def elbo(self) -> Entry:
         if self._scored.how is None:
             return none(self._scored.why)
+        if self._scored.kind is Kind.EXACT:
+            return self.log_prob()
         values = []
         for i, batch in enumerate(self._batches("eval/rows")):
             with stream(self.seed, "eval/elbo", i):
                 values.append(self.model.elbo(batch, ELBO_DRAWS).double())
-        kind = Kind.LOWER if self._scored.kind is not Kind.EXACT else Kind.EXACT
         joined = torch.cat(values).cpu()
         return {
             **mean(joined),
             "unit": "nats",
-            "kind": str(kind),
+            "kind": str(Kind.LOWER),
             "estimator": "elbo",
             "samples": ELBO_DRAWS,
             "rows": len(joined),
@@ -154,7 +164,9 @@ class _Evaluator:
         values, log_det = self._values()
         dims = sum(self._dims(name) for name in self.graph.scored)
         bits = bits_per_dim(values, log_det, dims)
-        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[plan.kind or Kind.EXACT]
+        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[
+            plan.kind or Kind.EXACT
+        ]
         return {
             **mean(bits),
             "unit": "bits",
@@ -185,7 +197,9 @@ class _Evaluator:
                 return f"the preprocessing of {name} loses information ({facts.variant})", False
             factor = self.graph.p(name)
             assert factor is not None
-            continuous = factor.base is not None or factor.offers.enumerate is False and not _discrete(factor.dist)
+            continuous = (
+                factor.base is not None or factor.offers.enumerate is False and not _discrete(factor.dist)
+            )
             if continuous and facts.column.levels is not None and not facts.bound:
                 return (
                     f"p({name}) is a density, and {name} takes {facts.column.levels} values: dequantize it first",
@@ -206,7 +220,13 @@ class _Evaluator:
             errors = [(rebuilt[n] - batch.values[n]).double().square().flatten(1).mean(1) for n in rebuilt]
             rows.append(torch.stack(errors).mean(0))
         joined = torch.cat(rows).cpu()
-        return {**mean(joined), "unit": "squared error", "kind": "estimate", "estimator": "means of q and p", "rows": len(joined)}
+        return {
+            **mean(joined),
+            "unit": "squared error",
+            "kind": "estimate",
+            "estimator": "means of q and p",
+            "rows": len(joined),
+        }
 
     def accuracy(self) -> Entry:
         """How often the most probable label is the true one."""
@@ -219,7 +239,13 @@ class _Evaluator:
             true = {n: batch.hidden.get(n, batch.values[n]) for n in said}
             hits.append(torch.stack([(said[n] == true[n]).double() for n in said]).mean(0))
         joined = torch.cat(hits).cpu()
-        return {**mean(joined), "unit": "fraction", "kind": "estimate", "estimator": "most probable label", "rows": len(joined)}
+        return {
+            **mean(joined),
+            "unit": "fraction",
+            "kind": "estimate",
+            "estimator": "most probable label",
+            "rows": len(joined),
+        }
 
     def judged(self) -> dict[str, Entry]:
         """Samples against real rows, each beside the same metric between two halves of the real rows."""
@@ -229,7 +255,11 @@ class _Evaluator:
         real: dict[str, list[Tensor]] = {}
         fake: dict[str, list[Tensor]] = {}
         conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
-        judged = [n for n in drawn(self.graph) if self.graph.variables[n].shape != () and not self.graph.variables[n].missing]
+        judged = [
+            n
+            for n in drawn(self.graph)
+            if self.graph.variables[n].shape != () and not self.graph.variables[n].missing
+        ]
         if not judged:
             return {"*": none("samples of labels alone are not judged")}
         for i, batch in enumerate(self._batches("eval/rows")):
@@ -254,7 +284,10 @@ def mean(values: Tensor) -> Entry:
     """The mean over rows with its standard error."""
     value = float(values.mean())
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
-    return {"value": value if math.isfinite(value) else None, "stderr": error if error is None or math.isfinite(error) else None}
+    return {
+        "value": value if math.isfinite(value) else None,
+        "stderr": error if error is None or math.isfinite(error) else None,
+    }
 
 
 def _recoverable(lossy: bool, binary: bool) -> bool:
@@ -264,5 +297,3 @@ def _recoverable(lossy: bool, binary: bool) -> bool:
 
 def _discrete(dist: Any) -> bool:
     return dist is not None and dist.support(None).integer
-
-

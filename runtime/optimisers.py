@@ -64,7 +64,9 @@ def build_adamw(spec: AdamW, parameters: Sequence[Tensor]) -> Rule:
 
 
 def _adam(spec: Adam | AdamW, function: Callable[..., None], fused: bool) -> Rule:
-    def update(parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float) -> None:
+    def update(
+        parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float
+    ) -> None:
         function(
             parameters,
             gradients,
@@ -88,7 +90,9 @@ def build_sgd(spec: SGD, parameters: Sequence[Tensor]) -> Rule:
     """Stochastic gradient descent, with momentum where it has one."""
     fused = can_fuse(parameters)
 
-    def update(parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float) -> None:
+    def update(
+        parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float
+    ) -> None:
         sgd(
             parameters,
             gradients,
@@ -108,7 +112,9 @@ def build_sgd(spec: SGD, parameters: Sequence[Tensor]) -> Rule:
 def build_rmsprop(spec: RMSprop, parameters: Sequence[Tensor]) -> Rule:
     """RMSprop (Tieleman & Hinton 2012)."""
 
-    def update(parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float) -> None:
+    def update(
+        parameters: Tensors, gradients: Tensors, slots: list[Tensors], counters: Tensors, lr: float
+    ) -> None:
         rmsprop(
             parameters,
             gradients,

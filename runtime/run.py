@@ -19,7 +19,7 @@ from gendsl.compiler.explain import as_json, as_text
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
-from gendsl.compiler.resolve import resolved
+from gendsl.compiler.resolve import model_hash, resolved
 from gendsl.data.dataset import Dataset
 from gendsl.errors import GendslError, RunError, UsageError
 from gendsl.nn.model import Model
@@ -306,7 +306,7 @@ def header(graph: Graph, data: Dataset) -> dict[str, Any]:
     spec = graph.spec
     return {
         "gendsl": gendsl.__version__,
-        "spec": {"name": spec.name, "hash": spec.hash},
+        "spec": {"name": spec.name, "hash": model_hash(graph)},
         "seed": spec.run.seed,
         "steps": 0,
         "parameters": graph.resources.parameters,
@@ -317,7 +317,9 @@ def header(graph: Graph, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _curves(records: list[dict[str, Any]]) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
+def _curves(
+    records: list[dict[str, Any]],
+) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
     """Every term's (step, value) pairs of training, and of validation."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {"train": {}, "valid": {}}
     for record in records:
@@ -377,7 +379,12 @@ def untrained(spec: Spec) -> tuple[Graph, Model, Dataset]:
 
 
 def evaluated(
-    path: Path, *, split: str | None = None, samples: int | None = None, seed: int | None = None, warn: Warn = quiet
+    path: Path,
+    *,
+    split: str | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    warn: Warn = quiet,
 ) -> dict[str, Any]:
     """The result of a run with the metrics of one part computed afresh; the directory is only read.
 
@@ -396,6 +403,11 @@ def evaluated(
     )
     file = path / "result.json"
     before = read_json(file) if file.is_file() else {"status": "unfinished"}
-    result = {**header(trained.graph, trained.data), **before, "steps": trained.step, "metrics": {part: metrics}}
+    result = {
+        **header(trained.graph, trained.data),
+        **before,
+        "steps": trained.step,
+        "metrics": {part: metrics},
+    }
     result["seconds"] = {**result["seconds"], "evaluate": round(time.monotonic() - began, 2)}
     return result

@@ -68,7 +68,7 @@ class RunDirectory:
                 sync_directory(path)
                 undo.pop_all()
         except OSError as error:
-            raise RunError(f"cannot make the run directory {path}: {error.strerror}") from error
+            raise RunError(f"cannot make the run directory {path or 'runs/...'}: {error.strerror}") from error
         return run
 
     @classmethod

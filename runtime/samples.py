@@ -40,7 +40,9 @@ def given_values(
     known = conditions(graph)
     for name, value in given.items():
         if name not in known:
-            raise UsageError(f"{name} is not a condition of this model; conditions: {', '.join(known) or 'none'}")
+            raise UsageError(
+                f"{name} is not a condition of this model; conditions: {', '.join(known) or 'none'}"
+            )
         _check_support(name, value, graph.variables[name].support)
     found = {name: _constant(model, name, n, given[name]) for name in known if name in given}
     if len(found) < len(known):
@@ -152,7 +154,9 @@ def save_arrays(path: Path, values: Mapping[str, Tensor]) -> None:
     np.savez(path, **arrays)
 
 
-def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int) -> list[Path]:
+def save_pictures(
+    folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int
+) -> list[Path]:
     """Grids of image variables, scatter plots of points, and reconstructions beside their originals."""
     saved: list[Path] = []
     part = data.parts.get("test", data.parts["train"])
@@ -161,7 +165,9 @@ def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str
         if column is None:
             continue
         if len(column.shape) == 3 and column.shape[0] in (1, 3):
-            saved.append(pictures.save_grid(folder / f"samples_{name}.png", grey(value, model.graph, name).numpy()))
+            saved.append(
+                pictures.save_grid(folder / f"samples_{name}.png", grey(value, model.graph, name).numpy())
+            )
         elif column.shape == (2,):
             real = to_column(model, name, part.batch(torch.arange(min(part.rows, 2000))).values[name])
             saved.append(pictures.save_points(folder / f"samples_{name}.png", value.numpy(), real.numpy()))
@@ -176,7 +182,9 @@ def save_pictures(folder: Path, model: Model, data: Dataset, values: Mapping[str
             continue
         original = grey(to_column(model, name, batch.values[name]), model.graph, name)
         again = shown_mean(model, name, value)
-        saved.append(pictures.save_pairs(folder / f"reconstructions_{name}.png", original.numpy(), again.numpy()))
+        saved.append(
+            pictures.save_pairs(folder / f"reconstructions_{name}.png", original.numpy(), again.numpy())
+        )
     return saved
 
 

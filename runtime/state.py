@@ -1,7 +1,7 @@
 """What training changes, and a checkpoint therefore holds: weights, optimisers, averages, the best so far, counters.
 
-    model/NAME  optim/STAGE/PLAYER/...  average/...  best/NAME  sum/NAME  count/NAME        tensors
-    best_loss  waited  skipped  skipped_in_a_row  stopped                                   state.json
+model/NAME  optim/STAGE/PLAYER/...  average/...  best/NAME  sum/NAME  count/NAME        tensors
+best_loss  waited  skipped  skipped_in_a_row  stopped                                   state.json
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Means:
 
     def peek(self) -> dict[str, float]:
         """The means of what was counted so far."""
-        return {name: float(total) / self.counts[name] for name, total in self.sums.items() if self.counts[name]}
+        return {
+            name: float(total) / self.counts[name] for name, total in self.sums.items() if self.counts[name]
+        }
 
     def take(self) -> dict[str, float]:
         """The means of what was counted; then everything starts at zero."""
@@ -80,7 +82,9 @@ class State:
 
     def _optim(self, player: str) -> OptimSpec:
         options = self.train.players
-        chosen = options.model if player == "model" else options.adversary.get(player.removeprefix("adversary."))
+        chosen = (
+            options.model if player == "model" else options.adversary.get(player.removeprefix("adversary."))
+        )
         return chosen.optim if chosen is not None and chosen.optim is not None else self.train.optim
 
     def count(self, player: str, loss: Loss) -> None:

@@ -162,7 +162,9 @@ class Trainer:
                 self._tell(self.state.means.peek(), pace, logged=False)
                 ticked = now
             self._judge()
-            if self.run is not None and (self.step % self.train.checkpoint.every == 0 or self.step == self.total):
+            if self.run is not None and (
+                self.step % self.train.checkpoint.every == 0 or self.step == self.total
+            ):
                 self.save()
         if self.state.stopped:
             self.save()
@@ -196,7 +198,9 @@ class Trainer:
         gradients = torch.autograd.grad(loss.total, optimiser.parameters, allow_unused=True)
         norm = optimiser.step(self.step - stretch.first, gradients, skip_bad=True)
         if not math.isfinite(norm.item()):
-            names = [n for n, g in zip(optimiser.named, gradients, strict=True) if g is not None and not _finite(g)]
+            names = [
+                n for n, g in zip(optimiser.named, gradients, strict=True) if g is not None and not _finite(g)
+            ]
             raise NotFinite(
                 f"step {self.step + 1}: the gradient of {', '.join(player.terms)} is not finite "
                 f"(player {player.name}, parameter {names[0] if names else 'norm over all'})"
@@ -236,7 +240,9 @@ class Trainer:
             self.warn(f"{error}; the step is left out (on_nan: {self.train.on_nan}){last}")
         if self.train.on_nan == "rollback" and self.run is not None:
             expected = checkpoint.signature(state.tensors())
-            found = checkpoint.newest(self.run.checkpoints, expected, self.warn, every=self.train.checkpoint.every)
+            found = checkpoint.newest(
+                self.run.checkpoints, expected, self.warn, every=self.train.checkpoint.every
+            )
             if found is not None:
                 state.load_weights(found)
         self.step = step
@@ -255,7 +261,13 @@ class Trainer:
             diagnostics["skipped_steps"] = self.state.skipped
         if self.run is not None:
             self.run.append_metrics(
-                {"step": self.step, "split": "train", "terms": terms, "losses": losses, "diagnostics": diagnostics}
+                {
+                    "step": self.step,
+                    "split": "train",
+                    "terms": terms,
+                    "losses": losses,
+                    "diagnostics": diagnostics,
+                }
             )
             self.run.append_timings({"step": self.step, "seconds": round(seconds, 4)})
         self._tell(means, pace, logged=True)
@@ -305,7 +317,9 @@ class Trainer:
                 for name, value in loss.terms.items():
                     terms[name] = terms.get(name, 0.0) + share * float(value)
         if self.run is not None:
-            self.run.append_metrics({"step": self.step, "split": "valid", "terms": terms, "losses": {"model": total}})
+            self.run.append_metrics(
+                {"step": self.step, "split": "valid", "terms": terms, "losses": {"model": total}}
+            )
         return total
 
     def finish(self) -> None:
@@ -323,7 +337,9 @@ class Trainer:
         self.run.flush()
         checkpoint.save(self.run.checkpoints, self.step, self.state.tensors(), self.state.numbers())
         if not keep_all:
-            checkpoint.prune(self.run.checkpoints, self.train.checkpoint.keep, every=self.train.checkpoint.every)
+            checkpoint.prune(
+                self.run.checkpoints, self.train.checkpoint.keep, every=self.train.checkpoint.every
+            )
 
     def restore(self) -> bool:
         """Go back to the newest good checkpoint of the run directory; False where there is none."""
@@ -349,4 +365,3 @@ def split(means: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
 
 def _finite(value: Tensor) -> bool:
     return bool(torch.isfinite(value).all())
-

@@ -47,8 +47,8 @@ def adversaries(graph: Graph) -> Graph:
 def logit(graph: Graph, critic: Critic) -> bool:
     """Whether the critic's number estimates log q - log p of the latent whose KL it stands in for.
 
-    It does for a logistic loss, if the critic sees everything that q and p of that latent are given, and no other
-    latent (adversarial variational Bayes). Then the encoder minimises the number itself.
+    It does for a logistic loss, if the critic sees everything that q and p of that latent are given, and no
+    other latent (adversarial variational Bayes). Then the encoder minimises the number itself.
     """
     if critic.stands_in is None or not critic.spec.loss.logistic:
         return False
@@ -63,7 +63,11 @@ def _untrained(graph: Graph) -> Iterator[Diagnostic]:
     """An observed variable that is not scored, and is data on both sides of every adversary that sees it."""
     for name, variable in graph.variables.items():
         factor = graph.p(name)
-        if variable.role is not Role.OBSERVED or factor is None or name in (*graph.scored, *graph.spec.energy):
+        if (
+            variable.role is not Role.OBSERVED
+            or factor is None
+            or name in (*graph.scored, *graph.spec.energy)
+        ):
             continue
         critics = [c for c in graph.critics.values() if name in c.spec.sees]
         if critics and all(c.stands_in for c in critics):
@@ -73,7 +77,8 @@ def _untrained(graph: Graph) -> Iterator[Diagnostic]:
                 f"{critics[0].stands_in}, so {name} is data on both sides",
                 factor.path,
                 on="key",
-                help=f"give {name} a density and a route for every latent above it, or an adversary of its own",
+                help=f"give {name} a density and a route for every latent above it, or an adversary of its "
+                "own",
             )
 
 
@@ -87,7 +92,9 @@ def _sides(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
         role = graph.variables[seen].role
         path: Path = (*critic.path, "sees", i)
         if role in (Role.METRIC, Role.CORRUPTED):
-            yield graph.spec.diagnostic("GD506", f"{seen} is not part of the model: {critic.name} cannot see it", path)
+            yield graph.spec.diagnostic(
+                "GD506", f"{seen} is not part of the model: {critic.name} cannot see it", path
+            )
         elif role is Role.CONDITION or (critic.stands_in and role is Role.OBSERVED):
             continue
         elif role is Role.PARTIAL:
@@ -122,7 +129,8 @@ def _sides(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
         elif role is Role.LATENT and _states_of(graph, seen):
             yield graph.spec.diagnostic(
                 "GD506",
-                f"{critic.name} sees {seen}, whose encoder depends on {_states_of(graph, seen)}, a finite latent of "
+                f"{critic.name} sees {seen}, whose encoder depends on {_states_of(graph, seen)}, a finite "
+                "latent of "
                 "which every value is tried: that is not built in this version",
                 path,
             )
@@ -138,7 +146,9 @@ def _penalties(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
     tags = [p.tag for p in critic.spec.penalty]
     for i, tag in enumerate(tags):
         if tag in tags[:i]:
-            yield graph.spec.diagnostic("GD207", f"{critic.name} has the penalty {tag} twice", (*critic.path, "penalty", i))
+            yield graph.spec.diagnostic(
+                "GD207", f"{critic.name} has the penalty {tag} twice", (*critic.path, "penalty", i)
+            )
 
 
 def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
@@ -158,7 +168,8 @@ def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
     if missing:
         yield graph.spec.diagnostic(
             "GD506",
-            f"{critic.name} judges {', '.join(critic.spec.sees)}, which depends on {', '.join(missing)}, without seeing "
+            f"{critic.name} judges {', '.join(critic.spec.sees)}, which depends on {', '.join(missing)}, "
+            "without seeing "
             "it: it compares the marginals only",
             (*critic.path, "sees"),
             help=f"sees: [{', '.join([*critic.spec.sees, *missing])}]",
@@ -186,10 +197,13 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
         if factor.offers.rsample:
             continue
         assert factor.dist is not None
-        relax = "a deterministic head with as: [unit] gives real values; " if factor.section == "decoder" else ""
+        relax = (
+            "a deterministic head with as: [unit] gives real values; " if factor.section == "decoder" else ""
+        )
         yield graph.spec.diagnostic(
             "GD505",
-            f"{critic.name} has no gradient through the {side} samples of {factor.head}: {factor.dist.tag} is discrete",
+            f"{critic.name} has no gradient through the {side} samples of {factor.head}: {factor.dist.tag} "
+            "is discrete",
             (*factor.path, "dist"),
             help=f"{relax}relaxed samples (gumbel, straight_through) are not built yet in this version",
             related=((f"{critic.name} sees it here", (*critic.path, "sees")),),

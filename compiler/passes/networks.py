@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph
@@ -26,6 +27,7 @@ def networks(graph: Graph) -> Graph:
         else:
             factors[name] = found
     critics: dict[str, Critic] = {}
+    problems += [*_orderings(graph), *_shared_critics(graph)]
     for name, critic in graph.critics.items():
         judged = _critic(graph, critic)
         if isinstance(judged, Diagnostic):
@@ -38,28 +40,15 @@ def networks(graph: Graph) -> Graph:
 
 
 def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
-    """An ordering is for an autoregressive network or flow layer; flow layers follow the natural order only."""
-    if factor.ordering is None or (factor.net is not None and factor.net.autoregressive):
+    """Autoregressive flow layers follow the natural order of the entries only."""
+    if factor.ordering is None or not any(layer.ordered for layer in factor.flow):
         return None
-    other = graph.q(factor.head) if factor.side == "p" else graph.p(factor.head)
-    if other is not None and other.net is not None and other.net.autoregressive:
-        return None
-    place = ("ordering", factor.head)
-    if not any(layer.ordered for layer in factor.flow):
-        if other is not None and any(layer.ordered for layer in other.flow):
-            return None
-        return graph.spec.diagnostic(
-            "GD307",
-            f"the ordering of {factor.head} is never used: {factor.name} is not autoregressive",
-            place,
-            on="key",
-            related=((f"p or q of {factor.head}", factor.path),),
-        )
     shape = graph.variables[factor.head].shape
     assert shape is not None
     why = factor.ordering.problem(shape)
     if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
         why = "flow layers follow the natural order; another one is not built in this version"
+    place = ("ordering", factor.head)
     return None if why is None else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
 
 
@@ -112,7 +101,8 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         elif not _agree(shared, factor):
             return graph.spec.diagnostic(
                 "GD401",
-                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs "
+                "differ: "
                 f"{_shapes(shared)} and {_shapes(factor)}",
                 (*factor.path, "net"),
                 related=(("the other use is here", (*shared.path, "net")),),
@@ -121,6 +111,39 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             bill += replace(net.bill(inputs, shape), parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
+
+
+def _orderings(graph: Graph) -> Iterator[Diagnostic]:
+    """An ordering that no factor of its variable follows."""
+    for name in graph.spec.ordering:
+        if not any(_follows(f) for f in (graph.p(name), graph.q(name)) if f is not None):
+            yield graph.spec.diagnostic(
+                "GD307",
+                f"the ordering of {name} is never used: no factor of {name} goes through its entries one by "
+                "one",
+                ("ordering", name),
+                on="key",
+                help="drop it, or use an autoregressive net (made, gated_pixelcnn, transformer)",
+            )
+
+
+def _follows(factor: Factor) -> bool:
+    """Whether the factor goes through the entries of its variable in an order."""
+    return (factor.net is not None and factor.net.autoregressive) or any(layer.ordered for layer in factor.flow)
+
+
+def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
+    """A critic's network belongs to its player: it cannot be anybody else's too."""
+    uses = [f.net_name for f in graph.factors.values()]
+    named = {n: c.spec.net.name for n, c in graph.critics.items() if isinstance(c.spec.net, Ref)}
+    for name, net in named.items():
+        if uses.count(net) + list(named.values()).count(net) > 1:
+            yield graph.spec.diagnostic(
+                "GD208",
+                f"the network {net!r} of {name} is used elsewhere too; what {name} changes must be its own",
+                ("adversary", name, "net", "ref"),
+                help=f"give {name} a network of its own",
+            )
 
 
 def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
@@ -137,7 +160,10 @@ def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
 
 def _agree(one: Factor, other: Factor) -> bool:
     same = [(i.shape, i.labels, i.support.count) for i in one.inputs]
-    return same == [(i.shape, i.labels, i.support.count) for i in other.inputs] and one.features == other.features
+    return (
+        same == [(i.shape, i.labels, i.support.count) for i in other.inputs]
+        and one.features == other.features
+    )
 
 
 def _shapes(factor: Factor) -> str:
@@ -191,7 +217,9 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     if why is None and known is not None and factor.ordering.tag not in known:
         why = f"{net.tag} follows {', '.join(known)} only"
     if why is not None:
-        return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),))
+        return graph.spec.diagnostic(
+            "GD504", f"the ordering of {factor.head}: {why}", place, related=(("the net", path),)
+        )
     why = net.problem(factor.inputs, target)
     return None if why is None else _refused(graph, why, path)
 
@@ -217,5 +245,3 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
     return replace(critic, inputs=inputs, features=features, bill=bill)
-
-

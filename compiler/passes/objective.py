@@ -1,4 +1,6 @@
-"""The objective, derived: one term for each scored variable, each route and each adversary (SEMANTICS, sections 4-8)."""
+"""The objective, derived: one term for each scored variable, each route and each adversary (SEMANTICS,
+sections 4-8).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,11 @@ from dataclasses import replace
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Kind, Role, Route, Term, worst
 from gendsl.compiler.passes.adversaries import logit
 from gendsl.compiler.passes.paths import DRAWN, above, how, joint, noisy
+from gendsl.compiler.passes.routes import no_density
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.adversary import Constraint
 from gendsl.schema.components.bound import Bound, Elbo
+from gendsl.schema.facts import Density
 from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
 from gendsl.schema.suggest import nearest
 
@@ -18,16 +22,27 @@ SAMPLED = (How.CLOSED, How.SAMPLED, How.CODE, How.FITTED, How.ADVERSARIAL, How.M
 """Routes that put sampled (or encoded) values above what is scored."""
 
 COMPARED = (*DRAWN, How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD)
-"""Routes whose values are real numbers made by an encoder: `objective.mmd` can compare them with the prior's."""
+"""Routes whose values are real numbers made by an encoder: `objective.mmd` can compare them with the
+prior's.
+"""
 
-FAMILIES = ("likelihood", "reconstruction", "kl", "prior", "mutual_information", "classification", "adversary", "mmd")
+FAMILIES = (
+    "likelihood",
+    "reconstruction",
+    "kl",
+    "prior",
+    "mutual_information",
+    "classification",
+    "adversary",
+    "mmd",
+)
 """Families of terms that `objective:` can re-weight."""
 
 
 def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
-    problems = [*_options(graph, terms), *_bound_problems(graph)] if terms else [_nothing(graph)]
+    problems = [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)] if terms else [_nothing(graph)]
     if problems:
         raise SpecError(problems)
     terms = [_weighted(graph, term) for term in terms]
@@ -85,7 +100,8 @@ def _derive(graph: Graph) -> Iterator[Term]:
         if graph.variables[factor.head].role in (Role.OBSERVED, Role.PARTIAL):
             yield Term(
                 f"classification.{factor.head}",
-                f"-log {says(graph, factor)}" + (" on known rows" if graph.variables[factor.head].known else ""),
+                f"-log {says(graph, factor)}"
+                + (" on known rows" if graph.variables[factor.head].known else ""),
                 "model",
                 Kind.EXACT,
                 f"cross-entropy of {says(graph, factor)}",
@@ -154,14 +170,18 @@ def _score(graph: Graph, name: str, bound: Bound) -> Term:
         f"-{expect}log {inside}]{known}",
         "model",
         Kind.ESTIMATE if random else Kind.EXACT,
-        f"expected negative log-likelihood of {name}" if not codes else f"-log {says(graph, factor)} at the code",
+        f"expected negative log-likelihood of {name}"
+        if not codes
+        else f"-log {says(graph, factor)} at the code",
         _estimator(graph, inferred, bound),
         path=factor.path,
     )
 
 
 def _marginal(graph: Graph, name: str) -> str:
-    """p(x | what is given): conditions and observed ancestors, and by the chain rule what summed latents connect."""
+    """p(x | what is given): conditions and observed ancestors, and by the chain rule what summed latents
+    connect.
+    """
     reached = above(graph, "p", name)
     conditions = [v for v in reached if graph.variables[v].role is Role.CONDITION]
     modelled = [v for v in (*reached, *joint(graph, name)[:-1]) if v in graph.scored]
@@ -216,7 +236,8 @@ def _latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Ter
         assert encoder is not None
         yield Term(
             f"mutual_information.{name}",
-            f"E[log {says(graph, encoder)}], {name} and {', '.join(encoder.parents)} drawn from prior and decoder",
+            f"E[log {says(graph, encoder)}], {name} and {', '.join(encoder.parents)} drawn from prior and "
+            "decoder",
             "model",
             Kind.ESTIMATE,
             f"a lower bound of I({name}; {', '.join(encoder.parents)}) - H({name})",
@@ -338,12 +359,21 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
         elif route.how is How.ENUMERATED:
             yield graph.spec.diagnostic(
                 "GD508",
-                f"{bound.tag} with the finite latent {name} needs a score-function gradient, which is not built yet "
+                f"{bound.tag} with the finite latent {name} needs a score-function gradient, which is not "
+                "built yet "
                 "in this version",
                 path,
                 help="drop the bound (the ELBO enumerates it), or drop its encoder (it is then summed out)",
                 related=((f"the encoder of {name}", ("encoder", name)),),
             )
+
+
+def _unclassified(graph: Graph) -> Iterator[Diagnostic]:
+    """The encoder of an observed variable is trained by its density at the data."""
+    for factor in graph.side("q"):
+        role = graph.variables[factor.head].role
+        if role in (Role.OBSERVED, Role.PARTIAL) and factor.offers.density is not Density.ANY:
+            yield no_density(graph, factor, f"at the data, for classification.{factor.head}", factor)
 
 
 def _weighted(graph: Graph, term: Term) -> Term:

@@ -1,8 +1,9 @@
-"""Paths: what the value of each variable, and each log-probability, is computed from (SEMANTICS, sections 4 and 5).
+"""Paths: what the value of each variable, and each log-probability, is computed from (SEMANTICS, sections 4
+and 5).
 
-Data cut paths: the value of an observed variable depends on nothing, so a latent above it is above its children only
-where it is their parent too. Everything here follows from the graph and the routes; `players` says by it which factors
-a term trains, and the runtime sums latents out in the order of `chain`.
+Data cut paths: the value of an observed variable depends on nothing, so a latent above it is above its
+children only where it is their parent too. Everything here follows from the graph and the routes; `players`
+says by it which factors a term trains, and the runtime sums latents out in the order of `chain`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def varies(graph: Graph, name: str) -> set[str]:
 
 
 def chain(graph: Graph) -> list[str]:
-    """Variables of p, parents first, in the order of the chain rule: what is summed out as early as it can be."""
+    """Variables of p, parents first, in the order of the chain rule: what is summed out as early as it can
+    be.
+    """
     position = {name: i for i, name in enumerate(graph.variables)}
     return list(
         nx.lexicographical_topological_sort(
@@ -81,8 +84,8 @@ def chain(graph: Graph) -> list[str]:
 def joint(graph: Graph, name: str) -> list[str]:
     """The heads whose factors stand in log p of this variable, itself last.
 
-    More than one where latents are summed out: by the chain rule the variable is then given all that came before it
-    in `chain`, as far as summed latents connect them.
+    More than one where latents are summed out: by the chain rule the variable is then given all that came
+    before it in `chain`, as far as summed latents connect them.
     """
     before = [n for n in chain(graph) if counted(graph, n)]
     before = before[: before.index(name)]
@@ -109,7 +112,9 @@ def _scope(graph: Graph, name: str) -> set[str]:
 
 
 def _reads(graph: Graph, name: str) -> list[str]:
-    """The variables whose values log p(name | parents) is computed from; a flow's base brings its own parents."""
+    """The variables whose values log p(name | parents) is computed from; a flow's base brings its own
+    parents.
+    """
     factor = graph.p(name)
     assert factor is not None
     base = graph.p(factor.base) if factor.base is not None else None
@@ -134,7 +139,9 @@ def sources(graph: Graph, name: str) -> set[str]:
 
 
 def noisy(graph: Graph, name: str) -> bool:
-    """Whether the value (or, of an enumerated latent, the weights) is drawn at random when the objective is computed."""
+    """Whether the value (or, of an enumerated latent, the weights) is drawn at random when the objective is
+    computed.
+    """
     factor = maker(graph, "q", name)
     if is_data(graph, name) or factor is None:
         return False
@@ -143,7 +150,9 @@ def noisy(graph: Graph, name: str) -> bool:
 
 
 def made(graph: Graph, name: str, *, given_data: bool = False) -> set[str]:
-    """The factors behind an ancestral sample of a variable; `given_data`: observed ancestors are data, not samples."""
+    """The factors behind an ancestral sample of a variable; `given_data`: observed ancestors are data, not
+    samples.
+    """
     role, factor = graph.variables[name].role, graph.p(name)
     if factor is None or role is Role.CONDITION or (given_data and role is Role.OBSERVED):
         return set()
@@ -161,7 +170,9 @@ def moved(graph: Graph, name: str) -> set[str]:
 
 
 def scored_by(graph: Graph, name: str) -> set[str]:
-    """The factors whose parameters move log p of a variable: at its value, or at each of its values if enumerated."""
+    """The factors whose parameters move log p of a variable: at its value, or at each of its values if
+    enumerated.
+    """
     found: set[str] = set()
     for head in joint(graph, name):
         factor = graph.p(head)

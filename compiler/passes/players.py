@@ -16,7 +16,8 @@ def players(graph: Graph) -> Graph:
     owned = tuple(name for name, f in graph.factors.items() if f.channel is None)
     everyone = [Player("model", owned, _minimised(graph, "model"))] if _minimised(graph, "model") else []
     critics = [
-        Player(c.player, (c.player,), _minimised(graph, c.player), c.spec.steps) for c in graph.critics.values()
+        Player(c.player, (c.player,), _minimised(graph, c.player), c.spec.steps)
+        for c in graph.critics.values()
     ]
     whole = (*critics, *everyone)
     problems = _stage_problems(graph, [f for p in whole for f in p.factors])
@@ -39,7 +40,9 @@ def _minimised(graph: Graph, player: str) -> tuple[str, ...]:
 
 
 def _narrowed(graph: Graph, player: Player, fit: set[str]) -> Player:
-    """The player in a stage: it changes only what the stage fits, by the terms whose gradient reaches that."""
+    """The player in a stage: it changes only what the stage fits, by the terms whose gradient reaches
+    that.
+    """
     factors = tuple(f for f in player.factors if f in fit)
     by_name = {t.name: t for t in graph.terms}
     terms = tuple(t for t in player.terms if reaches(graph, by_name[t]) & set(factors))
@@ -80,7 +83,9 @@ def _reached(graph: Graph, term: Term) -> set[str]:
 
 
 AVERAGED = ("reconstruction", "kl", "bound")
-"""Families of terms that an importance-weighted bound averages under its weights, which depend on all of them."""
+"""Families of terms that an importance-weighted bound averages under its weights, which depend on all of
+them.
+"""
 
 
 def _weighted(graph: Graph) -> set[str]:

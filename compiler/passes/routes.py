@@ -12,7 +12,10 @@ from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.facts import Density, numel
 
 MAX_STATES = 256
-"""Joint states of the finite latents that are summed or enumerated."""
+"""Joint states of the finite latents that are enumerated under their encoders."""
+
+MAX_SUMMED = 4096
+"""Joint states of all finite latents, those summed out included."""
 
 STOCHASTIC = (Density.ANY, Density.OWN)
 
@@ -20,8 +23,12 @@ STOCHASTIC = (Density.ANY, Density.OWN)
 def routes(graph: Graph) -> Graph:
     """Decides what is scored and the route of every latent; refuses what no route fits.
 
-    A variable that is not scored needs nothing of the latents above it, so their routes are decided anew without it.
+    A variable that is not scored needs nothing of the latents above it, so their routes are decided anew
+    without it.
     """
+    energies = list(_energies(graph))
+    if energies:
+        raise SpecError(energies)
     scored = [n for n in _modelled(graph) if _has_density(graph, n)]
     unscored = {n: _no_density_at_data(graph, n) for n in _modelled(graph) if n not in scored}
     first, problems = _all(graph, scored)
@@ -42,6 +49,17 @@ def routes(graph: Graph) -> Graph:
     if refused:
         raise SpecError(refused)
     return found.update(scored=tuple(n for n in _modelled(graph) if n in scored))
+
+
+def _energies(graph: Graph) -> Iterator[Diagnostic]:
+    for name in graph.spec.energy:
+        yield graph.spec.diagnostic(
+            "GD211",
+            f"the energy of {name} is part of the language but not built yet in this version",
+            ("energy", name),
+            on="key",
+            help=f"give {name} a density (prior, decoder, flow), or an adversary that sees it",
+        )
 
 
 def _all(graph: Graph, scored: list[str]) -> tuple[Graph, dict[str, Diagnostic]]:
@@ -144,7 +162,9 @@ def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Rout
 def _inferred(
     graph: Graph, name: str, encoder: Factor, prior: Factor | None, needed: bool
 ) -> Route | Diagnostic | None:
-    """An encoder with a density: KL in closed form, sampled, or enumerated; mutual information above nothing scored."""
+    """An encoder with a density: KL in closed form, sampled, or enumerated; mutual information above nothing
+    scored.
+    """
     variable = graph.variables[name]
     if variable.role is Role.OBSERVED:
         return None
@@ -157,7 +177,8 @@ def _inferred(
                 f"{name} has an encoder but no part in p: nothing is to be inferred",
                 encoder.path,
                 on="key",
-                help=f"add prior: {{{name}: ...}} and make {name} a parent of what is observed, or drop the encoder",
+                help=f"add prior: {{{name}: ...}} and make {name} a parent of what is observed, or drop the "
+                "encoder",
             )
         if encoder.offers.density is not Density.ANY:
             return no_density(graph, encoder, "at samples of the prior", prior)
@@ -170,7 +191,8 @@ def _inferred(
             f"{name} has a stochastic encoder but no prior: KL(q || p) has no p",
             encoder.path,
             on="key",
-            help=f"add prior: {{{name}: {{dist: normal}}}}, or make the encoder deterministic (an autoencoder's code)",
+            help=f"add prior: {{{name}: {{dist: normal}}}}, or make the encoder deterministic (an "
+            "autoencoder's code)",
         )
     if prior.offers.density is not Density.ANY:
         return no_density(graph, prior, f"at the encoder's samples of {name}", encoder)
@@ -180,7 +202,8 @@ def _inferred(
         assert encoder.dist is not None
         return graph.spec.diagnostic(
             "GD505",
-            f"the samples of {encoder.name} have no gradient: {encoder.dist.tag} is discrete with infinitely many "
+            f"the samples of {encoder.name} have no gradient: {encoder.dist.tag} is discrete with infinitely "
+            "many "
             "values, and the score-function estimator is not built in this version",
             (*encoder.path, "dist"),
             help="use a distribution on the reals, or a finite one (categorical), which is enumerated",
@@ -194,10 +217,14 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
     if layer is not None:
         key = "stack" if factor.base is not None else "flow"
         tag = factor.flow[layer].tag
+        in_q = factor.section == "encoder"
+        use = "here" if in_q else f"in a {factor.section}"
+        advice = "" if in_q else "; it is fine inside encoder"
         return graph.spec.diagnostic(
             "GD503",
-            f"{tag} cannot be used in a {factor.section}: log p({factor.head}) is needed {where}, and {tag} has no "
-            "closed-form inverse; it is fine inside encoder",
+            f"{tag} cannot be used {use}: log {factor.side}({factor.head}) is needed {where}, and {tag} has "
+            "no "
+            f"closed-form inverse{advice}",
             (*factor.path, key, layer),
             help="use layers with an inverse, such as coupling",
             related=((f"{other.name} needs it", other.path),),
@@ -205,7 +232,7 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
     assert factor.dist is not None
     return graph.spec.diagnostic(
         "GD503",
-        f"{factor.dist.tag} has no density: log p({factor.head}) is needed {where}",
+        f"{factor.dist.tag} has no density: log {factor.side}({factor.head}) is needed {where}",
         (*factor.path, "dist"),
         help="use a distribution with a density, or an adversary that compares samples",
         related=((f"{other.name} needs it", other.path),),
@@ -213,7 +240,9 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
 
 
 def _kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
-    """In closed form only if a formula exists, no flow is in the way, and neither side waits for another latent."""
+    """In closed form only if a formula exists, no flow is in the way, and neither side waits for another
+    latent.
+    """
     assert encoder.dist is not None
     assert prior.dist is not None
     bound = graph.spec.objective.bound
@@ -239,7 +268,9 @@ def _autoregressive(factor: Factor) -> bool:
     return factor.net is not None and factor.net.autoregressive
 
 
-def _point(graph: Graph, name: str, encoder: Factor, prior: Factor | None, needed: bool) -> Route | Diagnostic | None:
+def _point(
+    graph: Graph, name: str, encoder: Factor, prior: Factor | None, needed: bool
+) -> Route | Diagnostic | None:
     """A deterministic or implicit encoder: there is no KL."""
     assert encoder.dist is not None
     spec = graph.spec
@@ -266,16 +297,20 @@ def _point(graph: Graph, name: str, encoder: Factor, prior: Factor | None, neede
     sees = ", ".join([name, *(p for p in encoder.parents if graph.variables[p].bound)])
     return spec.diagnostic(
         "GD511",
-        f"the {encoder.dist.tag} encoder of {name} has no density, so KL(q({name}) || p({name})) cannot be computed",
+        f"the {encoder.dist.tag} encoder of {name} has no density, so KL(q({name}) || p({name})) cannot be "
+        "computed",
         (*encoder.path, "dist"),
-        help=f"add adversary: {{d: {{sees: [{sees}], net: mlp}}}}, objective: {{mmd: {{{name}: {{}}}}}}, or a last stage "
+        help=f"add adversary: {{d: {{sees: [{sees}], net: mlp}}}}, objective: {{mmd: {{{name}: {{}}}}}}, or "
+        "a last stage "
         f"that fits {prior.name} alone; or drop the prior to get a plain autoencoder",
         related=((f"p({name}) is here", prior.path),),
     )
 
 
 def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
-    """An observed variable whose own factor has no density: nothing but an adversary or an energy can train it."""
+    """An observed variable whose own factor has no density: nothing but an adversary or an energy can train
+    it.
+    """
     factor = graph.p(name)
     assert factor is not None
     layer = one_way(factor)
@@ -293,9 +328,11 @@ def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
     path = (*factor.path, "dist") if layer is None else (*factor.path, key, layer)
     return graph.spec.diagnostic(
         "GD501",
-        f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no energy",
+        f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no "
+        "energy",
         path,
-        help=f"give {name} a distribution with a density, or add adversary: {{d: {{sees: {name}, net: mlp}}}}",
+        help=f"give {name} a distribution with a density, or add adversary: {{d: {{sees: {name}, net: "
+        "mlp}}}}",
     )
 
 
@@ -312,7 +349,8 @@ def _blocker(graph: Graph, name: str, problems: Mapping[str, Diagnostic]) -> Dia
             advice = f"add encoder: {{{latent}: {{given: {name}, dist: normal, net: mlp}}}}"
             return graph.spec.diagnostic(
                 "GD502",
-                f"{latent} is above {name}, but nothing infers it: log p({name}) has no route through {latent}",
+                f"{latent} is above {name}, but nothing infers it: log p({name}) has no route through "
+                f"{latent}",
                 graph.variables[latent].path,
                 on="key",
                 help=f"{advice}, or an adversary that sees {name}",
@@ -332,7 +370,8 @@ def _unknown_parents(graph: Graph) -> Iterator[Diagnostic]:
             if graph.variables[parent].role is Role.PARTIAL and graph.p(parent) is None:
                 yield graph.spec.diagnostic(
                     "GD303",
-                    f"{factor.name} reads {parent}, which is known on some rows only, and nothing says what {parent} "
+                    f"{factor.name} reads {parent}, which is known on some rows only, and nothing says what "
+                    f"{parent} "
                     "is in p",
                     (*factor.path, "given", i),
                     help=f"model it: prior: {{{parent}: {{dist: categorical}}}}",
@@ -340,7 +379,9 @@ def _unknown_parents(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
-    """Of what is summed out only an encoder with a density, whose value is drawn for each state, may depend."""
+    """Of what is summed out only an encoder with a density, whose value is drawn for each state, may
+    depend.
+    """
     for name, route in graph.routes.items():
         encoder = graph.q(name)
         if encoder is None or route.how in DRAWN:
@@ -350,7 +391,8 @@ def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
             shown = ", ".join(sorted(summed))
             yield graph.spec.diagnostic(
                 "GD502",
-                f"the encoder of {name} depends on {shown}, which is summed out; for a latent that is not drawn from "
+                f"the encoder of {name} depends on {shown}, which is summed out; for a latent that is not "
+                "drawn from "
                 "a density this is not built in this version",
                 encoder.path,
                 on="key",
@@ -360,16 +402,19 @@ def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
 
 def _states(graph: Graph) -> Iterator[Diagnostic]:
     """The joint states of finite latents are few, and no other estimator is asked for."""
-    total = 1
+    total = enumerated = 1
     for name, route in graph.routes.items():
         if route.how not in (How.ENUMERATED, How.SUMMED):
             continue
         total *= states(graph, name)
-        if total > MAX_STATES:
-            shown = str(total) if total < 2**63 else "more than 2^63"
+        enumerated *= states(graph, name) if route.how is How.ENUMERATED else 1
+        if enumerated > MAX_STATES or total > MAX_SUMMED:
+            count, limit = (enumerated, MAX_STATES) if enumerated > MAX_STATES else (total, MAX_SUMMED)
+            shown = str(count) if count < 2**63 else "more than 2^63"
+            done = "enumerated" if enumerated > MAX_STATES else "summed"
             yield graph.spec.diagnostic(
                 "GD514",
-                f"{shown} joint states of the finite latents up to {name}; at most {MAX_STATES} are enumerated",
+                f"{shown} joint states of the finite latents up to {name}; at most {limit} are {done}",
                 graph.variables[name].path,
                 on="key",
                 help="use fewer or smaller finite latents",
@@ -380,7 +425,10 @@ def _states(graph: Graph) -> Iterator[Diagnostic]:
         path = ("objective", "estimator", name)
         if found is None or found.how is not How.ENUMERATED:
             yield graph.spec.diagnostic(
-                "GD507", f"{name} is not a finite latent with an encoder: there is nothing to estimate", path, on="key"
+                "GD507",
+                f"{name} is not a finite latent with an encoder: there is nothing to estimate",
+                path,
+                on="key",
             )
         elif estimator != "enumerate":
             yield graph.spec.diagnostic(

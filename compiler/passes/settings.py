@@ -1,4 +1,6 @@
-"""Settings: names under `evaluate`, `sample`, `train` and `variables` that only the derived graph can judge."""
+"""Settings: names under `evaluate`, `sample`, `train` and `variables` that only the derived graph can
+judge.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,25 @@ METRICS = (
 
 
 def settings(graph: Graph) -> Graph:
-    """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing values."""
+    """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing
+    values.
+    """
     problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
-    return graph.update(notes=(*graph.notes, *_rows(graph)))
+    return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
+
+
+def _complete(graph: Graph) -> Iterator[Diagnostic]:
+    """A note where `missing: true` is said of data that are complete."""
+    for name, variable in graph.variables.items():
+        if variable.missing is True and variable.raw_column is not None and not variable.raw_column.missing:
+            yield graph.spec.diagnostic(
+                "GD510",
+                f"{name} has no missing entries: `missing: true` changes nothing",
+                ("variables", name, "missing"),
+                severity="note",
+            )
 
 
 def _metrics(graph: Graph) -> Iterator[Diagnostic]:
@@ -55,7 +71,11 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
         path = ("sample", "given", name)
         if name not in conditions:
             yield graph.spec.diagnostic(
-                "GD206", f"{name!r} is not a condition", path, on="key", help=f"conditions: {', '.join(conditions) or 'none'}"
+                "GD206",
+                f"{name!r} is not a condition",
+                path,
+                on="key",
+                help=f"conditions: {', '.join(conditions) or 'none'}",
             )
             continue
         support = graph.variables[name].support
@@ -65,25 +85,31 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _missing(graph: Graph) -> Iterator[Diagnostic]:
-    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section 6)."""
+    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section
+    6).
+    """
     for name, variable in graph.variables.items():
         if not variable.missing:
             continue
         path = ("variables", name, "missing")
         factor = graph.p(name)
         if factor is None or name not in graph.scored:
-            yield graph.spec.diagnostic("GD510", f"{name} has missing entries, but p({name}) has no density", path)
+            yield graph.spec.diagnostic(
+                "GD510", f"{name} has missing entries, but p({name}) has no density", path
+            )
         elif factor.base is not None or factor.flow or factor.dist is None or not factor.dist.factorises:
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, but its density is not a product over its entries: it cannot leave some out",
+                f"{name} has missing entries, but its density is not a product over its entries: it cannot "
+                "leave some out",
                 path,
                 related=((f"p({name}) is here", factor.path),),
             )
         elif factor.net is not None and factor.net.autoregressive:
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, and its density is autoregressive: zeros in the context would be taken "
+                f"{name} has missing entries, and its density is autoregressive: zeros in the context would "
+                "be taken "
                 "for observed values",
                 path,
                 related=((f"p({name}) is here", factor.path),),

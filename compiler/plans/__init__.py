@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from gendsl.compiler.graph import Capability, Graph
-from gendsl.compiler.plans import classify, compress, encode, impute, interpolate, log_prob, ood, reconstruct, sample
+from gendsl.compiler.plans import (
+    classify,
+    compress,
+    encode,
+    impute,
+    interpolate,
+    log_prob,
+    ood,
+    reconstruct,
+    sample,
+)
 
 PLANS: Mapping[str, Callable[[Graph], Capability]] = MappingProxyType(
     {

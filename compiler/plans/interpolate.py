@@ -16,5 +16,7 @@ def plan(graph: Graph) -> Capability:
         for parent in factor.parents:
             support = graph.variables[parent].support
             if graph.variables[parent].role is Role.LATENT and support is not None and support.integer:
-                return Capability(None, why=f"{parent} is discrete: there is nothing between two of its values")
+                return Capability(
+                    None, why=f"{parent} is discrete: there is nothing between two of its values"
+                )
     return Capability("straight line between encoded means", Kind.ESTIMATE)

@@ -1,15 +1,16 @@
-"""log_prob: log p of all observed entries of a row, given the conditions, computed afresh from p and q at unit weights.
+"""log_prob: log p of all observed entries of a row, given the conditions, computed afresh from p and q at
+unit weights.
 
-Exact where no latent is sampled; otherwise an importance-weighted lower bound, with proposals from the encoder where
-it has a density and from the prior (loose) where it has none.
+Exact where no latent is sampled; otherwise an importance-weighted lower bound, with proposals from the
+encoder where it has a density and from the prior (loose) where it has none.
 """
 
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, How, Kind
-from gendsl.compiler.passes.paths import DRAWN as FROM_ENCODER
-from gendsl.compiler.passes.paths import above
+from gendsl.compiler.passes.paths import DRAWN, above
 
+FROM_ENCODER = DRAWN
 FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
 
 
@@ -24,14 +25,17 @@ def plan(graph: Graph) -> Capability:
             return Capability(None, Kind.NONE, f"{name} is a code without a prior: p(x) is not defined")
     for name, option in graph.spec.objective.reconstruction.items():
         if option.in_ is not None:
-            return Capability(None, Kind.NONE, f"{name} is reconstructed in {option.in_}, not scored by its density")
+            return Capability(
+                None, Kind.NONE, f"{name} is reconstructed in {option.in_}, not scored by its density"
+            )
     hows = {route.how for route in graph.routes.values()}
     loose = proposals(graph)["prior"]
     if loose:
         return Capability(
             "importance sampling from the prior",
             Kind.LOWER,
-            f"{', '.join(loose)} has no encoder with a density that can be used: proposals come from the prior, so the "
+            f"{', '.join(loose)} has no encoder with a density that can be used: proposals come from the "
+            "prior, so the "
             "bound is loose",
         )
     if hows & set(FROM_ENCODER):
@@ -45,7 +49,8 @@ def plan(graph: Graph) -> Capability:
 def proposals(graph: Graph) -> dict[str, list[str]]:
     """Latents whose values are proposed by their encoder, and those proposed by the prior.
 
-    An encoder that reads a latent which the prior proposes is of no use: its own latent is then proposed by the prior.
+    An encoder that reads a latent which the prior proposes is of no use: its own latent is then proposed by
+    the prior.
     """
     prior = [n for n, r in graph.routes.items() if r.how in FROM_PRIOR]
     drawn = [n for n, r in graph.routes.items() if r.how in FROM_ENCODER]

@@ -13,5 +13,6 @@ def plan(graph: Graph) -> Capability:
     return Capability(
         f"-log_prob ({score.how})",
         score.kind,
-        "densities can be high far from the data (Nalisnick et al. 2019): compare with the training rows' scores",
+        "densities can be high far from the data (Nalisnick et al. 2019): compare with the training rows' "
+        "scores",
     )

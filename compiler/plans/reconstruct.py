@@ -10,7 +10,9 @@ from gendsl.compiler.plans.sample import drawn
 def plan(graph: Graph) -> Capability:
     targets = rebuilt(graph)
     if targets:
-        return Capability(f"encode, then the mean of {', '.join(f'p({t} | ...)' for t in targets)}", Kind.ESTIMATE)
+        return Capability(
+            f"encode, then the mean of {', '.join(f'p({t} | ...)' for t in targets)}", Kind.ESTIMATE
+        )
     if not encoded(graph):
         return Capability(None, why="no latent has an encoder or is the base of a flow")
     return Capability(None, why="no observed variable depends on encoded latents alone")

@@ -40,7 +40,8 @@ def unsampled(graph: Graph, targets: list[str]) -> str:
             noise = [n for n, v in graph.variables.items() if v.role is Role.CORRUPTED]
             if any(n in above(graph, "q", name) for n in noise):
                 return (
-                    f"no prior over {name}, and the chain that corrupts ({', '.join(noise)}) and denoises in turn is not "
+                    f"no prior over {name}, and the chain that corrupts ({', '.join(noise)}) and denoises in "
+                    "turn is not "
                     "built in this version"
                 )
             return f"no prior over {name}: add prior: {{{name}: ...}} (a last stage can fit it to the codes)"

@@ -182,8 +182,8 @@ def build_bernoulli(spec: Bernoulli, shape: Shape, support: Support) -> Family:
 class ContinuousBernoulliDistribution:
     """p(x) = exp(l x) l / (e^l - 1) on [0, 1], with the logit l (Loaiza-Ganem and Cunningham 2019, eq. 1).
 
-    Written in a = |l|: log p = -a y + log a - log(1 - e^-a), y = 1 - x for l > 0 and x otherwise. torch's own class
-    takes the constant from clamped probabilities, and is not normalised where |l| > 16 in float32.
+    Written in a = |l|: log p = -a y + log a - log(1 - e^-a), y = 1 - x for l > 0 and x otherwise. torch's own
+    class takes the constant from clamped probabilities, and is not normalised where |l| > 16 in float32.
     """
 
     def __init__(self, logits: Tensor) -> None:

@@ -1,4 +1,6 @@
-"""Values of latents and labels for queries: encoders and inverses of flows on given rows, hidden labels filled in."""
+"""Values of latents and labels for queries: encoders and inverses of flows on given rows, hidden labels
+filled in.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 
 
 def inferred(model: Model, batch: Batch, *, mean: bool) -> dict[str, Tensor]:
-    """Every value that the batch and q give: data, masks, clean values for corrupted ones, latents, bases of flows.
+    """Every value that the batch and q give: data, masks, clean values for corrupted ones, latents, bases of
+    flows.
 
-    `mean`: means (of labels: the most probable) instead of draws. A label that is not known is filled in by its
-    encoder, or by Bayes' rule. Raises UsageError where a value that an encoder reads is not there.
+    `mean`: means (of labels: the most probable) instead of draws. A label that is not known is filled in by
+    its encoder, or by Bayes' rule. Raises UsageError where a value that an encoder reads is not there.
     """
     graph = model.graph
     values = dict(batch.values)
@@ -52,7 +55,9 @@ def inferred(model: Model, batch: Batch, *, mean: bool) -> dict[str, Tensor]:
 
 
 def centre(conditioned: Conditioned, factor: Factor, variable: Variable) -> Tensor:
-    """The mean of each entry; of a label the most probable value; of an autoregressive distribution a draw."""
+    """The mean of each entry; of a label the most probable value; of an autoregressive distribution a
+    draw.
+    """
     if factor.net is not None and factor.net.autoregressive:
         return conditioned.draw()[0]
     mean = conditioned.mean()

@@ -71,7 +71,7 @@ class Trace:
         return math.prod(self.shape)
 
     def _count(self, names: Iterable[str]) -> int:
-        return math.prod(_states_of(self.graph.variables[n]) for n in names)
+        return math.prod(states_of(self.graph.variables[n]) for n in names)
 
     def grid(self, value: Tensor) -> Tensor:
         """Numbers of any row count as [S_E, S_M, k, B]."""
@@ -89,7 +89,7 @@ class Trace:
         names = [*self.enumerated, *self.summed]
         if not names:
             return
-        counts = [_states_of(self.graph.variables[n]) for n in names]
+        counts = [states_of(self.graph.variables[n]) for n in names]
         index = torch.arange(math.prod(counts), device=self.model.device)
         for name, count in zip(reversed(names), reversed(counts), strict=True):
             state = _decode(self.graph.variables[name], index % count)
@@ -313,7 +313,8 @@ def _rows_of(trace: Trace, factor: Factor) -> int:
     return max([trace.rows, *(trace.values[n].shape[0] for n in names)])
 
 
-def _states_of(variable: Variable) -> int:
+def states_of(variable: Variable) -> int:
+    """How many values a finite variable has, all its entries together."""
     assert variable.support is not None
     assert variable.support.count is not None
     assert variable.shape is not None

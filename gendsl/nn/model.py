@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.passes.objective import bound_of
+from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.reconstruct import rebuilt
@@ -25,14 +26,14 @@ from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, Penalt
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
-from gendsl.nn.inference import Trace
+from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Evaluation, Loss
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.schema.components.flow import base_of
-from gendsl.schema.facts import NOISE
+from gendsl.schema.facts import NOISE, numel
 
-CHUNK_ROWS = 16384
-"""Rows that one pass of importance sampling holds at most."""
+CHUNK_NUMBERS = 1 << 22
+"""Numbers that the largest variable has in these rows at most."""
 
 
 class Model(nn.Module):
@@ -107,8 +108,12 @@ class Model(nn.Module):
 
     # -- training -------------------------------------------------------------------------------------------------
 
-    def losses(self, batch: Batch, step: int = 0) -> dict[str, Loss]:
-        """Every player's loss on one batch; each player's total is to be minimised over its own parameters only."""
+    def losses(self, data: Batch | Mapping[str, Tensor] | Tensor, step: int = 0) -> dict[str, Loss]:
+        """Every player's loss on one batch; each player's total is to be minimised over its own parameters only.
+
+        `step` counts from 0: warm-ups and annealed noise depend on it.
+        """
+        batch = self.batch(data, "losses")
         return {p.name: self.loss(p.name, batch, step) for p in self.graph.players}
 
     def loss(
@@ -139,14 +144,20 @@ class Model(nn.Module):
         given: Mapping[str, Tensor] | None = None,
         targets: list[str] | None = None,
         temperature: float = 1.0,
+        *,
+        given_data: bool = False,
     ) -> dict[str, Tensor]:
-        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`."""
+        """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
+
+        `given_data`: observed variables are taken from `given` too.
+        """
         given = given or {}
         values: dict[str, Tensor] = {}
         names = self.graph.order("p") if targets is None else ordered(self.graph, targets)
         for name in names:
             factor = self.graph.p(name)
-            if self.graph.variables[name].role is Role.CONDITION:
+            role = self.graph.variables[name].role
+            if role is Role.CONDITION or (given_data and role is Role.OBSERVED):
                 if name in given:
                     values[name] = given[name]
                 continue
@@ -173,6 +184,14 @@ class Model(nn.Module):
         base = values[factor.base].reshape(-1, *_base_shape(self.graph, factor.name))
         value: Tensor = module.stack(base, module.read(values))[0]
         return value.reshape(-1, *shape)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows of data, times draws, one pass of inference should hold to stay within CHUNK_ROWS."""
+        finite = [n for n, r in self.graph.routes.items() if r.how in (How.SUMMED, How.ENUMERATED)]
+        states = math.prod(states_of(self.graph.variables[n]) for n in finite)
+        largest = max((numel(v.shape) for v in self.graph.variables.values() if v.shape), default=1)
+        return max(1, min(CHUNK_ROWS, CHUNK_NUMBERS // largest) // states)
 
     # -- queries --------------------------------------------------------------------------------------------------
 
@@ -208,7 +227,7 @@ class Model(nn.Module):
         drawing = [r.how for r in self.graph.routes.values()]
         if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
             samples = 1
-        chunk = max(1, min(samples, CHUNK_ROWS // max(len(batch), 1)))
+        chunk = max(1, min(samples, self.rows_at_once // max(len(batch), 1)))
         total = torch.full((len(batch),), -torch.inf, dtype=self.dtype, device=self.device)
         done = 0
         while done < samples:

@@ -75,6 +75,11 @@ class Evaluation:
         """An ancestral sample of everything in p, given the batch's conditions."""
         return self.model.ancestral(len(self.batch), self.batch.values)
 
+    @cached_property
+    def fake_given_data(self) -> dict[str, Tensor]:
+        """The same with observed variables as data: the prior's sample that a code of the same row is compared with."""
+        return self.model.ancestral(len(self.batch), self.batch.values, given_data=True)
+
     def loss(self, terms: Iterable[Term]) -> Loss:
         """The weighted sum of the terms."""
         total = torch.zeros((), dtype=self.model.dtype, device=self.model.device)
@@ -254,8 +259,7 @@ def tuples(e: Evaluation, critic: Critic) -> tuple[Tuples, Tuples]:
         role = e.graph.variables[name].role
         data = role is Role.CONDITION or role is Role.OBSERVED
         real[name] = e.batch.values[name] if data else e.trace.values[name][: len(e.batch)]
-        shared = role is Role.CONDITION or (data and critic.stands_in is not None)
-        fake[name] = real[name] if shared else e.fake[name]
+        fake[name] = (e.fake if critic.stands_in is None else e.fake_given_data).get(name, real[name])
     return noisy(e, critic, real), noisy(e, critic, fake)
 
 

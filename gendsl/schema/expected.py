@@ -16,26 +16,26 @@ _NAME = unwrap(Name)
 
 
 def expected(wanted: Type) -> str:
-    """The words for a type: "a number above 0", "one of static, dynamic, threshold", "a list of whole numbers"."""
+    """The words for a type: "a number above 0", "one of static, dynamic", "a list of whole numbers"."""
+    bare = wanted.bare
     if wanted.slot is not None:
         noun = KINDS[wanted.slot.kind]
         return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}: its name, or a map with `type`"
     if wanted.branches:
-        if all(branch.bare in (int, float) for branch in wanted.branches):
-            return "a number"
-        return " or ".join(dict.fromkeys(_branch(branch) for branch in wanted.branches))
-    bare = wanted.bare
+        numbers = all(branch.bare in (int, float) for branch in wanted.branches)
+        words = dict.fromkeys(_branch(branch) for branch in wanted.branches)
+        return "a number" if numbers else " or ".join(words)
     if get_origin(bare) is Literal:
         return choices(options(wanted))
-    if bare is bool:
+    return _list(wanted) if get_origin(bare) is tuple else _plain(wanted)
+
+
+def _plain(wanted: Type) -> str:
+    if wanted.bare is bool:
         return "true or false"
-    if bare in (int, float):
-        return ("a whole number" if bare is int else "a number") + _range(wanted)
-    if bare is str:
-        return _text(wanted)
-    if get_origin(bare) is tuple:
-        return _list(wanted)
-    return "a map"
+    if wanted.bare in (int, float):
+        return ("a whole number" if wanted.bare is int else "a number") + _range(wanted)
+    return _text(wanted) if wanted.bare is str else "a map"
 
 
 def options(wanted: Type) -> list[str]:

@@ -210,7 +210,11 @@ _NAMES: tuple[_Row, ...] = (
     ("wgan wgan_gp earth_mover", "wasserstein", "write loss: wasserstein"),
     ("lsgan mse_gan", "least_squares", "write loss: least_squares"),
     ("vanilla bce minimax", "saturating", "write loss: saturating, or non_saturating"),
-    ("mnist fashion_mnist fashionmnist", "data.source", "write data: {source: idx, name: mnist} (or fashion_mnist)"),
+    (
+        "mnist fashion_mnist fashionmnist",
+        "data.source",
+        "write data: {source: idx, name: mnist} (or fashion_mnist)",
+    ),
     ("moons make_moons", "data.source", "write data: {source: two_moons}"),
     ("spectral_norm sn", "spectral", "write penalty: spectral"),
 )

@@ -1,8 +1,11 @@
-"""The JSON Schema (2020-12) of a spec, for editors: keys, names of components, their parameters, descriptions.
+"""The JSON Schema (2020-12) of a spec, for editors: keys, components, their parameters, descriptions.
 
-It is written from the models that read a spec. A component of a kind is its bare word, `{type: tag, ...}` (an `if` and a
-`then` for each tag) or `{tag: value}` where that is allowed; a factor takes the parameters of its distribution beside
-`dist`, a data section those of its source. `${name}` may stand for any value. A spec that extends another may leave out
+It is written from the models that read a spec. A component of a kind is its bare word, `{type: tag, ...}`
+(an `if` and a
+`then` for each tag) or `{tag: value}` where that is allowed; a factor takes the parameters of its
+distribution beside
+`dist`, a data section those of its source. `${name}` may stand for any value. A spec that extends another
+may leave out
 what its parent has and delete keys with `null`: then the definitions whose names end in `.partial` hold.
 """
 
@@ -49,7 +52,11 @@ def json_schema() -> Schema:
         "type": "object",
         "properties": {
             "gendsl": {"const": 1, "description": "version of the grammar; the first key"},
-            "extends": {"type": "string", "minLength": 1, "description": "the parent: a file, or a shipped spec's name"},
+            "extends": {
+                "type": "string",
+                "minLength": 1,
+                "description": "the parent: a file, or a shipped spec's name",
+            },
             "let": {
                 "type": "object",
                 "description": "constants, scalars or lists; ${name} stands for one",
@@ -89,7 +96,7 @@ class _Writer:
     def _ref(self, name: str) -> Schema:
         return {"$ref": f"#/$defs/{self._name(name)}"}
 
-    # -- models ------------------------------------------------------------------------------------------------------
+    # -- models --------------------------------------------------------------------------------------------
 
     def model(self, model: type[BaseModel]) -> Schema:
         """The map of a model's keys."""
@@ -117,9 +124,15 @@ class _Writer:
         for tag, component in table(kind).items():
             flat = {key: each for key, each in self.properties(component).items() if key not in own}
             needed = {"required": [k for k in self.required(component).get("required", ()) if k in flat]}
-            cases.append(_case({"properties": {slot: {"const": tag}}, "required": [slot]}, {"properties": flat, **needed}))
+            cases.append(
+                _case(
+                    {"properties": {slot: {"const": tag}}, "required": [slot]}, {"properties": flat, **needed}
+                )
+            )
         if self.partial:
-            every = {key: True for component in table(kind).values() for key in fields(component) if key not in own}
+            every = {
+                key: True for component in table(kind).values() for key in fields(component) if key not in own
+            }
             cases.append(_case({"not": {"required": [slot]}}, {"properties": every}))
         return cases
 
@@ -137,10 +150,11 @@ class _Writer:
         description = field.description or note
         return {**({"description": description} if description else {}), "anyOf": choices}
 
-    # -- values --------------------------------------------------------------------------------------------------------
+    # -- values --------------------------------------------------------------------------------------------
 
     def forms(self, wanted: Type, *, bare: bool = False) -> list[Schema]:
         """The forms that a type can be written in; `bare`: also words whose parameters stand elsewhere."""
+        origin = get_origin(wanted.bare)
         if wanted.slot is not None:
             words = [{"enum": list(table(wanted.slot.kind))}] if bare else []
             return [*words, self._slot(wanted.slot)]
@@ -148,16 +162,10 @@ class _Writer:
             return [form for branch in wanted.branches for form in self.forms(branch)]
         if wanted.model is not None:
             return self._model(wanted.model)
-        origin, parts = get_origin(wanted.bare), get_args(wanted.bare)
-        if origin is Literal:
-            return [{"enum": list(parts)}]
-        if origin is dict:
-            return [self._map(wanted, unwrap(parts[0]))]
         if origin is tuple:
             many = any(isinstance(each, BeforeValidator) for each in wanted.metadata)
             return [self._list(wanted), *(self.forms(wanted.items[0]) if many else ())]
-        kind = _SCALARS[wanted.bare]
-        return [{"type": kind, **_bounds(wanted, kind)}]
+        return [self._map(wanted) if origin is dict else _scalar(wanted)]
 
     def _slot(self, slot: Slot) -> Schema:
         """A component; one with a default tag needs no `type`."""
@@ -175,12 +183,17 @@ class _Writer:
         words: list[Schema] = [{"type": "string"}] if model.__name__ == "Binding" else []
         return [*words, self._ref(model.__name__)]
 
-    def _map(self, wanted: Type, key: Type) -> Schema:
+    def _map(self, wanted: Type) -> Schema:
+        key = unwrap(get_args(wanted.bare)[0])
         values = self.forms(wanted.items[0])
         if self.partial:
             values.append({"type": "null"})
         values.append({"$ref": "#/$defs/constant"})
-        body = {"type": "object", "propertyNames": self.forms(key)[0], "additionalProperties": {"anyOf": values}}
+        body = {
+            "type": "object",
+            "propertyNames": self.forms(key)[0],
+            "additionalProperties": {"anyOf": values},
+        }
         return body | ({} if self.partial else _bounds(wanted, "object"))
 
     def _list(self, wanted: Type) -> Schema:
@@ -189,18 +202,23 @@ class _Writer:
             return {"type": "array", "items": items[0], **_bounds(wanted, "array")}
         return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
 
-    # -- components ----------------------------------------------------------------------------------------------------
+    # -- components ----------------------------------------------------------------------------------------
 
     def kind(self, kind: str) -> Schema:
         """A component of a kind, in each of its forms."""
         models = table(kind)
         if not models:
             return {"description": f"{KINDS[kind]}: none is built yet", "not": {}}
-        words = [tag for tag, model in models.items() if self.partial or "required" not in self.required(model)]
+        words = [
+            tag for tag, model in models.items() if self.partial or "required" not in self.required(model)
+        ]
         tagged: Schema = {
             "type": "object",
             "properties": {"type": {"enum": list(models)}},
-            "allOf": [_case({"properties": {"type": {"const": t}}, "required": ["type"]}, self._tagged(models[t])) for t in models],
+            "allOf": [
+                _case({"properties": {"type": {"const": t}}, "required": ["type"]}, self._tagged(models[t]))
+                for t in models
+            ],
             "unevaluatedProperties": False,
         }
         if self.partial:
@@ -217,7 +235,20 @@ class _Writer:
     def _short(self, tag: str, model: type[Component]) -> Schema:
         assert model.primary is not None
         value = self.key(model.primary, fields(model)[model.primary])
-        return {"type": "object", "properties": {tag: value}, "required": [tag], "additionalProperties": False}
+        return {
+            "type": "object",
+            "properties": {tag: value},
+            "required": [tag],
+            "additionalProperties": False,
+        }
+
+
+def _scalar(wanted: Type) -> Schema:
+    """One of some words, or a bounded number or string."""
+    if get_origin(wanted.bare) is Literal:
+        return {"enum": list(get_args(wanted.bare))}
+    kind = _SCALARS[wanted.bare]
+    return {"type": kind, **_bounds(wanted, kind)}
 
 
 def _case(condition: Schema, then: Schema) -> Schema:

@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 class Scalar:
     """null, a boolean, an integer, a float or a string; `place` covers its text."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
     place: Place
 
 
@@ -63,9 +63,12 @@ def locate(root: Node, path: Path, on: str = "value") -> Place | None:
     """The place of the key (`on="key"`) or value (`on="value"`) at `path`.
 
     A path may name what the text says in short: `net: mlp` stands for `net: {type: mlp}`, and a factor's flat
-    `classes: 10` for `dist: {..., classes: 10}`. So an element that the text does not have is looked for beside
-    the scalar that stands for it, and skipped when it is not there either; the last place found is the answer. A
-    value that is not written (`encoder:` and nothing), or a map or list on lines of its own, is shown by its key.
+    `classes: 10` for `dist: {..., classes: 10}`. So an element that the text does not have is looked for
+    beside
+    the scalar that stands for it, and skipped when it is not there either; the last place found is the
+    answer. A
+    value that is not written (`encoder:` and nothing), or a map or list on lines of its own, is shown by its
+    key.
     """
     node, beside = root, root
     place: Place | None = root.place
@@ -95,12 +98,12 @@ def _beside_its_key(entry: Entry) -> bool:
 
 
 def tag_path(root: Node, path: Path) -> Path:
-    """The rest of the way from a component to its name: `type`, or the key of `{binarize: static}`; else nothing."""
+    """The rest of the way from a component to its name: `type` or `ref`; nothing where it is a bare word."""
     node = root
     for element in path:
         if not _has(node, element):
             return ()
-        node = node.items[element] if isinstance(node, Seq) else node.entries[str(element)].node  # type: ignore[index,union-attr]
+        node = _child(node, element)
     for key in ("type", "ref"):
         if isinstance(node, Map) and key in node.entries and isinstance(node.entries[key].node, Scalar):
             return (key,)
@@ -110,14 +113,15 @@ def tag_path(root: Node, path: Path) -> Path:
 def mentioned(root: Node, path: Path, words: str) -> Path:
     """The parameter of the component at `path` that some words speak of, by its key or by its value.
 
-    The path itself where they speak of none that is written. The parameters of a bare word may stand beside it.
+    The path itself where they speak of none that is written. The parameters of a bare word may stand beside
+    it.
     """
     node, beside = root, root
     for element in path:
         if not _has(node, element):
             return path
         beside = node
-        node = node.items[element] if isinstance(node, Seq) else node.entries[str(element)].node  # type: ignore[index,union-attr]
+        node = _child(node, element)
     flat = isinstance(node, Scalar) and isinstance(beside, Map) and path[-1] in ("dist", "source")
     holder = beside if flat else node
     spoken = set(re.findall(r"\w+", words))
@@ -131,6 +135,14 @@ def mentioned(root: Node, path: Path, words: str) -> Path:
 
 
 _STRUCTURE = frozenset({"type", "given", "dist", "shape", "flow", "source", "split", "bind"})
+
+
+def _child(node: Node, element: str | int) -> Node:
+    if isinstance(node, Seq):
+        assert isinstance(element, int)
+        return node.items[element]
+    assert isinstance(node, Map)
+    return node.entries[str(element)].node
 
 
 def _has(node: Node, element: str | int) -> bool:

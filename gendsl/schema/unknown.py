@@ -1,4 +1,4 @@
-"""What an unknown key or name was meant to be: the nearest one here, where it belongs, or another library's word."""
+"""What an unknown key or name was meant to be: the nearest here, where it belongs, another library's word."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OBJECTIVE_LATER = frozenset({"energy"})
 
 @dataclass(frozen=True)
 class Advice:
-    """The code of an unknown key or name, its message, and what to do about it. `meant` is the key that it replaces."""
+    """The code of an unknown key or name, its message, what to do; `meant` is the key that it replaces."""
 
     code: str
     message: str
@@ -52,7 +52,7 @@ def keys(spot: Spot) -> list[str]:
     if model is None:
         return []
     own = list(fields(model))
-    if spot.type.slot is not None and "type" not in own:
+    if spot.expects.slot is not None and "type" not in own:
         own.insert(0, "type")
     part = gathered(model)
     node = spot.node
@@ -66,34 +66,39 @@ def keys(spot: Spot) -> list[str]:
 
 def unknown_key(key: str, holder: Spot) -> Advice:
     """Advice on a key that the map at `holder` does not have."""
-    known, path, model = keys(holder), holder.path, holder.model
-    where = f" in {dotted(path)}" if path else ""
-    message = f"unknown key {key!r}{where}"
+    path = holder.path
     if key in RESERVED and (not path or path[0] in MODEL):
         return Advice("GD213", f"{key!r}: {RESERVED[key]}")
     if key in LATER["key"] or (path == ("objective",) and key in OBJECTIVE_LATER):
         return Advice("GD211", f"{key!r} is part of the language but not built yet in this version")
-    help_ = f"known here: {listing(known, 40)}" if known else ""
-    near = nearest(key, known)
-    if near and edit_distance(key.lower(), near[0].lower()) <= 1:
-        return Advice("GD201", message, did_you_mean(near), help_, near[0])
+    message = f"unknown key {key!r}" + (f" in {dotted(path)}" if path else "")
+    label, help_, meant = _meant(key, holder)
+    return Advice("GD201", message, label, help_, meant)
+
+
+def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
+    """What to put beside the caret and below it, and the key that was meant: the best of five guesses."""
+    known, path = keys(holder), holder.path
+    near, foreign = nearest(key, known), FOREIGN.get(key.lower())
+    listed = f"known here: {listing(known, 40)}" if known else ""
     inside = _inside(key, holder) if path else ""
-    if inside:
-        return Advice("GD201", message, inside)
-    foreign = FOREIGN.get(key.lower())
-    if foreign is not None:
+    label, help_, meant = did_you_mean(near), listed, near[0] if near else ""
+    if near and edit_distance(key.lower(), near[0].lower()) <= 1:
+        pass
+    elif inside:
+        label, help_, meant = inside, "", ""
+    elif foreign is not None:
         meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]
         label = did_you_mean([meant]) if meant in known else f"here it is {foreign.ours}"
-        return Advice("GD201", message, label, foreign.advice, meant)
-    home = _home(key, path)
-    if home:
-        return Advice("GD201", message, home, "" if path == () else help_)
-    return Advice("GD201", message, did_you_mean(near), help_, near[0] if near else "")
+        help_ = foreign.advice
+    elif home := _home(key, path):
+        label, help_, meant = home, listed if path else "", ""
+    return label, help_, meant
 
 
 def _inside(key: str, holder: Spot) -> str:
     """Where in the same map the word belongs: a parameter or the name of a component that it may hold."""
-    model, slot = holder.model, holder.type.slot
+    model, slot = holder.model, holder.expects.slot
     if model is None:
         return ""
     if slot is not None:
@@ -131,7 +136,11 @@ def unknown_tag(kind: str, tag: str) -> Advice:
     if tag in RESERVED:
         return Advice("GD213", f"{tag!r}: {RESERVED[tag]}")
     if tag in LATER.get(kind, frozenset()):
-        return Advice("GD211", f"the {noun} {tag!r} is part of the language but not built yet in this version", help=help_)
+        return Advice(
+            "GD211",
+            f"the {noun} {tag!r} is part of the language but not built yet in this version",
+            help=help_,
+        )
     message = f"unknown {noun} {tag!r}"
     near, foreign = nearest(tag, known), FOREIGN.get(tag.lower())
     if foreign is not None and foreign.ours in known:

@@ -1,8 +1,11 @@
-"""Where a spec model's complaint belongs in the text: pydantic's locs, followed through models and nodes at once.
+"""Where a spec model's complaint belongs in the text: pydantic's locs, through models and nodes at once.
 
-A loc names fields of models, and the text may say the same in short: `net: mlp` stands for `net: {type: mlp}`, a
-factor's flat `classes: 10` for `dist: {..., classes: 10}`, `{binarize: static}` for `{type: binarize, how: static}`,
-`given: x` for `given: [x]`; and a union puts the label of a branch into the loc. The walk undoes all of these.
+A loc names fields of models, and the text may say the same in short: `net: mlp` stands for `net: {type:
+mlp}`, a
+factor's flat `classes: 10` for `dist: {..., classes: 10}`, `{binarize: static}` for `{type: binarize, how:
+static}`,
+`given: x` for `given: [x]`; and a union puts the label of a branch into the loc. The walk undoes all of
+these.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from gendsl.schema.nodes import Map, Node, Path, Scalar, Seq
 from gendsl.schema.registry import Slot, table
 from gendsl.schema.spec import Spec
 
+ModelClass = type[BaseModel]
+
 
 @dataclass(frozen=True)
 class Type:
@@ -33,7 +38,7 @@ class Type:
         return next((m for m in self.metadata if isinstance(m, Slot)), None)
 
     @property
-    def model(self) -> type[BaseModel] | None:
+    def model(self) -> ModelClass | None:
         """The spec model that is expected, if it is one; None for a slot, whose text says which."""
         if self.slot is not None or not isinstance(self.bare, type):
             return None
@@ -101,7 +106,7 @@ def tag_of(kind: str, node: Node | None) -> str | None:
 class Spot:
     """A place of a document with what the models expect there; `beside` is the map around it."""
 
-    type: Type
+    expects: Type
     node: Node | None
     path: Path = ()
     beside: Map | None = None
@@ -111,26 +116,26 @@ class Spot:
     """The member of that union that complains."""
 
     @property
-    def model(self) -> type[BaseModel] | None:
+    def model(self) -> ModelClass | None:
         """The model whose fields are keys here."""
-        slot = self.type.slot
+        slot = self.expects.slot
         if slot is None:
-            return self.type.model
+            return self.expects.model
         tag = tag_of(slot.kind, self.node) or slot.default
         return table(slot.kind).get(tag) if tag is not None else None
 
     def step(self, element: str | int) -> Spot:
         """The spot of one element of a loc further on."""
-        if self.type.branches:
-            branch = _labelled(self.type.branches, str(element))
-            return replace(self, type=branch, union=self.union or self, branch=branch)
+        if self.expects.branches:
+            branch = _labelled(self.expects.branches, str(element))
+            return replace(self, expects=branch, union=self.union or self, branch=branch)
         return self._into(element, self._expected(element))
 
     def _expected(self, element: str | int) -> Type:
         if self.model is not None:
             field = fields(self.model).get(str(element))
             return type_of(field) if field is not None else Type(Any)
-        items = self.type.items
+        items = self.expects.items
         if not items:
             return Type(Any)
         return items[min(element, len(items) - 1)] if isinstance(element, int) else items[0]
@@ -141,14 +146,24 @@ class Spot:
             return self._at(expected, node.items[element], (*self.path, element), None)
         if isinstance(node, Map):
             key = str(element)
-            if key not in node.entries and len(node.entries) == 1 and getattr(self.model, "primary", None) == key:
+            if (
+                key not in node.entries
+                and len(node.entries) == 1
+                and getattr(self.model, "primary", None) == key
+            ):
                 key = next(iter(node.entries))
             if key in node.entries:
                 return self._at(expected, node.entries[key].node, (*self.path, key), node)
-        if self.type.slot is not None and self.beside is not None and element in self.beside.entries:
-            return self._at(expected, self.beside.entries[str(element)].node, (*self.path[:-1], element), self.beside)
-        if node is not None and not isinstance(node, Seq) and (isinstance(element, int) or isinstance(node, Scalar)):
-            return replace(self, type=expected)
+        if self.expects.slot is not None and self.beside is not None and element in self.beside.entries:
+            return self._at(
+                expected, self.beside.entries[str(element)].node, (*self.path[:-1], element), self.beside
+            )
+        if (
+            node is not None
+            and not isinstance(node, Seq)
+            and (isinstance(element, int) or isinstance(node, Scalar))
+        ):
+            return replace(self, expects=expected)
         return self._at(expected, None, (*self.path, element), None)
 
     def _at(self, expected: Type, node: Node | None, path: Path, beside: Map | None) -> Spot:
@@ -192,7 +207,11 @@ def _labelled(branches: tuple[Type, ...], label: str) -> Type:
     """The member that pydantic's label of a branch means."""
     for branch in branches:
         name = getattr(branch.bare, "__name__", "")
-        if label == name or label in (f"constrained-{name}", f"lax-or-strict[{name}]") or label.startswith(f"{name}["):
+        if (
+            label == name
+            or label in (f"constrained-{name}", f"lax-or-strict[{name}]")
+            or label.startswith(f"{name}[")
+        ):
             return branch
     return branches[0]
 

@@ -13,6 +13,7 @@ from gendsl.runtime.verify import (
     bounds,
     causality,
     densities,
+    divergences,
     flows,
     kernels,
     players,
@@ -25,7 +26,18 @@ from gendsl.runtime.verify.subject import subject
 
 __all__ = ["Certificate", "as_json", "verify"]
 
-FAMILIES = (flows, densities, causality, bounds, states, samples, kernels, preprocessing, players)
+FAMILIES = (
+    flows,
+    densities,
+    causality,
+    divergences,
+    bounds,
+    states,
+    samples,
+    kernels,
+    preprocessing,
+    players,
+)
 
 
 def verify(model: Model, data: Dataset | None, *, seed: int = 0) -> tuple[Certificate, ...]:

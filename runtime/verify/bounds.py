@@ -27,11 +27,11 @@ from gendsl.runtime.verify.subject import Subject
 
 BOUND = 5.0
 """Standard errors."""
-POWER = 0.1
+POWER = 0.25
 ORDER_POWER = 0.2
 """Of an inequality: the gap between its sides hides smaller errors."""
-REPEATS = 48
-COPIES, SMALL = 16, 500_000
+REPEATS = 32
+COPIES, SMALL = 24, 500_000
 """How often rows are repeated for models of fewer parameters."""
 K = 16
 
@@ -82,7 +82,8 @@ def _error(*averages: Tensor) -> float:
 
 def _rows(subject: Subject) -> Batch:
     """The rows, several times over where the model is small: more draws, smaller errors."""
-    times = COPIES if subject.graph.resources.parameters < SMALL else 1
+    small = subject.graph.resources.parameters < SMALL
+    times = max(1, COPIES // bound_of(subject.graph).samples) if small else 1
     batch = subject.rows
     return Batch(
         {n: tile(v, times) for n, v in batch.values.items()},

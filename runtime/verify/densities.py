@@ -7,7 +7,7 @@ normalised. A flow's density at its own samples is that of its base minus the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -23,11 +23,11 @@ from gendsl.runtime.verify.entrywise import (
     MOST_STATES,
     certified_factors,
     entries_of,
-    nodes,
     resolved,
     support_of,
 )
 from gendsl.runtime.verify.flows import LARGEST, jacobian
+from gendsl.runtime.verify.integrals import integral
 from gendsl.runtime.verify.subject import Subject, first, parents_of
 from gendsl.schema.facts import Cost, Density, Support, numel
 
@@ -35,8 +35,6 @@ BOUND, POWER = 1e-3, 2e-3
 DISCRETE_BOUND, DISCRETE_POWER = 1e-7, 1e-6
 FLOW_BOUND, FLOW_POWER = 1e-7, 1e-6
 PARENTS = 4
-PLANE = 181
-"""Nodes along each axis of a two-dimensional integral."""
 
 
 @torch.no_grad()
@@ -109,45 +107,6 @@ def _sum(conditioned: Conditioned, shape: tuple[int, ...], support: Support) -> 
     grid = torch.cartesian_prod(*([axis] * max(numel(shape), 1))).reshape(-1, *shape)  # [S, *shape]
     log_p = conditioned.repeat(len(grid)).log_prob(grid.repeat_interleave(PARENTS, 0))
     return torch.exp(torch.logsumexp(log_p.view(len(grid), PARENTS), 0))
-
-
-def integral(
-    log_prob: Callable[[Tensor], Tensor],
-    draws: Tensor,
-    shape: tuple[int, ...],
-    support: Support,
-    *,
-    grid: bool,
-) -> Tensor:
-    """The integral of a density over one or two dimensions, [R]; `draws` [S, R, D] say where its mass is.
-
-    `log_prob` takes values [J * R, *shape], row i of copy j at j * R + i. Two dimensions on an even `grid`,
-    which suits the folds of a flow, or on the product of the nodes of each, which suits tails and kinks.
-    """
-    if draws.shape[2] == 1:
-        x, log_w = nodes(support, draws[..., 0])
-        points, weights = x.reshape(-1, *shape), log_w
-    elif not grid:
-        x, log_w = nodes(support, draws)  # [J, R, 2]
-        points, weights = _pairs(x[..., 0], x[..., 1]).reshape(-1, *shape), _pairs(*log_w.unbind(-1)).sum(-1)
-        weights = weights.reshape(-1, draws.shape[1])
-    else:
-        middle, extent = draws.mean(0), 8.0 * draws.std(0)  # [R, 2]
-        low = (middle - extent).clamp(min=support.low)
-        high = (middle + extent).clamp(max=support.high)
-        step = (high - low) / PLANE
-        axis = (torch.arange(PLANE, dtype=draws.dtype, device=draws.device) + 0.5).view(-1, 1, 1)
-        along = low + axis * step  # [J, R, 2]
-        points = _pairs(*along.unbind(-1)).reshape(-1, *shape)
-        weights = step.log().sum(1).expand(PLANE * PLANE, -1)
-    log_p = torch.cat([log_prob(p) for p in torch.split(points, 32768 // draws.shape[1] * draws.shape[1])])
-    return torch.exp(torch.logsumexp(log_p.view(-1, draws.shape[1]) + weights, 0))
-
-
-def _pairs(a: Tensor, b: Tensor) -> Tensor:
-    """Every pair of two axes [J, R] each: [J, J, R, 2]."""
-    size = len(a)
-    return torch.stack([a[:, None].expand(-1, size, -1), b[None].expand(size, -1, -1)], -1)
 
 
 def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[Certificate]:

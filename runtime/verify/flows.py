@@ -1,7 +1,7 @@
 """Flow layers: the log-determinant against the autograd Jacobian, the round trip, and invertibility.
 
-For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions where there are two; f^-1(f(x)) = x;
-and a layer without a closed-form inverse has det J of one sign along straight lines through the data and far
+For y = f(x; c) with Jacobian J: log_det = log |det J|, in both directions if there are two; f^-1(f(x)) = x;
+a layer without a closed-form inverse has det J of one sign along straight lines through the data and far
 beyond (where det J changes its sign, the map folds).
 """
 
@@ -15,14 +15,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import Factor, Graph
+from gendsl.compiler.graph import Factor
 from gendsl.nn.factor import Flowed, FlowSection
 from gendsl.nn.model import Model
-from gendsl.nn.transforms.stack import Stack, Transform
+from gendsl.nn.transforms.stack import Divide, Stack, Transform
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.subject import Subject, first, parents_of
-from gendsl.schema.components.flow import FlowLayer
-from gendsl.schema.facts import Cost, numel
+from gendsl.schema.components.flow import FlowLayer, base_of
+from gendsl.schema.facts import Cost, Shape, numel
 
 LOG_DET_BOUND, LOG_DET_POWER = 1e-7, 1e-6
 ROUND_TRIP_BOUND, ROUND_TRIP_POWER = 1e-7, 1e-6
@@ -44,7 +44,7 @@ Direction = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Case:
-    """A layer with inputs of its first direction, [N, *shape], and a context [N, C] or None."""
+    """A layer with values [N, *shape] on the side that it is cheap from, and a context [N, C] or None."""
 
     name: str
     spec: FlowLayer
@@ -54,14 +54,29 @@ class Case:
 
     @property
     def run(self) -> Direction:
-        """The direction that the inputs belong to: outwards where the layer can do that."""
-        return self.layer.inverse if self.spec.forward_cost is Cost.NONE else self.layer.forward
+        """The direction that the values belong to: outwards, unless only inwards is one pass."""
+        return self.layer.inverse if inwards(self.spec) else self.layer.forward
 
     @property
     def back(self) -> Direction | None:
         if Cost.NONE in (self.spec.forward_cost, self.spec.inverse_cost):
             return None
-        return self.layer.inverse
+        return self.layer.forward if inwards(self.spec) else self.layer.inverse
+
+    @property
+    def both(self) -> bool:
+        """Whether the way back is one pass too."""
+        return self.spec.forward_cost is Cost.CHEAP and self.spec.inverse_cost is Cost.CHEAP
+
+
+def inwards(spec: FlowLayer) -> bool:
+    """Whether a layer is cheap from the variable to the base only."""
+    return spec.forward_cost is not Cost.CHEAP and spec.inverse_cost is Cost.CHEAP
+
+
+def conditional(spec: FlowLayer, shape: Shape, context: int) -> bool:
+    """Whether the layer reads a context: then it has parameters for that."""
+    return spec.bill(shape, context).parameters != spec.bill(shape, 0).parameters
 
 
 def certificates(subject: Subject) -> Iterator[Certificate]:
@@ -80,15 +95,27 @@ def cases(model: Model, factor: Factor, subject: Subject) -> Iterator[Case]:
     """Every layer with values that reach it, outermost last computed and first listed."""
     stack, x, context = _inputs(model, factor, subject)
     key = "stack" if factor.base is not None else "flow"
+    shape = model.graph.variables[factor.head].shape
+    assert shape is not None
+    shapes = [shape]
+    for spec in factor.flow:
+        shapes.append(spec.base_shape(shapes[-1]))
+    parts: list[Tensor] = []
+    if stack.parts:
+        x, *parts = torch.split(x.flatten(1), [numel(shapes[-1]), *stack.parts], 1)
+        x = x.reshape(-1, *shapes[-1])
     found: list[Case] = []
     with torch.no_grad():
         for i in reversed(range(len(factor.flow))):
-            layer = stack.layers[i]
+            layer, spec = stack.layers[i], factor.flow[i]
             assert isinstance(layer, Transform)
+            if isinstance(layer, Divide):
+                x = torch.cat([x.flatten(1), parts.pop(0)], 1)
             read = context if stack.amortized[i] else None
-            found.append(Case(f"{factor.name}.{key}[{i}]", factor.flow[i], layer, x, read))
-            if factor.flow[i].forward_cost is not Cost.NONE:
-                x = layer(x, read)[0]
+            read = read if read is not None and conditional(spec, shapes[i], read.shape[1]) else None
+            y = x if spec.forward_cost is Cost.NONE else layer(x, read)[0]
+            found.append(Case(f"{factor.name}.{key}[{i}]", spec, layer, y if inwards(spec) else x, read))
+            x = y
     yield from reversed(found)
 
 
@@ -97,25 +124,16 @@ def _inputs(model: Model, factor: Factor, subject: Subject) -> tuple[Stack, Tens
     """The stack of a factor, values at its base, and the context."""
     shape = model.graph.variables[factor.head].shape
     assert shape is not None
-    rows = min(len(subject.rows), 16 if numel(shape) <= 128 else 4)
+    rows = min(len(subject.rows), 16 if numel(shape) <= 32 else 4)
     values = first(parents_of(model, factor, subject.rows), rows)
     module = model.factor(factor.name)
     if isinstance(module, FlowSection):
         assert factor.base is not None
-        base = values[factor.base].reshape(rows, *base_shape(model.graph, factor))
+        base = values[factor.base].reshape(rows, *base_of(factor.flow, shape))
         return module.stack, base, module.read(values)
     conditioned = model.distribution(factor.name, values, rows)
     assert isinstance(conditioned, Flowed)
     return conditioned.stack, conditioned.base.draw()[0], conditioned.context
-
-
-def base_shape(graph: Graph, factor: Factor) -> tuple[int, ...]:
-    """The shape at the base's end of a factor's layers."""
-    shape = graph.variables[factor.head].shape
-    assert shape is not None
-    for layer in factor.flow:
-        shape = layer.base_shape(shape)
-    return shape
 
 
 def _layer(own: Case, drawn: Case) -> Iterator[Certificate]:
@@ -181,19 +199,26 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def log_det_error(case: Case) -> float:
-    """The largest error of a log-determinant of either direction, relative to the median |log det J|."""
-    worst, x = 0.0, case.x
-    for direction in (case.run, case.back):
-        if direction is None:
-            continue
-        with torch.no_grad():
-            y, log_det = direction(x, case.context)
-        exact = torch.linalg.slogdet(jacobian(partial(_output, direction, case.context), x))[1]
-        size = float(exact.abs().median())
-        error = float((log_det - exact).abs().max())
-        worst = max(worst, error / size if size > 1e-6 else error)
-        x = y
-    return worst
+    """The largest error of a log-determinant of either direction, relative to the median |log det J|.
+
+    A direction that takes one pass for every entry is held against the other one's Jacobian.
+    """
+    with torch.no_grad():
+        y, log_det = case.run(case.x, case.context)
+        opposite = None if case.back is None else case.back(y, case.context)[1]
+    exact = torch.linalg.slogdet(jacobian(partial(_output, case.run, case.context), case.x))[1]
+    worst = _relative(log_det, exact)
+    if case.back is None or opposite is None:
+        return worst
+    if case.both:
+        exact = -torch.linalg.slogdet(jacobian(partial(_output, case.back, case.context), y))[1]
+    return max(worst, _relative(opposite, -exact))
+
+
+def _relative(log_det: Tensor, exact: Tensor) -> float:
+    """The largest difference over the median; the difference itself where the volume is preserved."""
+    size, error = float(exact.abs().median()), float((log_det - exact).abs().max())
+    return error / size if size > 1e-6 else error
 
 
 def _output(direction: Direction, context: Tensor | None, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Specs for the tests of the compiler: the named models that the components can express, and hybrids without a name.
+"""Specs for the tests of the compiler: the named models that can be expressed, and hybrids without a name.
 
-Nets are small so that every case trains and answers within a fraction of a second. `terms`, `objective` and `log_prob`
-are what the derivation rules (docs/semantics.md) say of each, written by hand.
+Nets are small so that every case trains and answers within a fraction of a second. `terms`, `objective` and
+`log_prob` are what the derivation rules (docs/semantics.md) say of each, written by hand.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.pipeline import analyse
+from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.load import loads
 
 BINARY = "data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}"
@@ -105,7 +106,10 @@ decoder: {x: {given: z, dist: bernoulli, net: mlp}}
     ),
     "vae": case(BINARY + VAE, "reconstruction.x kl.z", "lower", "lower", NO_Y),
     "vae_planar_flow": case(
-        BINARY + VAE.replace("x, dist: normal, net: mlp}", "x, dist: normal, net: mlp, flow: [{type: planar, repeat: 4}]}"),
+        BINARY
+        + VAE.replace(
+            "x, dist: normal, net: mlp}", "x, dist: normal, net: mlp, flow: [{type: planar, repeat: 4}]}"
+        ),
         "reconstruction.x kl.z",
         "lower",
         "lower",
@@ -200,13 +204,17 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         NO_Y,
     ),
     "pixel_vae": case(
-        BINARY + "\nordering: {x: {type: raster}}" + VAE.replace("bernoulli, net: mlp", "bernoulli, net: gated_pixelcnn"),
+        BINARY
+        + "\nordering: {x: {type: raster}}"
+        + VAE.replace("bernoulli, net: mlp", "bernoulli, net: gated_pixelcnn"),
         "reconstruction.x kl.z",
         "lower",
         "lower",
         NO_Y + " reconstruct interpolate",
     ),
-    "gan": case(UNIT + GAN, "adversary.d critic.d", "none", None, NO_DENSITY + " encode reconstruct interpolate"),
+    "gan": case(
+        UNIT + GAN, "adversary.d critic.d", "none", None, NO_DENSITY + " encode reconstruct interpolate"
+    ),
     "wgan_gp": case(
         UNIT
         + GAN.replace(
@@ -313,7 +321,10 @@ objective: {reconstruction: {x: {in: d.features}}, adversary: {d: {weight: 0.1}}
         REALS
         + """
 prior: {z: {dist: normal}}
-flow: {x: {given: z, stack: [{type: coupling, transform: affine, mask: checkerboard, repeat: 2, net: {type: resnet, width: 4}}]}}
+flow:
+  x:
+    given: z
+    stack: [{type: coupling, transform: affine, mask: checkerboard, repeat: 2, net: {type: resnet, width: 4}}]
 """.replace("type: coupling", "type:  coupling"),
         "likelihood.x",
         "exact",
@@ -401,7 +412,9 @@ decoder: {x: {given: c, dist: normal, net: mlp}, y: {given: c, dist: categorical
     "mixture_prior_vae": case(
         BINARY
         + """
-prior: {c: {dist: {type: categorical, classes: 3, logits: learned}}, z: {given: c, dist: normal, shape: [4], net: mlp}}
+prior:
+  c: {dist: {type: categorical, classes: 3, logits: learned}}
+  z: {given: c, dist: normal, shape: [4], net: mlp}
 decoder: {x: {given: z, dist: bernoulli, net: mlp}}
 encoder: {z: {given: x, dist: normal, net: mlp}}
 """,
@@ -525,7 +538,10 @@ encoder: {z: {given: x, dist: normal, net: mlp}}
         + """
 condition: [y]
 prior: {z: {dist: logistic}}
-flow: {x: {given: [z, y], stack: [{type: coupling, mask: checkerboard, repeat: 2}, {type: permute, how: shuffle}, {type: coupling}]}}
+flow:
+  x:
+    given: [z, y]
+    stack: [{type: coupling, mask: checkerboard, repeat: 2}, {type: permute, how: shuffle}, {type: coupling}]
 """,
         "likelihood.x",
         "exact",
@@ -564,7 +580,9 @@ train: {batch_size: 16, stages: [{fit: [encoder.z, decoder.x], steps: 1}, {fit: 
 prior: {c: {dist: {type: categorical, classes: 3, logits: learned}}, z: {given: c, dist: normal, net: mlp}}
 encoder: {z: {given: x, dist: deterministic, shape: [4], net: mlp}}
 decoder: {x: {given: z, dist: {type: normal, scale: fixed}, net: mlp}}
-train: {batch_size: 16, stages: [{fit: [encoder.z, decoder.x], steps: 1}, {fit: [prior.c, prior.z], steps: 1}]}
+train:
+  batch_size: 16
+  stages: [{fit: [encoder.z, decoder.x], steps: 1}, {fit: [prior.c, prior.z], steps: 1}]
 """,
         "reconstruction.x prior.z",
         "none",
@@ -585,7 +603,11 @@ objective: {mmd: {z: {weight: 10}}}
         NO_Y,
     ),
     "info_vae": case(
-        BINARY + VAE + "objective: {mmd: {z: {weight: 5}}}", "reconstruction.x kl.z mmd.z", "none", "lower", NO_Y
+        BINARY + VAE + "objective: {mmd: {z: {weight: 5}}}",
+        "reconstruction.x kl.z mmd.z",
+        "none",
+        "lower",
+        NO_Y,
     ),
     "two_adversaries": case(
         UNIT
@@ -661,7 +683,9 @@ decoder: {y: {dist: categorical}, x: {given: y, dist: categorical, net: gated_pi
         NO_Y,
     ),
     "made_encoder": case(
-        BINARY + "\nordering: {z: {type: natural}}" + VAE.replace("x, dist: normal, net: mlp", "x, dist: normal, net: made"),
+        BINARY
+        + "\nordering: {z: {type: natural}}"
+        + VAE.replace("x, dist: normal, net: mlp", "x, dist: normal, net: made"),
         "reconstruction.x kl.z",
         "lower",
         "lower",
@@ -837,3 +861,30 @@ objective: {kl: {z: {free_bits: 0.0001}, w: {weight: 3, capacity: 2.0}}}
 """Combinations that nobody named."""
 
 CASES = NAMED | HYBRIDS
+
+
+def problems(body: str) -> list[tuple[str, str]]:
+    """(code, the text under the caret) of every diagnostic of a spec; empty where it is accepted."""
+    text = spec_text(body)
+    try:
+        analyse(loads(text))
+    except SpecError as error:
+        return [(d.code, under(text, d)) for d in error.diagnostics]
+    return []
+
+
+def messages(body: str) -> str:
+    """The messages and advice of a spec that is refused."""
+    try:
+        graph_of(body)
+    except SpecError as error:
+        return "\n".join(f"{d.message} | {d.help}" for d in error.diagnostics)
+    return ""
+
+
+def under(text: str, diagnostic: Diagnostic) -> str:
+    """What stands at a diagnostic's place."""
+    place = diagnostic.place
+    assert place is not None
+    assert place.start.line == place.end.line
+    return text.split("\n")[place.start.line - 1][place.start.column - 1 : place.end.column - 1]

@@ -6,19 +6,24 @@ import copy
 import random
 from typing import Any
 
+# fmt: off
 WORDS = (
-    "normal", "categorical", "bernoulli", "deterministic", "implicit", "uniform", "planar", "coupling", "permute",
-    "mlp", "made", "conv_down", "conv_up", "resnet", "gated_pixelcnn", "transformer", "gru", "ref", "raster", "natural", "any",
-    "x", "z", "y", "image", "label", "unit", "ordinal", "logit", "dequantize", "auto", "nope", "", "${a}", "1", "adam",
-    "wasserstein", "gradient", "iwae", "digits", "two_moons", "csv", "langevin", "vq", "diffusion", "encoder.z", "d.features",
-)  # fmt: skip
+    "normal", "categorical", "bernoulli", "deterministic", "implicit", "uniform", "planar", "coupling",
+    "permute", "mlp", "made", "conv_down", "conv_up", "resnet", "gated_pixelcnn", "transformer", "gru",
+    "ref", "raster", "natural", "any", "x", "z", "y", "image", "label", "unit", "ordinal", "logit",
+    "dequantize", "auto", "nope", "${a}", "1", "adam", "wasserstein", "gradient", "iwae", "digits",
+    "two_moons", "csv", "langevin", "vq", "diffusion", "encoder.z", "d.features",
+)
 KEYS = (
-    "type", "given", "dist", "net", "shape", "flow", "stack", "sees", "loss", "penalty", "hidden", "repeat", "classes", "scale",
-    "weight", "warmup", "steps", "lr", "samples", "column", "as", "observed", "missing", "partial", "rate", "ref", "in", "kl",
-    "x", "z", "y", "d", "prior", "decoder", "encoder", "adversary", "ordering", "condition", "variables", "objective", "train",
-    "energy", "corruption", "nets", "bind", "source", "split", "mask", "transform", "bound", "fit", "stages", "players", "name",
-)  # fmt: skip
-SCALARS = (None, True, False, 0, 1, -1, 2, 16, 3.5, -0.5, 0.5, 10**12, 1e300, *WORDS)
+    "type", "given", "dist", "net", "shape", "flow", "stack", "sees", "loss", "penalty", "hidden",
+    "repeat", "classes", "scale", "weight", "warmup", "steps", "lr", "samples", "column", "as",
+    "observed", "missing", "partial", "rate", "ref", "in", "kl", "x", "z", "y", "d", "prior", "decoder",
+    "encoder", "adversary", "ordering", "condition", "variables", "objective", "train", "energy",
+    "corruption", "nets", "bind", "source", "split", "mask", "transform", "bound", "fit", "stages",
+    "players", "name",
+)
+# fmt: on
+SCALARS = (None, True, False, 0, 1, -1, 2, 16, 3.5, -0.5, 0.5, 10**12, 1e300, "", *WORDS)
 
 
 def mutant(spec: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -76,15 +81,55 @@ def _value(draw: random.Random, depth: int) -> Any:
     return draw.choice(SCALARS)
 
 
-DISTS = ("normal", "laplace", "student_t", "uniform", "bernoulli", "continuous_bernoulli", "categorical", "poisson", "beta",
-         "gamma", "deterministic", "implicit")  # fmt: skip
-NETS = ("mlp", "made", "conv_down", "conv_up", "resnet", "gated_pixelcnn", "transformer", "gru", "rnn", "lstm")
+DISTS = (
+    "normal",
+    "laplace",
+    "student_t",
+    "uniform",
+    "bernoulli",
+    "continuous_bernoulli",
+    "categorical",
+    "poisson",
+    "beta",
+    "gamma",
+    "deterministic",
+    "implicit",
+)
+NETS = (
+    "mlp",
+    "made",
+    "conv_down",
+    "conv_up",
+    "resnet",
+    "gated_pixelcnn",
+    "transformer",
+    "gru",
+    "rnn",
+    "lstm",
+)
 PARENTS = ("x", "z", "y", "z1", "z2", "w", ["z", "y"], ["x", "y"], ["x", "z"], [], ["z1", "z2"])
 SHAPES = ([16], [1], [], [4, 4], [1, 8, 8], [2, 8, 8], [64], [3])
-FLOWS = (["planar"], ["coupling"], ["permute", "coupling"], [{"type": "coupling", "mask": "checkerboard"}],
-         [{"type": "coupling", "net": "conv_down"}], [{"type": "coupling", "amortized": False}], [])  # fmt: skip
-STEPS = ([], ["unit"], [{"binarize": "static"}], ["ordinal"], ["dequantize", "logit"], ["tokens"], ["standardize"], ["one_hot"],
-         ["unit", "dequantize"], [{"mu_law": 4}])  # fmt: skip
+FLOWS = (
+    ["planar"],
+    ["coupling"],
+    ["permute", "coupling"],
+    [{"type": "coupling", "mask": "checkerboard"}],
+    [{"type": "coupling", "net": "conv_down"}],
+    [{"type": "coupling", "amortized": False}],
+    [],
+)
+STEPS = (
+    [],
+    ["unit"],
+    [{"binarize": "static"}],
+    ["ordinal"],
+    ["dequantize", "logit"],
+    ["tokens"],
+    ["standardize"],
+    ["one_hot"],
+    ["unit", "dequantize"],
+    [{"mu_law": 4}],
+)
 CHOICES: dict[str, tuple[Any, ...]] = {
     "dist": DISTS,
     "net": NETS,
@@ -108,7 +153,12 @@ ADDITIONS: tuple[dict[str, Any], ...] = (
     {"data": {"source": "digits", "bind": {"x": "image", "y": "label"}}},
     {"data": {"source": "ring", "bind": {"x": "point", "y": "label"}}},
     {"data": {"source": "digits", "bind": {"x": {"column": "image", "as": ["unit"]}, "y": "label"}}},
-    {"data": {"source": "digits", "bind": {"x": {"column": "image", "as": [{"binarize": "static"}]}, "y": "label"}}},
+    {
+        "data": {
+            "source": "digits",
+            "bind": {"x": {"column": "image", "as": [{"binarize": "static"}]}, "y": "label"},
+        }
+    },
     {"prior": {"y": {"dist": "categorical", "logits": "learned"}}},
     {"prior": {"w": {"dist": "categorical", "classes": 4, "shape": [2]}}},
     {"prior": {"w": {"given": "z", "dist": "normal", "shape": [3]}}},
@@ -135,11 +185,11 @@ ADDITIONS: tuple[dict[str, Any], ...] = (
     {"evaluate": {"split": "valid"}},
     {"nets": {"trunk": {"type": "mlp", "hidden": [8]}}, "encoder": {"z": {"net": {"ref": "trunk"}}}},
     {"sample": {"given": {"y": 3}}},
-)  # fmt: skip
+)
 
 
 def variant(spec: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The spec with a few changes that every single key allows: what is wrong now, only the passes can tell."""
+    """The spec with a few changes that every single key allows: only the passes can tell what is wrong."""
     draw = random.Random(seed)
     body = copy.deepcopy(spec)
     for _ in range(draw.randint(1, 4)):
@@ -147,7 +197,9 @@ def variant(spec: dict[str, Any], seed: int) -> dict[str, Any]:
         if what == 0:
             _lay(draw.choice(ADDITIONS), body)
         elif what == 1:
-            factors = [(s, h) for s in ("prior", "decoder", "encoder", "flow", "adversary") for h in body.get(s, ())]
+            factors = [
+                (s, h) for s in ("prior", "decoder", "encoder", "flow", "adversary") for h in body.get(s, ())
+            ]
             if factors:
                 section, head = draw.choice(factors)
                 if draw.random() < 0.3:
@@ -155,7 +207,13 @@ def variant(spec: dict[str, Any], seed: int) -> dict[str, Any]:
                 else:
                     body[section][head].pop(draw.choice(("net", "flow", "shape", "penalty")), None)
         else:
-            found = [(h, k) for h in _holders(body) if isinstance(h, dict) for k in h if k in CHOICES and h is not body]
+            found = [
+                (h, k)
+                for h in _holders(body)
+                if isinstance(h, dict)
+                for k in h
+                if k in CHOICES and h is not body
+            ]
             if found:
                 holder, key = draw.choice(found)
                 holder[key] = copy.deepcopy(draw.choice(CHOICES[key]))

@@ -1,6 +1,7 @@
 """Every bad spec gives exactly the diagnostics that its first lines name, at exactly their places.
 
-The header of a file says what is found: `# expect: GD210 9:15` (code, line, column; then the file's name where the place
+The header of a file says what is found: `# expect: GD210 9:15` (code, line, column; then the file's name
+where the place
 is in another one), `# expect-warning: ...` for what is only a note, `# set: a.b=VALUE` for an option.
 """
 
@@ -32,7 +33,7 @@ SPECIAL = {
 
 
 def found(path: Path) -> tuple[list[Diagnostic], dict[str, str]]:
-    """The diagnostics of a file with the options of its header, errors or else warnings, and the texts they are in."""
+    """The errors of a file (with the options of its header) or else the warnings, and their texts."""
     text = path.read_text()
     options = {kind: re.findall(rf"^# {kind}: (.*)$", text, re.MULTILINE) for kind in ("set", "unset")}
     try:
@@ -64,7 +65,9 @@ def test_bad_spec(path: Path) -> None:
         assert diagnostic.place.end > diagnostic.place.start
         assert diagnostic.place.file in sources
         assert diagnostic.message[0] != " "
-        assert not re.search(r"Input should|validation error|NoneType|gendsl\.schema|<class", diagnostic.message)
+        assert not re.search(
+            r"Input should|validation error|NoneType|gendsl\.schema|<class", diagnostic.message
+        )
     shown = render_all(diagnostics, sources)
     assert shown.count("-->") >= len(diagnostics)
     assert "^" in shown
@@ -72,8 +75,12 @@ def test_bad_spec(path: Path) -> None:
 
 def raised() -> set[str]:
     """Every code that the source names in quotes, the pages themselves aside."""
-    files = [p for folder in ("gendsl/schema", "compiler", "runtime") for p in (SOURCE / folder).rglob("*.py")]
-    texts = [p.read_text() for p in files if "codes" not in p.relative_to(SOURCE).parts and p.name != "codes.py"]
+    files = [
+        p for folder in ("gendsl/schema", "compiler", "runtime") for p in (SOURCE / folder).rglob("*.py")
+    ]
+    texts = [
+        p.read_text() for p in files if "codes" not in p.relative_to(SOURCE).parts and p.name != "codes.py"
+    ]
     return {code for text in texts for code in re.findall(r"\"(GD\d{3})\"", text)}
 
 
@@ -85,7 +92,9 @@ def test_every_code_has_a_bad_spec() -> None:
     named = {
         code
         for path in FOLDER.glob("*/*.yaml")
-        for code in re.findall(r"^# expect(?:-warning)?: (GD\d+)", path.read_bytes().decode("latin-1"), re.MULTILINE)
+        for code in re.findall(
+            r"^# expect(?:-warning)?: (GD\d+)", path.read_bytes().decode("latin-1"), re.MULTILINE
+        )
     }
     generated = {"GD115", "GD136"}  # tests/schema/test_text.py makes them
     assert named | set(SPECIAL) | generated == set(CODES)
@@ -103,7 +112,9 @@ def test_a_spec_that_does_not_fit_into_memory_names_its_largest_part() -> None:
     assert analyse(loads("gendsl: 1\nextends: vae\n"), memory=2**33).resources.memory < 2**33
 
 
-@pytest.mark.parametrize(("error", "code"), [(ImportError("no module"), "GD902"), (LookupError("p"), "GD901")])
+@pytest.mark.parametrize(
+    ("error", "code"), [(ImportError("no module"), "GD902"), (LookupError("p"), "GD901")]
+)
 def test_plug_ins_that_fail_are_reported_where_they_are_named(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
 ) -> None:
@@ -113,7 +124,10 @@ def test_plug_ins_that_fail_are_reported_where_they_are_named(
     monkeypatch.setattr("gendsl.schema.load.load_plugin", fail)
     with pytest.raises(SpecError) as caught:
         loads("gendsl: 1\nrequires: [first, second]\n")
-    assert [(d.code, d.place.start.column) for d in caught.value.diagnostics if d.place] == [(code, 12), (code, 19)]
+    assert [(d.code, d.place.start.column) for d in caught.value.diagnostics if d.place] == [
+        (code, 12),
+        (code, 19),
+    ]
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -123,7 +137,7 @@ def test_a_page_has_a_title_a_meaning_and_two_examples(code: str) -> None:
     assert page.title[0].islower() or page.title.startswith("YAML")
     assert len(meaning) > 15
     assert bad != good
-    assert all(len(row) <= 110 for row in page.text.split("\n"))
+    assert all(len(row) <= 100 for row in page.text.split("\n"))
 
 
 @pytest.mark.parametrize("code", [c for c in CODES if c >= "GD2" and c not in SPECIAL])
@@ -139,7 +153,7 @@ def examples(code: str) -> tuple[str, str, str]:
 
 
 def codes(example: str) -> set[str]:
-    """The codes of a page's example; `gendsl: 1` goes without saying. One that is only a fragment is only loaded."""
+    """The codes of a page's example; `gendsl: 1` goes without saying. A mere fragment is only loaded."""
     text = example if example.startswith("gendsl") else f"gendsl: 1\n{example}"
     try:
         spec = loads(text)

@@ -1,7 +1,7 @@
 """Laws of the objective: bounds on models whose log p is known, and terms against numbers worked out by hand.
 
-The numbers -1.635, -1.968, -1.516, -1.294 and 0.2216 are those of the derivation rules (two levels of latents,
-and adversarial variational Bayes).
+The numbers -1.635, -1.968, -1.516, -1.294 and 0.2216 are those of the derivation rules (two levels of
+latents, and adversarial variational Bayes).
 """
 
 from __future__ import annotations

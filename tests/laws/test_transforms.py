@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
 from collections.abc import Callable
 
 import pytest
@@ -18,8 +19,8 @@ from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.runtime.verify import flows
 from gendsl.runtime.verify.flows import LOG_DET_POWER, ROUND_TRIP_POWER, Case
 from gendsl.runtime.verify.subject import perturb
-from gendsl.schema.components.flow import Coupling, FlowLayer, Permute, Planar
-from gendsl.schema.facts import Cost, Shape, numel
+from gendsl.schema.components.flow import Coupling, FlowLayer, Permute, Planar, base_of
+from gendsl.schema.facts import REAL, Cost, Shape, Support, numel
 from gendsl.schema.registry import table
 
 SHAPES: list[Shape] = [(5,), (2, 4, 4)]
@@ -28,7 +29,7 @@ LAYERS = [m.model_validate(e) for m in table("flow").values() if issubclass(m, F
 CASES = [
     (layer, shape, context)
     for layer, shape, context in itertools.product(LAYERS, SHAPES, CONTEXTS)
-    if layer.problem(shape) is None
+    if layer.problem(shape) is None and (context == 0 or flows.conditional(layer, shape, context))
 ]
 ROWS = 12
 BOTH = [c for c in CASES if Cost.NONE not in (c[0].forward_cost, c[0].inverse_cost)]
@@ -52,11 +53,23 @@ def case(spec: FlowLayer, shape: Shape, context: int) -> Case:
     torch.manual_seed(1)
     layer = build(spec, shape, context).double()
     perturb(layer, 0.3)
-    x = torch.randn(ROWS, *spec.base_shape(shape), dtype=torch.float64)
+    layer.eval()
     read = torch.randn(ROWS, context, dtype=torch.float64) if context else None
+    x = inside(spec.base_support(REAL), torch.randn(ROWS, *base_of((spec,), shape), dtype=torch.float64))
+    with torch.no_grad():
+        x = layer(x, read)[0] if flows.inwards(spec) else x
     drawn, _, reached = flows.moved(Case(name(spec), spec, layer, x, read))
     assert reached
     return drawn
+
+
+def inside(support: Support | None, x: Tensor) -> Tensor:
+    """Real numbers, brought into a support."""
+    if support is None or support == REAL:
+        return x
+    if math.isfinite(support.high):
+        return support.low + (support.high - support.low) * torch.sigmoid(x)
+    return support.low + x.exp()
 
 
 def test_every_layer_has_a_case() -> None:
@@ -81,10 +94,13 @@ def test_log_det_is_that_of_the_jacobian(spec: FlowLayer, shape: Shape, context:
 @pytest.mark.parametrize(("spec", "shape", "context"), BOTH, ids=name)
 def test_round_trip(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
-    assert flows.round_trip_error(found) < 1e-12
-    y, log_det = found.layer(found.x, found.context)
-    back = found.layer.inverse(y, found.context)[1]
-    assert torch.allclose(back, -log_det, rtol=1e-10, atol=1e-12)
+    assert found.back is not None
+    # solving for entries in turn passes each one's rounding on to the next
+    bound = 1e-11 if found.both else 1e-8
+    assert flows.round_trip_error(found) < bound
+    y, log_det = found.run(found.x, found.context)
+    back = found.back(y, found.context)[1]
+    assert torch.allclose(back, -log_det, rtol=bound, atol=bound)
 
 
 @pytest.mark.parametrize(("spec", "shape", "context"), CASES, ids=name)
@@ -136,13 +152,12 @@ def test_the_context_of_a_row_moves_that_row_only(spec: FlowLayer, shape: Shape,
 def test_float32_follows_float64(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
     y, log_det = found.run(found.x, found.context)
-    layer = found.layer.float()
+    found.layer.float()
     read = None if found.context is None else found.context.float()
-    direction = layer.inverse if spec.forward_cost is Cost.NONE else layer.forward
-    small_y, small_log_det = direction(found.x.float(), read)
+    small_y, small_log_det = found.run(found.x.float(), read)
     assert small_y.dtype == torch.float32
-    assert (small_y.double() - y).norm() < 1e-5 * y.norm()
-    assert (small_log_det.double() - log_det).norm() <= 1e-5 * log_det.norm()
+    assert (small_y.double() - y).norm() < 5e-4 * y.norm()
+    assert (small_log_det.double() - log_det).norm() <= 5e-4 * log_det.norm()
 
 
 @pytest.mark.parametrize(("spec", "shape", "context"), [c for c in CASES if c[0].amortized], ids=name)

@@ -86,10 +86,14 @@ def same(one: Path, other: Path) -> None:
         assert not differing, f"{name}: {differing[:5]} of {len(a.tensors)}"
         assert a.state == b.state
         for file in ("tensors.safetensors", "state.json", "manifest.json"):
-            assert (one / "checkpoints" / name / file).read_bytes() == (other / "checkpoints" / name / file).read_bytes()
+            assert (one / "checkpoints" / name / file).read_bytes() == (
+                other / "checkpoints" / name / file
+            ).read_bytes()
 
 
-def gendsl(*arguments: str, cwd: Path, module: Sequence[str] = ("gendsl",)) -> subprocess.CompletedProcess[str]:
+def gendsl(
+    *arguments: str, cwd: Path, module: Sequence[str] = ("gendsl",)
+) -> subprocess.CompletedProcess[str]:
     """gendsl in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", *module, *arguments],

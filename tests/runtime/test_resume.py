@@ -65,7 +65,9 @@ objective: {kl: {z: {weight: 2, warmup: 10}}}
 train: {optim: {type: sgd, lr: 0.02, momentum: 0.9}, validate: {every: 2, patience: 1}}
 """
 
-IMPATIENT_STAGES = TWO_STAGES.replace("validate: {every: 3}", "validate: {every: 1, patience: 1}").replace("ema: 0.9", "optim: {type: adam, lr: 0.1}")
+IMPATIENT_STAGES = TWO_STAGES.replace("validate: {every: 3}", "validate: {every: 1, patience: 1}").replace(
+    "ema: 0.9", "optim: {type: adam, lr: 0.1}"
+)
 
 SPECS = {
     "two stages": TWO_STAGES,
@@ -153,7 +155,9 @@ def test_patience_ends_its_stage_only(tmp_path: Path) -> None:
     losses = {r["step"]: r["losses"]["model"] for r in records(tmp_path / "one") if r["split"] == "valid"}
     assert session.trainer.state.best_loss == min(losses.values()) != losses[session.trainer.step]
     whole(IMPATIENT_STAGES, tmp_path / "two")
-    first = [r for r in records(tmp_path / "two") if r["split"] == "valid" and "reconstruction.x" in r["terms"]]
+    first = [
+        r for r in records(tmp_path / "two") if r["split"] == "valid" and "reconstruction.x" in r["terms"]
+    ]
     second = [r for r in records(tmp_path / "two") if r["split"] == "valid" and "prior.z" in r["terms"]]
     assert 0 < len(first) < 12
     assert second[0]["step"] == 13
@@ -171,7 +175,13 @@ def test_steps_left_out(on_nan: str, tmp_path: Path) -> None:
     state = checkpoint.newest(right / "checkpoints", None, pytest.fail)
     assert state is not None
     assert 1 <= state.state["skipped"] <= 12
-    assert [json.loads(line)["step"] for line in (right / "metrics.jsonl").read_text().splitlines()] == [5, 10, 15, 20, 23]
+    assert [json.loads(line)["step"] for line in (right / "metrics.jsonl").read_text().splitlines()] == [
+        5,
+        10,
+        15,
+        20,
+        23,
+    ]
     for step in range(1, STEPS, 3):
         path = tmp_path / f"cut{step}"
         session = begin(spec, path)

@@ -144,7 +144,22 @@ def test_ctrl_c_from_outside(tmp_path: Path) -> None:
 
 def test_a_learning_rate_without_measure(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The message has the term, the variable and the step; the last good checkpoint stays; exit 3."""
-    assert main(["run", "vae", *OPTIONS, "--set", "train.checkpoint.every=1", "--set", "train.optim.lr=1e30", "--out", "a"]) == 3
+    assert (
+        main(
+            [
+                "run",
+                "vae",
+                *OPTIONS,
+                "--set",
+                "train.checkpoint.every=1",
+                "--set",
+                "train.optim.lr=1e30",
+                "--out",
+                "a",
+            ]
+        )
+        == 3
+    )
     told = capsys.readouterr().err
     assert "step 2: " in told
     assert ".x is " in told or ".z is " in told
@@ -181,7 +196,10 @@ train: {steps: 40, batch_size: 10, checkpoint: {every: 1}}
     # sample and evaluate work on the last good checkpoint
     if last is not None:
         assert main(["sample", "a", "--n", "3", "--json"]) == 0
-    assert main(["run", "spec.yaml", "--set", "train.on_nan=skip", "--set", "evaluate.metrics=[]", "--out", "b"]) == 0
+    assert (
+        main(["run", "spec.yaml", "--set", "train.on_nan=skip", "--set", "evaluate.metrics=[]", "--out", "b"])
+        == 0
+    )
     assert "left out" in capsys.readouterr().err
 
 
@@ -217,7 +235,9 @@ def test_the_files_of_a_run(here: Path) -> None:
     assert sorted(p.name for p in here.iterdir()) == ["a"]
 
 
-def test_a_directory_without_a_start_cannot_be_resumed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_without_a_start_cannot_be_resumed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Killed while the directory was made: neither reused nor resumed, and both say what to do."""
     session = begin("vae", here / "a")
     session.run.close()

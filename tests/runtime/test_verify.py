@@ -31,6 +31,7 @@ from gendsl.runtime.verify import (
     bounds,
     causality,
     densities,
+    divergences,
     flows,
     kernels,
     preprocessing,
@@ -176,6 +177,7 @@ OF = {
     "causality": ("causality",),
     "samples": ("samples",),
     "repeatable": ("samples",),
+    "closed_kl": ("divergences",),
     "objective": ("bounds", "states"),
     "elbo": ("bounds",),
     "bound": ("bounds",),
@@ -329,9 +331,9 @@ def leaking(patch: Patch) -> None:
     patch.setattr(MADE, "forward", wrong)
 
 
-def wrong_kl(patch: Patch) -> None:
+def wrong_kl(patch: Patch, power: float) -> None:
     closed = inference.Trace.closed_kl
-    patch.setattr(inference.Trace, "closed_kl", lambda self, name: closed(self, name) * (1 - bounds.POWER))
+    patch.setattr(inference.Trace, "closed_kl", lambda self, name: closed(self, name) * (1 - power))
 
 
 def wrong_elbo(patch: Patch, power: float) -> None:
@@ -428,7 +430,8 @@ PLANTED: list[tuple[str, str, Callable[[Patch], None]]] = [
     ),
     ("labels", "samples:encoder.c", lambda p: tempered(p, samples.DISCRETE_POWER)),
     ("made", "samples:decoder.x", lambda p: stretched(p, td.Normal, samples.SEQUENTIAL_POWER)),
-    ("vae", "objective:elbo", wrong_kl),
+    ("vae", "objective:elbo", lambda p: wrong_kl(p, bounds.POWER)),
+    ("vae", "closed_kl:z", lambda p: wrong_kl(p, divergences.POWER)),
     ("vae", "elbo:factors", lambda p: wrong_elbo(p, bounds.POWER)),
     ("vae", "bound:elbo<=iwae", lambda p: wrong_elbo(p, bounds.ORDER_POWER)),
     ("iwae", "objective:iwae", lambda p: wrong_log_prob(p, bounds.POWER)),

@@ -71,7 +71,12 @@ def test_structurally_bad_specs_are_not(path: Path, validator: Draft202012Valida
 
 
 def test_specs_that_are_bad_only_as_a_whole_are_valid(validator: Draft202012Validator) -> None:
-    others = [p for folder in ("graph", "shapes", "capabilities") for p in sorted((FOLDER / folder).glob("*.yaml")) if p not in BAD]
+    others = [
+        p
+        for folder in ("graph", "shapes", "capabilities")
+        for p in sorted((FOLDER / folder).glob("*.yaml"))
+        if p not in BAD
+    ]
     assert len(others) > 100
     assert [p.stem for p in others if problems(validator, written(p))] == []
 
@@ -82,7 +87,11 @@ def test_every_component_has_its_parameters_with_words(kind: str, validator: Dra
         definition = validator.schema["$defs"][name]
         assert definition["description"].startswith(KINDS[kind])
         cases = definition["anyOf"][1]["allOf"] if table(kind) else []
-        tagged = {case["if"]["properties"]["type"]["const"]: case["then"] for case in cases if "properties" in case["if"]}
+        tagged = {
+            case["if"]["properties"]["type"]["const"]: case["then"]
+            for case in cases
+            if "properties" in case["if"]
+        }
         assert set(tagged) == set(table(kind))
         for tag, model in table(kind).items():
             assert tagged[tag]["description"], tag
@@ -109,10 +118,12 @@ def where(kind: str, component: Any) -> dict[str, Any]:
     return {"gendsl": 1, **sections[kind]}
 
 
-COMPONENTS = [(kind, tag, i) for kind in KINDS for tag, model in table(kind).items() for i in range(len(model.examples))]
+COMPONENTS = [
+    (kind, tag, i) for kind in KINDS for tag, model in table(kind).items() for i in range(len(model.examples))
+]
 
 
-@pytest.mark.parametrize(("kind", "tag", "index"), COMPONENTS, ids=lambda part: str(part))
+@pytest.mark.parametrize(("kind", "tag", "index"), COMPONENTS, ids=str)
 def test_the_examples_of_a_component_are_valid_and_a_stray_key_is_not(
     kind: str, tag: str, index: int, validator: Draft202012Validator
 ) -> None:
@@ -128,7 +139,13 @@ GOOD = [
     {"let": {"width": 64}, "nets": {"trunk": {"type": "mlp", "hidden": ["${width}", "${width}"]}}},
     {"decoder": {"c": {"dist": "categorical", "classes": 10, "logits": "learned"}}},
     {"decoder": {"c": {"dist": {"type": "categorical", "classes": 10}}}},
-    {"data": {"source": "csv", "path": "a.csv", "bind": {"x": "row", "y": {"column": "kind", "as": "tokens"}}}},
+    {
+        "data": {
+            "source": "csv",
+            "path": "a.csv",
+            "bind": {"x": "row", "y": {"column": "kind", "as": "tokens"}},
+        }
+    },
     {"data": {"bind": {"x": {"column": "image", "as": [{"binarize": "static"}, {"logit": 1e-6}]}}}},
     {"encoder": {"z": {"given": ["x", "y"], "dist": "normal", "net": {"ref": "trunk"}, "flow": ["planar"]}}},
     {"train": {"optim": {"lr": 0.1}}},
@@ -149,18 +166,26 @@ WRONG = [
 
 
 @pytest.mark.parametrize("body", GOOD, ids=str)
-def test_short_forms_constants_and_parts_of_specs_are_valid(body: dict[str, Any], validator: Draft202012Validator) -> None:
+def test_short_forms_constants_and_parts_of_specs_are_valid(
+    body: dict[str, Any], validator: Draft202012Validator
+) -> None:
     assert problems(validator, {"gendsl": 1, **body}) == []
 
 
 @pytest.mark.parametrize("body", WRONG, ids=str)
-def test_forms_that_the_loader_refuses_are_not_valid(body: dict[str, Any], validator: Draft202012Validator) -> None:
+def test_forms_that_the_loader_refuses_are_not_valid(
+    body: dict[str, Any], validator: Draft202012Validator
+) -> None:
     assert problems(validator, {"gendsl": 1, **body})
 
 
-def test_descriptions_come_from_docstrings_fields_and_the_strings_under_them(validator: Draft202012Validator) -> None:
+def test_descriptions_come_from_docstrings_fields_and_the_strings_under_them(
+    validator: Draft202012Validator,
+) -> None:
     definitions = validator.schema["$defs"]
     assert definitions["Factor"]["properties"]["given"]["description"] == "parents: one variable or a list"
     assert definitions["Adversary"]["description"].startswith("A critic")
-    sources = {c["if"]["properties"]["type"]["const"]: c["then"] for c in definitions["source"]["anyOf"][1]["allOf"]}
+    sources = {
+        c["if"]["properties"]["type"]["const"]: c["then"] for c in definitions["source"]["anyOf"][1]["allOf"]
+    }
     assert sources["text"]["properties"]["lines"]["description"].startswith("Every line is one row")

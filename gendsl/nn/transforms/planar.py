@@ -1,10 +1,10 @@
 """Planar flow: z + u tanh(w.z + b) (Rezende and Mohamed 2015, eq. 10), K layers as one stack.
 
-Invertible iff w.u >= -1. As in the paper's appendix A.1, u is moved along w to u^ = u + (m(w.u) - w.u) w / |w|^2,
-so that w.u^ = m(w.u) > -1. The paper's m(s) = -1 + log(1 + e^s) has m(0) != 0: near w = 0 the correction grows
-without bound. Here m(s) = -1 + margin + softplus(s + c) with softplus(c) = 1 - margin, so m(0) = 0: u = 0 is the
-identity, and the correction stays bounded by |u|. Without the margin, rounding takes w.u^ below -1 where w.u is far
-below.
+Invertible iff w.u >= -1. As in the paper's appendix A.1, u is moved along w to
+u^ = u + (m(w.u) - w.u) w / |w|^2, so that w.u^ = m(w.u) > -1. The paper's m(s) = -1 + log(1 + e^s) has
+m(0) != 0: near w = 0 the correction grows without bound. Here m(s) = -1 + margin + softplus(s + c) with
+softplus(c) = 1 - margin, so m(0) = 0: u = 0 is the identity, and the correction stays bounded by |u|. Without
+the margin, rounding takes w.u^ below -1 where w.u is far below.
 """
 
 from __future__ import annotations

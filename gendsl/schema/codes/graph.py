@@ -12,7 +12,7 @@ _VAE = (
     "encoder: {z: {given: x, dist: normal, net: mlp}}"
 )
 _LEVELS = _DATA + (
-    "prior:   {z2: {dist: normal, shape: [8]}, z1: {given: z2, dist: normal, shape: [16], net: mlp}}\n"
+    "prior:\n  z2: {dist: normal, shape: [8]}\n  z1: {given: z2, dist: normal, shape: [16], net: mlp}\n"
     "decoder: {x: {given: z1, dist: bernoulli, net: mlp}}\n"
 )
 
@@ -28,7 +28,8 @@ GRAPH: dict[str, Code] = {
     "GD301": Code(
         "a factor in the wrong section",
         page(
-            "A variable that is bound to data has its distribution under decoder: or flow:, one that is not has it "
+            "A variable that is bound to data has its distribution under decoder: or flow:, one that is not "
+            "has it "
             "under prior:. The section says the role; the maths is the same.",
             _DATA + "prior: {x: {dist: bernoulli}}",
             _DATA + "decoder: {x: {dist: bernoulli}}",
@@ -37,7 +38,8 @@ GRAPH: dict[str, Code] = {
     "GD302": Code(
         "two distributions of one variable",
         page(
-            "A variable has at most one directed factor in p (prior, decoder or flow) and at most one in q (encoder).",
+            "A variable has at most one directed factor in p (prior, decoder or flow) and at most one in q "
+            "(encoder).",
             "data: {source: two_moons, bind: {x: point}}\nprior: {z: {dist: normal}}\n"
             "flow: {x: {given: z, stack: [coupling]}}\ndecoder: {x: {dist: normal}}",
             "data: {source: two_moons, bind: {x: point}}\nprior: {z: {dist: normal}}\n"
@@ -47,10 +49,13 @@ GRAPH: dict[str, Code] = {
     "GD303": Code(
         "a parent that p does not define",
         page(
-            "A parent in prior:, decoder: or flow: is a latent, a condition, or an observed variable that has a "
+            "A parent in prior:, decoder: or flow: is a latent, a condition, or an observed variable that "
+            "has a "
             "distribution of its own. The output of a corruption feeds encoders only.",
             _LABELS + _VAE.replace("given: z,", "given: [z, y],"),
-            _LABELS + "condition: [y]\n" + _VAE.replace("given: z,", "given: [z, y],").replace("given: x,", "given: [x, y],"),
+            _LABELS
+            + "condition: [y]\n"
+            + _VAE.replace("given: z,", "given: [z, y],").replace("given: x,", "given: [x, y],"),
         ),
     ),
     "GD304": Code(
@@ -58,23 +63,29 @@ GRAPH: dict[str, Code] = {
         page(
             "A parent in encoder: is bound to data, the output of a corruption, or has an encoder itself.",
             _LEVELS + "encoder: {z1: {given: [x, z2], dist: normal, net: mlp}}",
-            _LEVELS + "encoder: {z1: {given: x, dist: normal, net: mlp}, z2: {given: z1, dist: normal, net: mlp}}",
+            _LEVELS
+            + "encoder: {z1: {given: x, dist: normal, net: mlp}, z2: {given: z1, dist: normal, net: mlp}}",
         ),
     ),
     "GD305": Code(
         "a cycle",
         page(
-            "Following the parents leads back to where it began, within p (prior, decoder, flow) or within q (encoder). "
-            "The message prints the cycle. z above x in p and x above z in q is no cycle: the two sides are separate.",
-            _LEVELS.replace("z2: {dist", "z2: {given: z1, dist") + "encoder: {z1: {given: x, dist: normal, net: mlp}, "
+            "Following the parents leads back to where it began, within p (prior, decoder, flow) or within "
+            "q (encoder). "
+            "The message prints the cycle. z above x in p and x above z in q is no cycle: the two sides are "
+            "separate.",
+            _LEVELS.replace("z2: {dist", "z2: {given: z1, dist")
+            + "encoder: {z1: {given: x, dist: normal, net: mlp}, "
             "z2: {given: z1, dist: normal, net: mlp}}",
-            _LEVELS + "encoder: {z1: {given: x, dist: normal, net: mlp}, z2: {given: z1, dist: normal, net: mlp}}",
+            _LEVELS
+            + "encoder: {z1: {given: x, dist: normal, net: mlp}, z2: {given: z1, dist: normal, net: mlp}}",
         ),
     ),
     "GD306": Code(
         "a condition that is modelled, or not bound",
         page(
-            "What condition: names is given in every row and never modelled or inferred, so it is bound to data and has "
+            "What condition: names is given in every row and never modelled or inferred, so it is bound to "
+            "data and has "
             "no factor.",
             "extends: vae\ncondition: [z]",
             "extends: conditional_vae",
@@ -83,7 +94,8 @@ GRAPH: dict[str, Code] = {
     "GD307": Code(
         "something that is never used",
         page(
-            "A warning for networks, columns, corruptions and latents that nothing uses; an error for an ordering, which "
+            "A warning for networks, columns, corruptions and latents that nothing uses; an error for an "
+            "ordering, which "
             "belongs to a variable with a distribution.",
             "data: {source: digits, bind: {x: {column: image, as: [unit]}, y: label}}\ncondition: [y]\n"
             "decoder: {x: {given: y, dist: normal, net: conv_up}}\nordering: {y: {type: natural}}",
@@ -104,7 +116,8 @@ GRAPH: dict[str, Code] = {
     "GD309": Code(
         "a variable that is no part of the model",
         page(
-            "What is observed: never is bound for metrics only, and the output of a corruption only feeds encoders: "
+            "What is observed: never is bound for metrics only, and the output of a corruption only feeds "
+            "encoders: "
             "neither has a distribution in p or an encoder, and what is hidden is nobody's parent.",
             _LABELS + "variables: {y: {observed: never}}\n" + _VAE.replace("given: x,", "given: [x, y],"),
             _LABELS + "variables: {y: {observed: never}}\n" + _VAE,
@@ -113,7 +126,8 @@ GRAPH: dict[str, Code] = {
     "GD310": Code(
         "a fact that cannot be so",
         page(
-            "observed: speaks of variables that are bound to data; only a label can be partly observed, with no more "
+            "observed: speaks of variables that are bound to data; only a label can be partly observed, "
+            "with no more "
             "known rows than there are; only an observed variable can have missing entries.",
             "extends: vae\nvariables: {z: {observed: always}}",
             "extends: vae\nvariables: {x: {observed: always}}",

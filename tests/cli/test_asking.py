@@ -1,0 +1,106 @@
+"""Commands that ask a trained model: sample, encode, evaluate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Command
+
+
+def test_samples_are_reproducible(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    said = gendsl("sample", vae, "--n", "5", "--seed", "1", "--out", "a.npz", "--json")
+    assert said.status == 0
+    assert said.document == {"n": 5, "seed": 1, "file": "a.npz", "variables": {"x": {"shape": [5, 1, 8, 8]}}}
+    assert gendsl("sample", vae, "--n", "5", "--seed", "1", "--out", "b.npz").status == 0
+    assert gendsl("sample", vae, "--n", "5", "--seed", "2", "--out", "c.npz").status == 0
+    a, b, c = (np.load(tmp_path / f"{n}.npz")["x"] for n in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert set(np.unique(a)) == {0.0, 16.0}
+
+
+def test_samples_of_the_run_itself(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    """The run's own seed and number give the run's own samples."""
+    assert gendsl("sample", vae, "--n", "6", "--out", "a.npz").status == 0
+    assert np.array_equal(np.load(tmp_path / "a.npz")["x"], np.load(vae / "samples" / "samples.npz")["x"])
+
+
+def test_where_samples_go(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    assert gendsl("sample", vae, "--n", "4", "--out", "a.png").status == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    for wrong in ("a.gif", "nofolder/a.npz", "a"):
+        assert gendsl("sample", vae, "--out", wrong).status == 2
+    assert gendsl("sample", vae, "--n", "2").status == 0
+    assert (vae / "samples" / "samples-seed0.npz").is_file()
+    assert gendsl("sample", vae, "--n", "0").status == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("y=12", "outside"),
+        ("y=-1", "outside"),
+        ("y=3.5", "whole number"),
+        ("label=3", "not a condition"),
+        ("y", "--given y=3"),
+        ("y=three", "--given y=3"),
+        ("y=nan", "--given y=3"),
+        ("y=1e999", "outside"),
+    ],
+)
+def test_conditions_that_are_wrong(given: str, words: str, gendsl: Command, conditional: Path) -> None:
+    said = gendsl("sample", conditional, "--given", given, "--json")
+    assert said.status == 2
+    assert words in said.document["error"]
+
+
+def test_conditions(gendsl: Command, conditional: Path, tmp_path: Path) -> None:
+    """A constant condition gives other samples than conditions drawn from the training rows."""
+    for name, options in (("a", ("--given", "y=3")), ("b", ("--given", "y=3")), ("c", ())):
+        assert gendsl("sample", conditional, "--n", "8", *options, "--out", f"{name}.npz").status == 0
+    a, b, c = (np.load(tmp_path / f"{n}.npz")["x"] for n in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert gendsl("sample", conditional, "--given", "z=3").status == 2
+
+
+def test_encode(gendsl: Command, vae: Path, gan: Path, tmp_path: Path) -> None:
+    said = gendsl("encode", vae, "--split", "valid", "--out", "z.npz", "--json")
+    assert said.status == 0
+    assert said.document["variables"] == {"z": {"shape": [143, 16]}, "row": {"shape": [143]}}
+    codes = np.load(tmp_path / "z.npz")
+    assert len(set(codes["row"].tolist())) == 143
+    assert gendsl("encode", vae, "--out", "t.npz", "--json").document["split"] == "test"
+    assert gendsl("encode", vae, "--split", "bogus").status == 2
+    refused = gendsl("encode", gan, "--json")
+    assert refused.status == 2
+    assert "no latent has an encoder" in refused.document["error"]
+
+
+def test_evaluate_repeats_the_run(gendsl: Command, vae: Path) -> None:
+    """The same seed, part and samples: the same numbers; the directory is only read."""
+    files = {p: p.stat().st_mtime_ns for p in vae.rglob("*")}
+    said = gendsl("evaluate", vae, "--json")
+    assert said.status == 0
+    run = json.loads((vae / "result.json").read_text())
+    assert said.document["metrics"] == run["metrics"]
+    assert {k: v for k, v in said.document.items() if k != "seconds"} == {k: v for k, v in run.items() if k != "seconds"}
+    assert {p: p.stat().st_mtime_ns for p in vae.rglob("*")} == files
+    other = gendsl("evaluate", vae, "--seed", "5", "--samples", "2", "--json").document["metrics"]["test"]
+    assert other["log_prob"]["value"] != run["metrics"]["test"]["log_prob"]["value"]
+    assert other["log_prob"]["samples"] == 2
+
+
+def test_evaluate_other_parts(gendsl: Command, vae: Path, gan: Path, tmp_path: Path) -> None:
+    assert gendsl("evaluate", vae, "--split", "valid", "--out", "e.json").status == 0
+    assert json.loads((tmp_path / "e.json").read_text())["metrics"]["valid"]["log_prob"]["rows"] == 143
+    refused = gendsl("evaluate", gan, "--split", "valid")
+    assert refused.status == 2
+    assert "train, test" in refused.err
+    words = gendsl("evaluate", gan)
+    assert words.status == 0
+    assert "log_prob             none: p(x) has no density" in words.out

@@ -1,0 +1,228 @@
+"""Evaluation: what kind of number each is, that numbers repeat, and that training does not notice."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gendsl.nn import model as models
+from gendsl.nn.inference import Trace
+from gendsl.runtime import run as runs
+from gendsl.runtime.evaluate import evaluate
+from gendsl.schema.load import load, loads
+from tests.runtime.runs import SMALL, begin, whole
+
+KINDS: dict[str, tuple[str, str | None]] = {
+    "vae": ("lower", "upper"),
+    "vae_planar_flow": ("lower", "upper"),
+    "vae_flow_prior": ("lower", "upper"),
+    "beta_vae": ("lower", "upper"),
+    "iwae": ("lower", "upper"),
+    "hierarchical_vae": ("lower", "upper"),
+    "conditional_vae": ("lower", "upper"),
+    "adversarial_codes_flow_prior": ("lower", "upper"),
+    "pixelcnn": ("exact", "exact"),
+    "realnvp": ("exact", "upper"),
+    "gan": ("none", None),
+}
+
+
+def measured(spec: str, *metrics: str, samples: int = 2, seed: int = 0, **options: Any) -> dict[str, dict[str, Any]]:
+    """Metrics of an untrained model of a shipped spec, or of a spec given as text."""
+    found = loads(spec) if "\n" in spec else load(spec)
+    graph, model, data = runs.untrained(found)
+    del graph
+    return evaluate(model, data, split="test", seed=seed, samples=samples, metrics=metrics or None, **options)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds_of_shipped_specs(name: str) -> None:
+    score, bits = KINDS[name]
+    found = measured(name, "log_prob", "elbo", "bits_per_dim")
+    assert found["log_prob"]["kind"] == score
+    if bits is None:
+        assert found["log_prob"]["value"] is None
+        assert "density" in found["log_prob"]["why"]
+        return
+    assert found["bits_per_dim"]["kind"] == bits
+    if score == "exact":
+        assert found["elbo"]["value"] == found["log_prob"]["value"]
+    else:
+        assert found["elbo"]["value"] < found["log_prob"]["value"]
+    for entry in found.values():
+        assert 0 < entry["stderr"] < abs(entry["value"])
+        assert entry["rows"] == 360
+
+
+def test_dequantization_makes_an_exact_density_a_bound() -> None:
+    found = measured("realnvp", "log_prob", "bits_per_dim")
+    assert "dequantization" in found["bits_per_dim"]["why"]
+    # 64 entries; untrained, so about as good as uniform over 17 levels, log2 17 = 4.09 bits
+    assert 4.0 < found["bits_per_dim"]["value"] < 7.0
+
+
+GAUSSIAN = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [unit%s]}}}
+prior: {z: {dist: normal, shape: [4]}}
+encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [16]}}}
+decoder: {x: {given: z, dist: {type: normal, scale: shared}, net: {type: mlp, hidden: [16]}}}
+"""
+
+
+def test_a_density_on_integers_has_no_bits() -> None:
+    found = measured(GAUSSIAN % "", "log_prob", "bits_per_dim")
+    assert found["log_prob"]["kind"] == "lower"
+    assert found["bits_per_dim"]["value"] is None
+    assert "dequantize" in found["bits_per_dim"]["why"]
+
+
+MISSING = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+variables: {x: {missing: {rate: 0.5}}}
+prior: {z: {dist: normal, shape: [4]}}
+encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [16]}}}
+decoder: {x: {given: z, dist: bernoulli, net: {type: mlp, hidden: [16]}}}
+"""
+
+PARTIAL = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}, y: label}}
+variables: {y: {observed: {partial: 100}}}
+prior: {z: {dist: normal, shape: [4]}, y: {dist: categorical}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: {type: mlp, hidden: [16]}}}
+encoder: {y: {given: x, dist: categorical, net: {type: mlp, hidden: [16]}},
+  z: {given: [x, y], dist: normal, net: {type: mlp, hidden: [16]}}}
+"""
+
+
+def test_missing_entries() -> None:
+    """About half the entries are scored; bits for each dimension would mean nothing."""
+    found = measured(MISSING, "log_prob", "bits_per_dim", "reconstruction_error")
+    assert found["log_prob"]["value"] == pytest.approx(-32 * math.log(2), rel=0.15)
+    assert found["bits_per_dim"]["value"] is None
+    assert "missing" in found["bits_per_dim"]["why"]
+    assert found["reconstruction_error"]["value"] > 0
+
+
+def test_partly_observed_labels() -> None:
+    """Rows of test have hidden labels: log p(x) sums them out; the hidden labels serve the accuracy."""
+    found = measured(PARTIAL, "log_prob", "accuracy")
+    assert found["log_prob"]["kind"] == "lower"
+    assert found["log_prob"]["value"] == pytest.approx(-64 * math.log(2), rel=0.15)
+    assert 0 <= found["accuracy"]["value"] < 0.5
+    assert found["accuracy"]["rows"] == 360
+
+
+def test_default_metrics_say_why_not() -> None:
+    found = measured("gan")
+    assert found["log_prob"]["kind"] == "none"
+    assert {"mmd", "precision", "recall", "c2st"} <= found.keys()
+    assert "bits_per_dim" not in found
+    for name in ("mmd", "precision"):
+        assert found[name]["kind"] == "estimate"
+        assert "floor" in found[name]
+
+
+def test_the_error_is_the_spread_over_rows() -> None:
+    _, model, data = runs.untrained(load("nice"))
+    entry = evaluate(model, data, split="test", seed=0, samples=1, metrics=("log_prob",))["log_prob"]
+    part = data.parts["test"]
+    torch.manual_seed(0)
+    values = model.log_prob(part.batch(torch.arange(part.rows))).double()
+    assert entry["value"] == pytest.approx(float(values.mean()), abs=5 * entry["stderr"])
+    assert entry["stderr"] == pytest.approx(float(values.std()) / math.sqrt(len(values)), rel=0.2)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    one, two = measured("vae", samples=3), measured("vae", samples=3)
+    assert one == two
+    other = measured("vae", samples=3, seed=1)
+    assert all(one[n]["value"] != other[n]["value"] for n in ("log_prob", "elbo", "mmd"))
+
+
+def test_other_metrics_do_not_change_a_number() -> None:
+    every = measured("conditional_vae")
+    for name in ("log_prob", "elbo", "sliced_wasserstein"):
+        assert measured("conditional_vae", name) == {name: every[name]}
+
+
+@pytest.mark.parametrize("spec", ["vae", PARTIAL])
+def test_memory_of_importance_sampling_is_bounded(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many samples are asked for, a pass holds a bounded number of rows."""
+    rows: list[int] = []
+    make = Trace.__init__
+
+    def counting(self: Trace, *args: Any, **options: Any) -> None:
+        make(self, *args, **options)
+        rows.append(self.full)
+
+    monkeypatch.setattr(Trace, "__init__", counting)
+    monkeypatch.setattr(models, "CHUNK_ROWS", 4096)
+    found = measured(spec, "log_prob", samples=40)
+    assert max(rows) <= 4096
+    assert sum(rows) >= 40 * 360
+    assert found["log_prob"]["samples"] == 40
+
+
+SPLIT = "data.split={train: 0.7, valid: 0.1, test: 0.2}"
+
+
+def test_measuring_does_not_change_training(tmp_path: Path) -> None:
+    """Validation and metrics in the middle of training: every parameter and every line of the log is the same."""
+    sets = (*SMALL, SPLIT, "train.ema=0.9")
+    plain = whole("vae_planar_flow", tmp_path / "plain", sets)
+    session = begin("vae_planar_flow", tmp_path / "measured", (*sets, "train.validate={every: 3}"))
+
+    def measure(progress: object) -> None:
+        session.model.eval()
+        evaluate(session.model, session.data, split="valid", seed=5, samples=2, metrics=None)
+
+    session.trainer.callbacks = (measure,)
+    session.trainer.fit()
+    session.run.close()
+    final = [runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, tmp_path / "measured")]
+    assert final[0].tensors.keys() == final[1].tensors.keys()
+    assert all(final[0].tensors[n].equal(final[1].tensors[n]) for n in final[0].tensors)
+    logs = [(p / "metrics.jsonl").read_text().splitlines() for p in (plain, tmp_path / "measured")]
+    assert logs[0] == [line for line in logs[1] if '"split": "valid"' not in line]
+    assert len(logs[1]) == len(logs[0]) + 7
+
+
+def test_spectral_normalisation_is_not_moved_by_evaluation(tmp_path: Path) -> None:
+    """Its power iteration runs in training only."""
+    spec = """
+gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}}}
+prior: {z: {dist: normal, shape: [2]}}
+decoder: {x: {given: z, dist: normal, net: {type: mlp, hidden: [8]}}}
+encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [8]}}}
+adversary: {d: {sees: x, penalty: spectral, net: {type: mlp, hidden: [8]}}}
+"""
+    sets = (*SMALL, SPLIT)
+    plain = whole(spec, tmp_path / "plain", sets)
+    valid = whole(spec, tmp_path / "valid", (*sets, "train.validate={every: 1}"))
+    one, two = (runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, valid))
+    assert any("adversary" in n for n in one.tensors)
+    assert all(one.tensors[n].equal(two.tensors[n]) for n in one.tensors)
+
+
+def test_a_part_too_small_to_judge_or_to_have_an_error(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x)
+    spec = f"""
+gendsl: 1
+data: {{source: npz, path: {tmp_path / "data.npz"}, split: {{train: 0.975, test: 0.025}}, bind: {{x: {{column: x}}}}}}
+prior: {{z: {{dist: normal}}}}
+flow: {{x: {{given: z, stack: [{{type: coupling, repeat: 2, hidden: [8]}}]}}}}
+"""
+    found = measured(spec)
+    assert found["log_prob"]["rows"] == 1
+    assert found["log_prob"]["stderr"] is None
+    assert "mmd" not in found

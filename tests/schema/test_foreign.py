@@ -1,0 +1,90 @@
+"""Words of other libraries: what the advice tells to write is itself accepted by the loader."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gendsl.errors import SpecError
+from gendsl.schema.foreign import FOREIGN
+from gendsl.schema.load import loads
+from gendsl.schema.registry import table
+from gendsl.schema.spec import Spec
+from gendsl.schema.walk import fields, homes
+
+SECTIONS = "|".join(fields(Spec))
+FRAGMENTS = sorted(
+    {
+        (word, found.group(1))
+        for word, foreign in FOREIGN.items()
+        for found in re.finditer(
+            rf"write ((?:{SECTIONS}|let): [^;]*?)(?=;|$| and use| \(or|, or )", foreign.advice
+        )
+        if not found.group(1).startswith(("flow: [", "requires:"))
+    }
+)
+"""What is told to write, where that is a whole section."""
+
+
+def codes(text: str) -> set[str]:
+    try:
+        loads(f"gendsl: 1\n{text}\n")
+    except SpecError as error:
+        return {d.code for d in error.diagnostics}
+    return set()
+
+
+@pytest.mark.parametrize(("word", "fragment"), FRAGMENTS, ids=str)
+def test_the_advice_can_be_written(word: str, fragment: str) -> None:
+    needed = {"GD202"} if fragment.startswith(("adversary", "data")) else set()
+    assert codes(fragment) <= needed
+
+
+def test_most_words_have_a_fragment() -> None:
+    assert len({word for word, _ in FRAGMENTS}) > 60
+
+
+@pytest.mark.parametrize("word", FOREIGN)
+def test_a_word_at_the_top_or_in_its_place_is_one_message_with_the_advice(word: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(f"gendsl: 1\n{word}: 3\n")
+    (found,) = caught.value.diagnostics
+    assert found.code == ("GD211" if word == "codebook" else "GD201")
+    assert word == "codebook" or FOREIGN[word].advice == found.help or "did you mean" in found.label
+    assert found.place is not None
+    assert (found.place.start.line, found.place.start.column) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        ("dist", "prior: {{z: {{dist: {}}}}}"),
+        ("net", "nets: {{a: {}}}"),
+        ("flow", "prior: {{z: {{dist: normal, flow: [{}]}}}}"),
+    ],
+)
+def test_a_component_of_another_library_is_unknown_and_told_what_it_is_here(kind: str, where: str) -> None:
+    told = 0
+    for word, foreign in FOREIGN.items():
+        if foreign.ours not in table(kind):
+            continue
+        with pytest.raises(SpecError) as caught:
+            loads(f"gendsl: 1\n{where.format(word)}\n")
+        (found,) = caught.value.diagnostics
+        assert found.code == "GD210"
+        assert foreign.ours in found.label
+        told += 1
+    assert told > 0
+
+
+def test_paths_lead_to_keys_that_exist() -> None:
+    for word, foreign in FOREIGN.items():
+        first, *rest = re.sub(r"\[\d+\]", "", foreign.ours).split(".")
+        if (
+            first not in fields(Spec)
+            or not rest
+            or rest[-1] in ("z", "x", "d", "codes", "dim", "pseudo_inputs", "bins")
+        ):
+            continue
+        assert homes(rest[-1], Spec), word

@@ -24,7 +24,7 @@ from gendsl.schema.facts import NOISE, Density, Input, Support, numel
 
 
 def build(graph: Graph) -> Model:
-    """The model of an analysed graph, on the CPU in torch's default dtype, initialised from torch's default generator."""
+    """The model of an analysed graph, on the CPU, initialised from torch's default generator."""
     bodies: dict[str, nn.Module] = {}
     factors = {n: _factor(graph, f, bodies) for n, f in graph.factors.items() if f.channel is None}
     critics = {n: _critic(graph, c) for n, c in graph.critics.items()}

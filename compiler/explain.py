@@ -1,4 +1,4 @@
-"""explain: what the compiler derived, as JSON (a contract: LANGUAGE, section 5) and as text (every spec's golden file)."""
+"""explain: what the compiler derived, as JSON (docs/language.md) and as text (every spec's golden file)."""
 
 from __future__ import annotations
 
@@ -160,7 +160,10 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     for critic in graph.critics.values():
         net = critic.spec.net.tag
         made = ", ".join((*critic.real_makers, *critic.fake_makers))
-        yield f"  {critic.player:<16} sees {', '.join(critic.spec.sees):<13} {net}; {critic.bill.parameters:,} parameters; moves {made}"
+        yield (
+            f"  {critic.player:<16} sees {', '.join(critic.spec.sees):<13} {net}; "
+            f"{critic.bill.parameters:,} parameters; moves {made}"
+        )
     routes = [r for r in graph.routes.values()]
     if routes:
         yield ""
@@ -199,7 +202,8 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield f"parameters  {graph.resources.parameters:,}"
     if estimates:
         yield f"memory      about {graph.resources.memory / 2**20:,.0f} MiB while training"
-        yield f"work        about {graph.resources.flops / 1e9:,.2f} GFLOP for each step of batch {graph.spec.train.batch_size}"
+        work, batch = graph.resources.flops / 1e9, graph.spec.train.batch_size
+        yield f"work        about {work:,.2f} GFLOP for each step of batch {batch}"
     yield f"threads     {graph.resources.threads}"
     for placement in graph.placements:
         yield f"kernel      {placement.op}: {placement.implementation}: {placement.reason}"

@@ -120,7 +120,7 @@ class Factor:
     standard: bool = False
     """A prior without parents and net: no parameters, the standard distribution."""
     offers: Offers = field(default_factory=Offers)
-    bill: Bill = Bill()
+    bill: Bill = field(default_factory=Bill)
 
     @property
     def section(self) -> str:
@@ -204,7 +204,7 @@ class Critic:
     real_makers: tuple[str, ...] = ()
     """Factors with parameters behind the real tuples."""
     fake_makers: tuple[str, ...] = ()
-    bill: Bill = Bill()
+    bill: Bill = field(default_factory=Bill)
 
     @property
     def player(self) -> str:

@@ -52,7 +52,8 @@ def analyse(
 ) -> Graph:
     """The graph of a spec after every pass, without torch.
 
-    `base` is the folder that relative data paths start from (the spec's own if not given), `memory` the bytes that training may take (unlimited if not given). Raises SpecError.
+    `base` is the folder that relative data paths start from (the spec's own if not given), `memory` the bytes that
+    training may take (unlimited if not given). Raises SpecError.
     """
     if base is None:
         file = spec.document.file if spec.document is not None else None

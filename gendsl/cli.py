@@ -216,7 +216,8 @@ def check(
     if notes:
         _show(notes, document.sources)
     out.print(
-        f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, {graph.objective_kind} for {graph.objective_of}"
+        f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, "
+        f"{graph.objective_kind} for {graph.objective_of}"
     )
     return DONE
 

@@ -175,7 +175,8 @@ def reopen(
 ) -> Session:
     """A session on an existing run directory, at its newest good checkpoint (or at the start if there is none).
 
-    `model`: one of the same spec, whose weights are replaced. Raises UsageError where `path` is no run directory, RunError where no checkpoint can be used.
+    `model`: one of the same spec, whose weights are replaced. Raises UsageError where `path` is no run directory,
+    RunError where no checkpoint can be used.
     """
     began = time.monotonic()
     run = RunDirectory.open(path)
@@ -223,7 +224,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def finish(session: Session, say: Warn = quiet) -> dict[str, Any]:
     """Train to the end, evaluate, sample, and write the result and the report; returns the result.
 
-    `say` is told what is done after training. Raises RunError for a value that is not finite, Interrupted when asked to stop; result.json says so then.
+    `say` is told what is done after training. Raises RunError for a value that is not finite, Interrupted when asked
+    to stop; result.json says so then.
     """
     graph, run, trainer = session.graph, session.run, session.trainer
     result = header(graph, session.data)

@@ -26,8 +26,8 @@ def cycles(graph: Graph) -> Graph:
     problems = []
     for side, words in (("p", "prior, decoder and flow"), ("q", "encoder")):
         digraph = graph.digraph(side)  # type: ignore[arg-type]
-        for loop in nx.simple_cycles(digraph, length_bound=len(digraph)):
-            loop = sorted(loop, key=list(graph.variables).index)
+        for found in nx.simple_cycles(digraph, length_bound=len(digraph)):
+            loop = sorted(found, key=list(graph.variables).index)
             chain = _chain(digraph, loop)
             head = chain[1]
             factor = (

@@ -24,7 +24,7 @@ class Conditioned(ABC):
 
     @abstractmethod
     def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
-        """A sample [N, *shape], with gradients where the family has them, and its log density [N] where there is one."""
+        """A sample [N, *shape], with gradients where the family has them, and its log density [N] or None."""
 
     @abstractmethod
     def log_prob(self, value: Tensor) -> Tensor:

@@ -126,10 +126,11 @@ class _Substitution:
             self.report("GD133", f"the constant '{name}' is not known yet here", place, advice)
             return
         near = nearest(name, self.names) if len(self.problems) < MAX_SUGGESTIONS else []
-        if self.names:
-            known = f"known here: {listing(self.names)}"
-        else:
-            known = "no constants here: add let: {name: value}"
+        known = (
+            f"known here: {listing(self.names)}"
+            if self.names
+            else "no constants here: add let: {name: value}"
+        )
         label = did_you_mean([f"${{{n}}}" for n in near])
         self.problems.append(
             Diagnostic("GD133", f"unknown constant '{name}'", place, label=label, help=known)

@@ -1,4 +1,4 @@
-"""From a file, a shipped spec's name or a text to a Spec: the loader, the plug-ins, the models, and every diagnostic."""
+"""From a file, a shipped spec's name or a text to a Spec: the loader, the plug-ins, the models, the diagnostics."""
 
 from __future__ import annotations
 

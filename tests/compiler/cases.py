@@ -857,6 +857,81 @@ objective: {kl: {z: {free_bits: 0.0001}, w: {weight: 3, capacity: 2.0}}}
         "lower",
         NO_Y,
     ),
+    "flow_with_a_latent_context": case(
+        MOONS
+        + """
+prior: {u: {dist: normal}, z: {dist: normal, shape: [2]}}
+flow: {x: {given: [u, z], stack: [{type: coupling, repeat: 2}]}}
+encoder: {z: {given: x, dist: normal, net: mlp}}
+""",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "flow_given_a_partly_observed_label": case(
+        MOONS_Y
+        + """
+variables: {y: {observed: {partial: 50}}}
+prior: {u: {dist: normal}, y: {dist: categorical}}
+flow: {x: {given: [u, y], stack: [{type: coupling, repeat: 2}]}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS,
+    ),
+    "flow_given_a_classified_label": case(
+        MOONS_Y
+        + """
+variables: {y: {observed: {partial: 50}}}
+prior: {u: {dist: normal}, y: {dist: {type: categorical, logits: learned}}}
+flow: {x: {given: [u, y], stack: [{type: coupling, repeat: 2}]}}
+encoder: {y: {given: x, dist: categorical, net: mlp}}
+""",
+        "reconstruction.x likelihood.y kl.y classification.y",
+        "none",
+        "exact",
+        ALWAYS,
+    ),
+    "label_prior_with_an_implicit_posterior": case(
+        UNIT_Y
+        + """
+prior: {z: {given: y, dist: normal, shape: [4], net: mlp}}
+decoder: {y: {dist: categorical}, x: {given: z, dist: normal, net: mlp}}
+encoder: {z: {given: [x, y], dist: implicit, net: mlp}}
+adversary: {d: {sees: [x, y, z], net: mlp}}
+""",
+        "reconstruction.x likelihood.y adversary.d critic.d",
+        "estimate",
+        "lower",
+        ALWAYS,
+    ),
+    "two_summed_latents": case(
+        UNIT_Y
+        + """
+prior:
+  a: {dist: {type: categorical, classes: 3, logits: learned}}
+  b: {given: a, dist: bernoulli, shape: [2], net: mlp}
+decoder: {x: {given: b, dist: normal, net: mlp}, y: {given: a, dist: categorical, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
+    "missing_mixture_with_a_label": case(
+        UNIT_Y
+        + """
+variables: {x: {missing: {rate: 0.3}}, y: {observed: {partial: 60}}}
+prior: {y: {dist: categorical}}
+decoder: {x: {given: y, dist: normal, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
 }
 """Combinations that nobody named."""
 

@@ -115,7 +115,14 @@ FLOWS = (
     ["permute", "coupling"],
     [{"type": "coupling", "mask": "checkerboard"}],
     [{"type": "coupling", "net": "conv_down"}],
-    [{"type": "coupling", "amortized": False}],
+    [{"type": "coupling", "transform": "rq_spline", "amortized": False}],
+    ["masked_ar", {"type": "inverse_ar", "between": "reverse"}],
+    ["squeeze", {"type": "coupling", "mask": "channel"}, "split", "actnorm"],
+    [{"type": "chain", "repeat": 2, "stack": ["actnorm", "inv_1x1_conv", "coupling"]}],
+    ["lu_linear", "radial"],
+    ["elementwise", "sylvester"],
+    ["householder"],
+    ["split"],
     [],
 )
 STEPS = (

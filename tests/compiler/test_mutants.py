@@ -62,7 +62,7 @@ def test_variants_that_only_the_passes_can_judge(chunk: int) -> None:
     seeds = range(chunk * EACH, (chunk + 1) * EACH)
     found = [outcome(variant(BASES[seed % len(BASES)], seed)) for seed in seeds]
     assert found.count("refused by a pass") > EACH // 4
-    assert "accepted" in found
+    assert found.count("accepted") >= 1
 
 
 def test_what_the_loader_takes_is_valid_under_the_schema() -> None:

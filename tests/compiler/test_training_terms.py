@@ -176,3 +176,26 @@ def test_everything_that_is_offered_answers_and_the_rest_says_why(name: str) -> 
             if query in ("sample", "classify") and support is not None and support.integer:
                 assert float(value.double().min()) >= support.low
                 assert float(value.double().max()) <= support.high
+
+
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.objective == "exact"])
+def test_an_exact_objective_is_minus_the_mean_log_probability(name: str) -> None:
+    """The chain rule's terms add up, also where labels are hidden and latents are summed out."""
+    _, data, model = built(name)
+    batch = rows_of(data)
+    model.eval()
+    total = model.loss("model", batch, training=False).total.detach()
+    torch.testing.assert_close(total, -model.log_prob(batch).mean(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mixture_prior_vae", "semi_supervised_without_classifier", "iwae_mixture"])
+def test_bounds_with_summed_latents_are_below_the_better_bound(name: str) -> None:
+    """Minus the loss, averaged over draws, is below log_prob by many importance samples."""
+    _, data, model = built(name)
+    batch = rows_of(data)
+    model.eval()
+    with torch.no_grad():
+        losses = [-model.loss("model", batch, WARM, training=False).total for _ in range(20)]
+    better = model.log_prob(batch, 500).mean()
+    mean = torch.stack(losses).mean()
+    assert better - 10 < mean < better + 0.1

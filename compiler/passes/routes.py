@@ -151,9 +151,9 @@ def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Rout
     if layer is not None:
         return graph.spec.diagnostic(
             "GD503",
-            f"{flow.flow[layer].tag} cannot be used in a flow section: log p({flow.head}) is needed at the data, and "
-            f"{flow.flow[layer].tag} has no closed-form inverse; it is fine inside encoder",
-            (*flow.path, "stack", layer),
+            f"{layer[0]} cannot be used in a flow section: log p({flow.head}) is needed at the data, and {layer[0]} "
+            "has no closed-form inverse; it is fine inside encoder",
+            layer[1],
             help="use layers with an inverse, such as coupling",
         )
     return Route(name, How.BASE)
@@ -215,17 +215,15 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
     """log p is needed at given points, and the factor cannot say it."""
     layer = one_way(factor)
     if layer is not None:
-        key = "stack" if factor.base is not None else "flow"
-        tag = factor.flow[layer].tag
+        tag, path = layer
         in_q = factor.section == "encoder"
         use = "here" if in_q else f"in a {factor.section}"
         advice = "" if in_q else "; it is fine inside encoder"
         return graph.spec.diagnostic(
             "GD503",
-            f"{tag} cannot be used {use}: log {factor.side}({factor.head}) is needed {where}, and {tag} has "
-            "no "
+            f"{tag} cannot be used {use}: log {factor.side}({factor.head}) is needed {where}, and {tag} has no "
             f"closed-form inverse{advice}",
-            (*factor.path, key, layer),
+            path,
             help="use layers with an inverse, such as coupling",
             related=((f"{other.name} needs it", other.path),),
         )
@@ -315,30 +313,22 @@ def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
     assert factor is not None
     layer = one_way(factor)
     if layer is not None and factor.dist is not None and factor.dist.density is Density.ANY:
-        tag = factor.flow[layer].tag
+        tag, path = layer
         return graph.spec.diagnostic(
             "GD503",
             f"{tag} cannot be used in a {factor.section}: log p({name}) is needed at the data, and {tag} has no "
             "closed-form inverse; it is fine inside encoder",
-            (*factor.path, "flow", layer),
+            path,
             help="use layers with an inverse, such as coupling",
         )
-    what = (
-        factor.flow[layer].tag
-        if layer is not None
-        else factor.dist.tag
-        if factor.dist is not None
-        else "flow"
-    )
-    key = "stack" if factor.base is not None else "flow"
-    path = (*factor.path, "dist") if layer is None else (*factor.path, key, layer)
+    what = factor.dist.tag if factor.dist is not None else "flow"
+    what, path = layer if layer is not None else (what, (*factor.path, "dist"))
     return graph.spec.diagnostic(
         "GD501",
         f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no "
         "energy",
         path,
-        help=f"give {name} a distribution with a density, or add adversary: {{d: {{sees: {name}, net: "
-        "mlp}}}}",
+        help=f"give {name} a distribution with a density, or add adversary: {{d: {{sees: {name}, net: mlp}}}}",
     )
 
 

@@ -162,12 +162,7 @@ def _rows(graph: Graph) -> Iterator[Diagnostic]:
     if graph.spec.train.batch_size > rows:
         yield graph.spec.diagnostic(
             "GD411",
-<<<<<<< HEAD
             f"batch_size {graph.spec.train.batch_size} is more than the {rows} training rows: a batch is all of them",
-=======
-            f"batch_size {graph.spec.train.batch_size} is more than the {rows} rows to train on: a batch is all"
-            " of them",
->>>>>>> main
             ("train", "batch_size"),
             severity="warning",
         )

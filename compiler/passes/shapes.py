@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from gendsl.compiler.graph import Factor, Graph, Variable
 from gendsl.errors import Diagnostic, SpecError
-from gendsl.schema.components.flow import base_of
+from gendsl.schema.components.flow import FlowLayer, base_of
+from gendsl.schema.components.flow_shape import Chain
 from gendsl.schema.components.step import StepProblem
 from gendsl.schema.facts import Shape, numel
 from gendsl.schema.nodes import Path
@@ -141,13 +142,22 @@ def flow_shape(graph: Graph, factor: Factor, shape: Shape, problems: list[Diagno
     for i, layer in enumerate(factor.flow):
         why = layer.problem(shape)
         if why is not None:
-            path = graph.spec.mentioned((*factor.path, key, i), why)
-            problems.append(
-                graph.spec.diagnostic("GD408", f"{layer.tag} cannot act on {factor.head}: {why}", path)
-            )
+            tag, path, why = _within(layer, (*factor.path, key, i), shape, why)
+            path = graph.spec.mentioned(path, why)
+            problems.append(graph.spec.diagnostic("GD408", f"{tag} cannot act on {factor.head}: {why}", path))
             return None
         shape = layer.base_shape(shape)
     return base_of(factor.flow, outer)
+
+
+def _within(layer: FlowLayer, path: Path, shape: Shape, why: str) -> tuple[str, Path, str]:
+    """The layer of a chain that cannot act, where it is one of the first round; else the layer itself."""
+    for i, inner in enumerate(layer.stack if isinstance(layer, Chain) else ()):
+        reason = inner.problem(shape)
+        if reason is not None:
+            return _within(inner, (*path, "stack", i), shape, reason)
+        shape = inner.base_shape(shape)
+    return layer.tag, path, why
 
 
 def _unknown(graph: Graph, name: str) -> Diagnostic:

@@ -281,6 +281,7 @@ def test_splits_that_cannot_be_cut(split: dict[str, float], message: str) -> Non
     assert caught.value.field == "split"
 
 
+@pytest.mark.slow
 def test_facts_import_no_heavy_library() -> None:
     code = (
         "import sys; from pathlib import Path\n"

@@ -61,7 +61,10 @@ def test_interpreter() -> None:
 
 
 @compiled
-@pytest.mark.parametrize(("name", "target", "shared"), aot.cases())
+@pytest.mark.parametrize(
+    ("name", "target", "shared"),
+    [pytest.param(*case, marks=[] if case[1] == "sm_90" else pytest.mark.slow) for case in aot.cases()],
+)
 def test_compiled_kernels_keep_to_the_budget(name: str, target: str, shared: bool) -> None:
     binary = aot.compile_kernel(name, target, shared)
     budget = BUDGET[aot.key(name, target, shared)]
@@ -74,6 +77,7 @@ def test_compiled_kernels_keep_to_the_budget(name: str, target: str, shared: boo
 
 
 @compiled
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["planar_forward", "planar_backward"])
 def test_sizes_of_one_compile(name: str) -> None:
     """A launch turns a size or stride of 1 into a constant, which is another program."""

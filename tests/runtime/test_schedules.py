@@ -108,6 +108,7 @@ def test_short_forms() -> None:
     assert optim.Adam().schedule == optim.Constant()
 
 
+@pytest.mark.slow
 def test_no_torch_is_imported() -> None:
     code = "import sys, gendsl.schema.components.optim; assert not {'torch', 'numpy'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -210,14 +210,18 @@ class _Evaluator:
     # -- other metrics ----------------------------------------------------------------------------------------------
 
     def reconstruction(self) -> Entry:
-        """Mean squared error of the reconstruction, over entries."""
+        """Mean squared error of the reconstruction, over entries; labels have none."""
         if self.graph.capabilities["reconstruct"].how is None:
             return none(self.graph.capabilities["reconstruct"].why)
         rows = []
         for i, batch in enumerate(self._batches("eval/rows")):
             with stream(self.seed, "eval/reconstruct", i):
                 rebuilt = self.model.reconstruct(batch)
-            errors = [(rebuilt[n] - batch.values[n]).double().square().flatten(1).mean(1) for n in rebuilt]
+            names = [n for n in rebuilt if not self.graph.variables[n].labels]
+            if not names:
+                return none("only labels are reconstructed, and labels have no squared error")
+            true = {n: batch.hidden.get(n, batch.values[n]) for n in names}
+            errors = [(rebuilt[n] - true[n]).double().square().reshape(len(batch), -1).mean(1) for n in names]
             rows.append(torch.stack(errors).mean(0))
         joined = torch.cat(rows).cpu()
         return {
@@ -255,19 +259,17 @@ class _Evaluator:
         real: dict[str, list[Tensor]] = {}
         fake: dict[str, list[Tensor]] = {}
         conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
-        judged = [
-            n
-            for n in drawn(self.graph)
-            if self.graph.variables[n].shape != () and not self.graph.variables[n].missing
-        ]
+        variables = [self.graph.variables[n] for n in drawn(self.graph)]
+        judged = [v.name for v in variables if not v.labels and v.missing is not True]
         if not judged:
-            return {"*": none("samples of labels alone are not judged")}
+            return {"*": none("labels, and variables whose missing entries are not known, are not judged")}
         for i, batch in enumerate(self._batches("eval/rows")):
             with stream(self.seed, "eval/sample", i):
                 values = self.model.sample(len(batch), {n: batch.values[n] for n in conditions})
             for name in judged:
-                real.setdefault(name, []).append(batch.values[name].double().flatten(1))
-                fake.setdefault(name, []).append(values[name].double().flatten(1))
+                true = batch.hidden.get(name, batch.values[name])
+                real.setdefault(name, []).append(true.double().reshape(len(batch), -1))
+                fake.setdefault(name, []).append(values[name].double().reshape(len(batch), -1))
         one = torch.cat([torch.cat(real[n]) for n in judged], 1)
         two = torch.cat([torch.cat(fake[n]) for n in judged], 1)
         if not bool(torch.isfinite(two).all()):

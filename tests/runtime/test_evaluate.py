@@ -230,3 +230,28 @@ flow: {{x: {{given: z, stack: [{{type: coupling, repeat: 2, hidden: [8]}}]}}}}
     assert found["log_prob"]["rows"] == 1
     assert found["log_prob"]["stderr"] is None
     assert "mmd" not in found
+
+
+JOINT = """gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}, y: label}}
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {x: {given: z, dist: bernoulli, net: mlp}, y: {given: z, dist: categorical, net: mlp}}
+encoder: {z: {given: x, dist: normal, net: mlp}}
+"""
+
+
+def test_labels_are_neither_reconstructed_by_squares_nor_judged() -> None:
+    """A joint model of pixels and labels: only the pixels have a squared error."""
+    found = measured(JOINT, "reconstruction_error", "mmd")
+    alone = measured(JOINT.replace(", y: {given: z, dist: categorical, net: mlp}", ""), "mmd")
+    assert 0 < found["reconstruction_error"]["value"] < 1
+    assert found["mmd"]["value"] is not None
+    assert found["mmd"]["samples"] == alone["mmd"]["samples"]
+
+
+def test_missing_entries_are_judged_by_their_true_values() -> None:
+    text = JOINT.replace(", y: {given: z, dist: categorical, net: mlp}", "").replace(", y: label", "")
+    found = measured(text + "variables: {x: {missing: {rate: 0.5}}}\n", "reconstruction_error", "mmd")
+    whole = measured(text, "mmd")
+    assert 0 < found["reconstruction_error"]["value"] < 1
+    assert found["mmd"]["floor"] == whole["mmd"]["floor"]

@@ -14,8 +14,12 @@ PROCESS = 350 * 2**20
 TENSORS_PER_PARAMETER = 5
 """Weight, gradient, two moments of Adam, and a temporary."""
 
-MANY_FLOPS = 2_000_000_000
-"""A training step with more work than this uses two threads."""
+MANY_FLOPS = 50_000_000_000
+"""A training step with more work than this uses two threads.
+
+Below it a second thread gains little on an idle machine and loses much on a busy one: threads that wait for each other
+spin, and steps of 5 GFLOP took twenty times as long.
+"""
 
 
 def resources(graph: Graph) -> Graph:

@@ -30,8 +30,12 @@ CHUNK_ROWS = 16384
 EVALUATED_ROWS = 512
 """Rows of data that are scored at once."""
 
-MANY_FLOPS = 2_000_000_000
-"""A training step with more work than this uses two threads."""
+MANY_FLOPS = 50_000_000_000
+"""A training step with more work than this uses two threads.
+
+Below it a second thread gains little on an idle machine and loses much on a busy one: threads that wait for each other
+spin, and steps of 5 GFLOP took twenty times as long.
+"""
 
 
 def resources(graph: Graph) -> Graph:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gendsl.nn.transforms.stack import widened
 from gendsl.schema.components.adversary import (
     R1,
     R2,
@@ -44,7 +45,7 @@ class CriticModule(nn.Module):
         return hidden.flatten(1)
 
     def forward(self, values: Tuples) -> Tensor:
-        return self.head(self.features(values)).squeeze(1)  # type: ignore[no-any-return]
+        return widened(self.head(self.features(values)).squeeze(1))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.nn.distributions import Drawn, Family
-from gendsl.nn.transforms.stack import Stack, flat_sum
+from gendsl.nn.transforms.stack import Stack, flat_sum, widened
 from gendsl.schema.facts import NOISE
 
 Values = Mapping[str, Tensor]
@@ -82,8 +82,7 @@ class Sequential(Conditioned):
         self.turns, self.like = turns, like
 
     def _raw(self, value: Tensor) -> Tensor:
-        raw: Tensor = self.net(dict(self.values), value)
-        return raw
+        return widened(self.net(dict(self.values), value))
 
     def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
         value = self.like.new_zeros(self.rows, *self.like.shape)
@@ -212,7 +211,7 @@ class Direct(FactorModule):
             weight = next(self.parameters())
             read[NOISE] = torch.randn(rows, self.noise, dtype=weight.dtype, device=weight.device)
         features = self.body(read)
-        base = Plain(self.family, self.head(features), self.density)
+        base = Plain(self.family, widened(self.head(features)), self.density)
         return self._flowed(base, features.flatten(1))
 
 

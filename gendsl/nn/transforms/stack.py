@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gendsl.kernels.derivatives import full_precision
+
 
 class Transform(nn.Module):
     """y = f(x; context) from the base's side x to the variable's side y, with log |det df/dx|."""
@@ -53,7 +55,7 @@ class Divide(Transform):
 
 
 class Stack(Transform):
-    """Layers listed from the variable inwards to its base.
+    """Layers listed from the variable inwards to its base, computed in float32 at least, whatever autocast says.
 
     Where some of them are a Divide, the base is flat [N, D]: what went through all layers, whose shape is
     `core`, and then the parts that were sent, the innermost first.
@@ -72,6 +74,14 @@ class Stack(Transform):
         self.parts = tuple(layer.sent for layer in reversed(layers) if isinstance(layer, Divide))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        with full_precision(x):
+            return self._outwards(widened(x), None if context is None else widened(context))
+
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        with full_precision(y):
+            return self._inwards(widened(y), None if context is None else widened(context))
+
+    def _outwards(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(x.shape[0])
         parts: list[Tensor] = []
         if self.parts:
@@ -86,7 +96,7 @@ class Stack(Transform):
             total = total + log_det
         return x, total
 
-    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _inwards(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         total = y.new_zeros(y.shape[0])
         parts: list[Tensor] = []
         for layer, takes in zip(self.layers, self.amortized, strict=True):
@@ -98,6 +108,11 @@ class Stack(Transform):
             y, log_det = layer.inverse(y, context if takes else None)
             total = total + log_det
         return (torch.cat([y.flatten(1), *parts], 1) if parts else y), total
+
+
+def widened(value: Tensor) -> Tensor:
+    """Half precision as float32; densities and flows are not computed in less."""
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
 
 
 def flat_sum(value: Tensor) -> Tensor:

@@ -138,6 +138,11 @@ def _maths(graph: Graph, factor: Factor) -> str:
     return f"{says(graph, base)} |d{factor.base}/d{factor.head}|, {factor.base} = f^-1({inner})"
 
 
+def headline(graph: Graph) -> str:
+    """What kind of number minus the whole loss is, and of which quantity."""
+    return f"{graph.objective_kind} for {graph.objective_of}" if graph.scored else "no likelihood"
+
+
 def as_text(graph: Graph, *, estimates: bool = True) -> str:
     """The same for people; `estimates=False` leaves out what depends on the version's cost model."""
     return "\n".join(_lines(graph, estimates)) + "\n"
@@ -172,7 +177,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
             why = f" ({route.why})" if route.why else ""
             yield f"  {route.variable:<12} {route.how}{why}"
     yield ""
-    yield f"objective: {graph.objective_kind} for {graph.objective_of}"
+    yield f"objective: {headline(graph)}"
     yield f"  {graph.objective_says}"
     for term in graph.terms:
         sign = "-" if term.sign < 0 else "+"

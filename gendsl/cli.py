@@ -215,10 +215,9 @@ def check(
         return DONE
     if notes:
         _show(notes, document.sources)
-    out.print(
-        f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, "
-        f"{graph.objective_kind} for {graph.objective_of}"
-    )
+    from gendsl.compiler.explain import headline
+
+    out.print(f"{loaded.name}: valid, {graph.resources.parameters:,} parameters, {headline(graph)}")
     return DONE
 
 

@@ -107,7 +107,7 @@ def test_killed_three_times(name: str, extra: tuple[str, ...], tmp_path: Path) -
     kills = [
         ("step", draw.randrange(1, 8), ["run", name, *options, "--out", "killed"]),
         ("file", draw.randrange(8, 40), ["resume", "killed"]),
-        ("step", draw.randrange(2, 6), ["resume", "killed"]),
+        ("step", draw.randrange(1, 3), ["resume", "killed"]),
     ]
     for point, count, arguments in kills:
         done = gendsl(point, str(count), *arguments, cwd=tmp_path, module=("tests.runtime.killed",))

@@ -106,3 +106,22 @@ def test_evaluate_other_parts(gendsl: Command, vae: Path, gan: Path, tmp_path: P
     words = gendsl("evaluate", gan)
     assert words.status == 0
     assert "log_prob             none: p(x) has no density" in words.out
+
+
+def test_a_model_that_cannot_be_sampled(gendsl: Command, tmp_path: Path) -> None:
+    """An autoencoder has no prior: refused as wrong usage, with the reason; its codes can be had."""
+    (tmp_path / "autoencoder.yaml").write_text(
+        """gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}}}
+encoder: {z: {given: x, dist: deterministic, shape: [2], net: {type: mlp, hidden: [8]}}}
+decoder: {x: {given: z, dist: {type: normal, scale: fixed}, net: {type: mlp, hidden: [8]}}}
+"""
+    )
+    assert gendsl("run", "autoencoder.yaml", "--steps", "3", "--out", "a").status == 0
+    refused = gendsl("sample", "a", "--json")
+    assert refused.status == 2
+    assert "prior" in refused.document["error"]
+    assert gendsl("encode", "a").status == 0
+    score = gendsl("evaluate", "a", "--json").document["metrics"]["test"]["log_prob"]
+    assert (score["value"], score["kind"]) == (None, "none")
+    assert score["why"]

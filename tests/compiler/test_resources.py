@@ -110,7 +110,7 @@ def test_threads_follow_from_the_spec_alone() -> None:
     large = graph_of(
         BINARY
         + VAE.replace("net: mlp", "net: {type: mlp, hidden: [3000, 3000]}")
-        + "train: {batch_size: 256}"
+        + "train: {batch_size: 512}"
     )
     assert large.resources.threads == 2
     fixed = graph_of(BINARY + VAE + "run: {threads: 3}")

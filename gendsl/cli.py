@@ -56,8 +56,10 @@ def _device(value: str | None) -> str | None:
     return value
 
 
-SpecArgument = Annotated[str, typer.Argument(help="a spec file, or the name of one that ships with gendsl")]
-RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="a spec file, or the name of one that ships with gendsl")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")
 ]
@@ -223,7 +225,9 @@ def check(
 
 @app.command()
 def explain(
-    spec: Annotated[str, typer.Argument(help="a spec, or the code of a diagnostic (GD210)")],
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC|CODE", help="a spec, or the code of a diagnostic (GD210)")
+    ],
     set_: Sets = None,
     unset: Unsets = None,
     json_: Json = False,
@@ -340,8 +344,8 @@ def schema() -> int:
 
 @app.command()
 def components(
-    kind: Annotated[str | None, typer.Argument(help="dist, flow, net, ...")] = None,
-    tag: Annotated[str | None, typer.Argument(help="one of them, in detail")] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="dist, flow, net, ...")] = None,
+    tag: Annotated[str | None, typer.Argument(metavar="TAG", help="one of them, in detail")] = None,
     json_: Json = False,
 ) -> int:
     """What a spec can name: the kinds, the components of a kind, or one with its parameters."""
@@ -383,7 +387,7 @@ def _aside(words: str) -> str:
 
 @app.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="the file to make")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="the file to make")],
     like: Annotated[str, typer.Option(help="a shipped spec to start from")] = "vae",
 ) -> int:
     """Start a spec of your own from one that ships."""
@@ -616,7 +620,8 @@ def _number(entry: dict[str, Any]) -> str:
         return f"none: {entry.get('why', '')}"
     error = f" +- {entry['stderr']:.3g}" if entry.get("stderr") is not None else ""
     how = f", {entry['estimator']}" if entry.get("estimator") else ""
-    draws = f" with {entry['samples']} samples" if entry.get("samples") and entry.get("estimator") else ""
+    count = entry.get("samples") if entry.get("estimator") else None
+    draws = f" with {count} sample{'s' if count > 1 else ''}" if count else ""
     floor = f"; real against real {entry['floor']['value']:.4g}" if "floor" in entry else ""
     return (
         f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}{how}{draws}{floor}"
@@ -720,7 +725,7 @@ def evaluate(
 
 @app.command()
 def verify(
-    target: Annotated[str, typer.Argument(help="a run directory or a spec")],
+    target: Annotated[str, typer.Argument(metavar="RUN|SPEC", help="a run directory or a spec")],
     set_: Sets = None,
     seed: Seed = None,
     json_: Json = False,

@@ -106,7 +106,7 @@ def test_killed_three_times(name: str, extra: tuple[str, ...], tmp_path: Path) -
     options = [part for item in sets for part in ("--set", item)]
     kills = [
         ("step", draw.randrange(1, 8), ["run", name, *options, "--out", "killed"]),
-        ("file", draw.randrange(8, 40), ["resume", "killed"]),
+        ("file", draw.randrange(8, 30), ["resume", "killed"]),
         ("step", draw.randrange(1, 3), ["resume", "killed"]),
     ]
     for point, count, arguments in kills:

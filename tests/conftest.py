@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -20,29 +21,31 @@ settings.load_profile("gendsl")
 
 
 class Started:
-    """Counts the processes that this one starts, whoever starts them."""
+    """Counts the processes that this one starts, by the test file at work."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.files: Counter[str] = Counter()
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
         if event == "subprocess.Popen":
-            self.count += 1
+            self.files[os.environ.get("PYTEST_CURRENT_TEST", "collection").split("::")[0]] += 1
 
 
 STARTED = Started()
 
 
-def _default(config: pytest.Config) -> bool:
-    return "not slow" in (config.option.markexpr or "")
+def _over(config: pytest.Config) -> bool:
+    return "not slow" in (config.option.markexpr or "") and STARTED.files.total() > SUBPROCESSES
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    limit = f" (at most {SUBPROCESSES})" if _default(config) else ""
-    terminalreporter.write_line(f"subprocesses: {STARTED.count}{limit}")
+    terminalreporter.write_line(f"subprocesses: {STARTED.files.total()}")
+    if _over(config):
+        users = ", ".join(f"{file} {count}" for file, count in STARTED.files.most_common())
+        terminalreporter.write_line(f"FAILED: the default run starts more than {SUBPROCESSES}: {users}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _default(session.config) and STARTED.count > SUBPROCESSES and session.exitstatus == pytest.ExitCode.OK:
+    if _over(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Factor, Graph, Role, Term
-from gendsl.compiler.passes.objective import says
 from gendsl.compiler.resolve import model_hash
 
 

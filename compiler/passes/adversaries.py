@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Role
-from gendsl.compiler.passes.paths import above, how, is_data, made, sources
+from gendsl.compiler.paths import above, how, made, sources
 from gendsl.compiler.plans.sample import unsampled
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.nodes import Path
@@ -42,21 +42,6 @@ def adversaries(graph: Graph) -> Graph:
     if problems:
         raise SpecError(problems)
     return graph.update(critics=critics, notes=(*graph.notes, *notes))
-
-
-def logit(graph: Graph, critic: Critic) -> bool:
-    """Whether the critic's number estimates log q - log p of the latent whose KL it stands in for.
-
-    It does for a logistic loss, if the critic sees everything that q and p of that latent are given, and no
-    other latent (adversarial variational Bayes). Then the encoder minimises the number itself.
-    """
-    if critic.stands_in is None or not critic.spec.loss.logistic:
-        return False
-    encoder, prior = graph.q(critic.stands_in), graph.p(critic.stands_in)
-    assert encoder is not None
-    assert prior is not None
-    rest = set(critic.spec.sees) - {critic.stands_in}
-    return {*encoder.parents, *prior.parents} <= rest and all(is_data(graph, v) for v in rest)
 
 
 def _untrained(graph: Graph) -> Iterator[Diagnostic]:

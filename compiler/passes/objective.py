@@ -7,24 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gendsl.compiler.graph import Critic, Factor, Graph, How, Kind, Role, Route, Term, worst
-from gendsl.compiler.passes.adversaries import logit
-from gendsl.compiler.passes.paths import DRAWN, above, how, joint, noisy
-from gendsl.compiler.passes.routes import no_density
+from gendsl.compiler.derive.adversaries import adversarial
+from gendsl.compiler.derive.latents import classification, discrepancies, latent, weighting
+from gendsl.compiler.derive.routes import no_density
+from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
+from gendsl.compiler.derive.scores import score
+from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
+from gendsl.compiler.paths import how
 from gendsl.errors import Diagnostic, SpecError
-from gendsl.schema.components.adversary import Constraint
-from gendsl.schema.components.bound import Bound, Elbo
 from gendsl.schema.facts import Density
 from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
 from gendsl.schema.suggest import nearest
-
-SAMPLED = (How.CLOSED, How.SAMPLED, How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.ENUMERATED)
-"""Routes that put sampled (or encoded) values above what is scored."""
-
-COMPARED = (*DRAWN, How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD)
-"""Routes whose values are real numbers made by an encoder: `objective.mmd` can compare them with the
-prior's.
-"""
 
 FAMILIES = (
     "likelihood",
@@ -67,248 +60,17 @@ def _nothing(graph: Graph) -> Diagnostic:
     )
 
 
-def bound_of(graph: Graph) -> Bound:
-    """The bound that is asked for; the ELBO with one sample where none is."""
-    return graph.spec.objective.bound or Elbo()
-
-
-def sampled(graph: Graph) -> list[str]:
-    """Latents whose values are drawn from an encoder when the objective is computed."""
-    return [n for n, r in graph.routes.items() if r.how in DRAWN]
-
-
-def says(graph: Graph, factor: Factor) -> str:
-    """The factor in mathematical notation: p(x | z, y)."""
-    given = f" | {', '.join(factor.parents)}" if factor.parents else ""
-    return f"{factor.side}({factor.head}{given})"
-
-
 def _derive(graph: Graph) -> Iterator[Term]:
     bound = bound_of(graph)
     for name in graph.scored:
-        yield _score(graph, name, bound)
+        yield score(graph, name, bound)
     for name, route in graph.routes.items():
-        yield from _latent(graph, name, route, bound)
-    if bound.weighted and sampled(graph):
-        s = bound.power
-        yield Term(
-            "bound." + bound.tag,
-            "KL(w^ || uniform)" + (f" / {s:g}" if s != 1 else "") + ", w^ the normalised importance weights",
-            "model",
-            Kind.ESTIMATE,
-            f"what the {bound.tag} bound adds to the weighted terms; between 0 and log k",
-            f"{bound.tag}, {bound.samples} samples",
-            path=("objective", "bound"),
-        )
-    for factor in graph.side("q"):
-        if graph.variables[factor.head].role in (Role.OBSERVED, Role.PARTIAL):
-            yield Term(
-                f"classification.{factor.head}",
-                f"-log {says(graph, factor)}"
-                + (" on known rows" if graph.variables[factor.head].known else ""),
-                "model",
-                Kind.EXACT,
-                f"cross-entropy of {says(graph, factor)}",
-                "exact",
-                auxiliary=True,
-                path=factor.path,
-            )
-    for name in graph.spec.objective.mmd:
-        if how(graph, name) in COMPARED:
-            yield Term(
-                f"mmd.{name}",
-                f"MMD^2(q({name}), p({name}))",
-                "model",
-                Kind.ESTIMATE,
-                f"squared maximum mean discrepancy of codes and prior of {name}",
-                "unbiased, inverse multiquadratic kernel",
-                auxiliary=True,
-                path=("objective", "mmd", name),
-            )
+        yield from latent(graph, name, route, bound)
+    yield from weighting(graph, bound)
+    yield from classification(graph)
+    yield from discrepancies(graph)
     for critic in graph.critics.values():
-        yield from _adversarial(graph, critic)
-
-
-def _score(graph: Graph, name: str, bound: Bound) -> Term:
-    factor = graph.p(name)
-    assert factor is not None
-    reached = above(graph, "p", name)
-    summed = [v for v in graph.order("p") if v in reached and how(graph, v) is How.SUMMED]
-    for before in joint(graph, name)[:-1]:
-        reached |= above(graph, "p", before) if summed else set()
-    inferred = [v for v in graph.order("p") if v in reached and how(graph, v) in SAMPLED]
-    inside = says(graph, factor)
-    if factor.base is not None:
-        base = graph.p(factor.base)
-        assert base is not None
-        inside = f"{says(graph, base)} |d{factor.base}/d{name}|"
-    inside = _summed(graph, name) + inside
-    known = " on known rows" if graph.variables[name].known else ""
-    if not inferred:
-        return Term(
-            f"likelihood.{name}",
-            f"-log {inside}{known}",
-            "model",
-            Kind.EXACT,
-            f"-log {_marginal(graph, name)}",
-            "exact" if not summed else "summed",
-            path=factor.path,
-        )
-    option = graph.spec.objective.reconstruction.get(name)
-    if option is not None and option.in_ is not None:
-        critic = option.in_.split(".")[0]
-        return Term(
-            f"reconstruction.{name}",
-            f"-E_q[log N(f({name}); f(mean), 1)], f = the last hidden layer of {critic}",
-            "model",
-            Kind.NONE,
-            f"squared distance in {critic}'s features",
-            "sampled",
-            path=factor.path,
-        )
-    codes = all(how(graph, v) is How.CODE for v in inferred)
-    random = any(noisy(graph, v) for v in inferred)
-    expect = "E_q[" if random or not codes else "["
-    return Term(
-        f"reconstruction.{name}",
-        f"-{expect}log {inside}]{known}",
-        "model",
-        Kind.ESTIMATE if random else Kind.EXACT,
-        f"expected negative log-likelihood of {name}"
-        if not codes
-        else f"-log {says(graph, factor)} at the code",
-        _estimator(graph, inferred, bound),
-        path=factor.path,
-    )
-
-
-def _marginal(graph: Graph, name: str) -> str:
-    """p(x | what is given): conditions and observed ancestors, and by the chain rule what summed latents
-    connect.
-    """
-    reached = above(graph, "p", name)
-    conditions = [v for v in reached if graph.variables[v].role is Role.CONDITION]
-    modelled = [v for v in (*reached, *joint(graph, name)[:-1]) if v in graph.scored]
-    given = ", ".join(v for v in graph.variables if v in {*conditions, *modelled})
-    return f"p({name} | {given})" if given else f"p({name})"
-
-
-def _estimator(graph: Graph, latents: list[str], bound: Bound) -> str:
-    kinds = ["enumerated"] if any(how(graph, v) is How.ENUMERATED for v in latents) else []
-    if bound.weighted and any(how(graph, v) in DRAWN for v in latents):
-        kinds.append(f"{bound.tag}, {bound.samples} samples")
-    elif any(noisy(graph, v) for v in latents):
-        kinds.append(f"reparameterised, {bound.samples} sample{'s' if bound.samples > 1 else ''}")
-    return ", ".join(kinds) or "exact"
-
-
-def _latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term]:
-    encoder, prior = graph.q(name), graph.p(name)
-    if route.how in (How.CLOSED, How.SAMPLED, How.ENUMERATED):
-        assert encoder is not None
-        assert prior is not None
-        unknown = " on unknown rows" if graph.variables[name].known else ""
-        random = any(noisy(graph, v) for v in (*encoder.parents, *prior.parents))
-        exact = route.how is not How.SAMPLED and not random
-        words = {
-            How.CLOSED: "closed form",
-            How.ENUMERATED: "enumerated",
-            How.SAMPLED: f"sampled ({route.why})" if route.why else "sampled",
-        }
-        yield Term(
-            f"kl.{name}",
-            f"E_q[log {says(graph, encoder)} - log {_summed(graph, name)}{says(graph, prior)}]{unknown}",
-            "model",
-            Kind.EXACT if exact else Kind.ESTIMATE,
-            f"KL({says(graph, encoder)} || {says(graph, prior)})",
-            words[route.how],
-            path=encoder.path,
-        )
-    elif route.how is How.FITTED:
-        assert prior is not None
-        random = any(noisy(graph, v) for v in above(graph, "p", name))
-        yield Term(
-            f"prior.{name}",
-            f"-log {_summed(graph, name)}{says(graph, prior)} at the codes, which are cut",
-            "model",
-            Kind.ESTIMATE if random else Kind.EXACT,
-            f"negative log density of the codes {name}",
-            "sampled" if random else "exact",
-            path=prior.path,
-        )
-    elif route.how is How.INFORMATION:
-        assert encoder is not None
-        yield Term(
-            f"mutual_information.{name}",
-            f"E[log {says(graph, encoder)}], {name} and {', '.join(encoder.parents)} drawn from prior and "
-            "decoder",
-            "model",
-            Kind.ESTIMATE,
-            f"a lower bound of I({name}; {', '.join(encoder.parents)}) - H({name})",
-            "sampled",
-            sign=-1,
-            auxiliary=True,
-            path=encoder.path,
-        )
-
-
-def _summed(graph: Graph, name: str) -> str:
-    """`sum over c of `, where latents above are summed out."""
-    summed = [v for v in graph.order("p") if v in above(graph, "p", name) and how(graph, v) is How.SUMMED]
-    return f"sum over {', '.join(summed)} of " if summed else ""
-
-
-def _adversarial(graph: Graph, critic: Critic) -> Iterator[Term]:
-    loss, name = critic.spec.loss, critic.name
-    sees = ", ".join(critic.spec.sees)
-    estimates = logit(graph, critic)
-    real = "logit D(R)" if estimates else loss.real
-    real = real if critic.real_makers else ""
-    parts = [p for p in (real, loss.fake if critic.fake_makers else "") if p]
-    who = ", ".join((*critic.real_makers, *critic.fake_makers))
-    yield Term(
-        f"adversary.{name}",
-        f"E[{' + '.join(parts)}], R and F tuples ({sees}); moves {who}",
-        "model",
-        Kind.ESTIMATE if estimates else Kind.NONE,
-        _of_adversary(graph, critic),
-        f"{loss.tag}, one sample",
-        path=critic.path,
-    )
-    yield Term(
-        f"critic.{name}",
-        f"E[{loss.critic}]",
-        critic.player,
-        Kind.NONE,
-        f"how well {name} tells R from F",
-        f"{loss.tag}, one sample",
-        path=critic.path,
-    )
-    for i, penalty in enumerate(critic.spec.penalty):
-        if isinstance(penalty, Constraint):
-            continue
-        yield Term(
-            f"{penalty.tag}.{name}",
-            f"E[{penalty.formula}]",
-            critic.player,
-            Kind.NONE,
-            f"smoothness of {name}",
-            "one sample",
-            weight=penalty.weight,
-            options={"index": i},
-            path=(*critic.path, "penalty", i),
-        )
-
-
-def _of_adversary(graph: Graph, critic: Critic) -> str:
-    """The quantity that the number of an adversary's term is about."""
-    if not logit(graph, critic):
-        return f"what {critic.name} tells of the two joints of ({', '.join(critic.spec.sees)})"
-    assert critic.stands_in is not None
-    encoder, prior = graph.q(critic.stands_in), graph.p(critic.stands_in)
-    assert encoder is not None
-    assert prior is not None
-    return f"KL({says(graph, encoder)} || {says(graph, prior)}), by the critic's logit"
+        yield from adversarial(graph, critic)
 
 
 def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:

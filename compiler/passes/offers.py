@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gendsl.compiler.graph import Factor, Graph
-from gendsl.schema.components.flow import FlowLayer
-from gendsl.schema.components.flow_shape import Chain
 from gendsl.schema.facts import Cost, Density, Offers
-from gendsl.schema.nodes import Path
 
 
 def offers(graph: Graph) -> Graph:
@@ -44,17 +41,3 @@ def _flowed(factor: Factor, base: Offers) -> Offers:
     if not inwards and (not outwards or base.density not in (Density.ANY, Density.OWN)):
         density = Density.NONE
     return Offers(sample=base.sample and outwards, rsample=base.rsample and outwards, density=density)
-
-
-def one_way(factor: Factor) -> tuple[str, Path] | None:
-    """The first layer without an inverse, for messages: its tag and where it is written, chains looked into."""
-    found = _one_way(factor.flow, (*factor.path, "stack" if factor.base is not None else "flow"))
-    return None if found is None else (found[0].tag, found[1])
-
-
-def _one_way(layers: tuple[FlowLayer, ...], path: Path) -> tuple[FlowLayer, Path] | None:
-    for i, layer in enumerate(layers):
-        if layer.inverse_cost is Cost.NONE:
-            inside = _one_way(layer.stack, (*path, i, "stack")) if isinstance(layer, Chain) else None
-            return inside or (layer, (*path, i))
-    return None

@@ -7,10 +7,10 @@ planar posterior, PixelCNN, RealNVP and GAN, small ones and ones of a gigabyte, 
 
 from __future__ import annotations
 
+from gendsl.compiler.derive.routes import states
+from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Resources, Role
-from gendsl.compiler.passes.objective import bound_of
-from gendsl.compiler.passes.paths import DRAWN, above
-from gendsl.compiler.passes.routes import states
+from gendsl.compiler.paths import DRAWN, above
 from gendsl.errors import SpecError
 from gendsl.schema.components.optim import OptimSpec
 from gendsl.schema.facts import numel

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, How, Role
-from gendsl.compiler.passes.objective import bound_of
 from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
@@ -27,7 +27,8 @@ from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
 from gendsl.nn.inference import Trace, states_of
-from gendsl.nn.objective import Evaluation, Loss
+from gendsl.nn.objective import Loss, loss
+from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.schema.components.flow import base_of
 from gendsl.schema.facts import NOISE, numel
@@ -129,7 +130,7 @@ class Model(nn.Module):
         mine = next(p for p in self.graph.players if p.name == player)
         names = set(mine.terms if terms is None else terms)
         chosen = [t for t in self.graph.terms if t.name in names]
-        return Evaluation(self, batch, step, training=training).loss(chosen)
+        return loss(Evaluation(self, batch, step, training=training), chosen)
 
     def constrain(self, player: str) -> None:
         """What a critic's weights are held to after its step (weight clipping)."""

@@ -19,7 +19,7 @@ from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
-from gendsl.nn.objective import weight_at
+from gendsl.nn.objective.evaluation import weight_at
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.run import compile_model
 from gendsl.runtime.train import Trainer

@@ -1,0 +1,78 @@
+"""adversary, critic and penalties: the terms of one adversary (SEMANTICS, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gendsl.compiler.derive.notation import says
+from gendsl.compiler.graph import Critic, Graph, Kind, Term
+from gendsl.compiler.paths import is_data
+from gendsl.schema.components.adversary import Constraint
+
+
+def adversarial(graph: Graph, critic: Critic) -> Iterator[Term]:
+    loss, name = critic.spec.loss, critic.name
+    sees = ", ".join(critic.spec.sees)
+    estimates = logit(graph, critic)
+    real = "logit D(R)" if estimates else loss.real
+    real = real if critic.real_makers else ""
+    parts = [p for p in (real, loss.fake if critic.fake_makers else "") if p]
+    who = ", ".join((*critic.real_makers, *critic.fake_makers))
+    yield Term(
+        f"adversary.{name}",
+        f"E[{' + '.join(parts)}], R and F tuples ({sees}); moves {who}",
+        "model",
+        Kind.ESTIMATE if estimates else Kind.NONE,
+        _of_adversary(graph, critic),
+        f"{loss.tag}, one sample",
+        path=critic.path,
+    )
+    yield Term(
+        f"critic.{name}",
+        f"E[{loss.critic}]",
+        critic.player,
+        Kind.NONE,
+        f"how well {name} tells R from F",
+        f"{loss.tag}, one sample",
+        path=critic.path,
+    )
+    for i, penalty in enumerate(critic.spec.penalty):
+        if isinstance(penalty, Constraint):
+            continue
+        yield Term(
+            f"{penalty.tag}.{name}",
+            f"E[{penalty.formula}]",
+            critic.player,
+            Kind.NONE,
+            f"smoothness of {name}",
+            "one sample",
+            weight=penalty.weight,
+            options={"index": i},
+            path=(*critic.path, "penalty", i),
+        )
+
+
+def _of_adversary(graph: Graph, critic: Critic) -> str:
+    """The quantity that the number of an adversary's term is about."""
+    if not logit(graph, critic):
+        return f"what {critic.name} tells of the two joints of ({', '.join(critic.spec.sees)})"
+    assert critic.stands_in is not None
+    encoder, prior = graph.q(critic.stands_in), graph.p(critic.stands_in)
+    assert encoder is not None
+    assert prior is not None
+    return f"KL({says(graph, encoder)} || {says(graph, prior)}), by the critic's logit"
+
+
+def logit(graph: Graph, critic: Critic) -> bool:
+    """Whether the critic's number estimates log q - log p of the latent whose KL it stands in for.
+
+    It does for a logistic loss, if the critic sees everything that q and p of that latent are given, and no
+    other latent (adversarial variational Bayes). Then the encoder minimises the number itself.
+    """
+    if critic.stands_in is None or not critic.spec.loss.logistic:
+        return False
+    encoder, prior = graph.q(critic.stands_in), graph.p(critic.stands_in)
+    assert encoder is not None
+    assert prior is not None
+    rest = set(critic.spec.sees) - {critic.stands_in}
+    return {*encoder.parents, *prior.parents} <= rest and all(is_data(graph, v) for v in rest)

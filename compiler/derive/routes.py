@@ -1,0 +1,219 @@
+"""The route of one latent: the first rule that fits (SEMANTICS, section 4)."""
+
+from __future__ import annotations
+
+import math
+
+from gendsl.compiler.derive.layers import one_way
+from gendsl.compiler.graph import Factor, Graph, How, Role, Route
+from gendsl.compiler.paths import has_no_encoder, varies
+from gendsl.errors import Diagnostic
+from gendsl.schema.facts import Density, numel
+
+STOCHASTIC = (Density.ANY, Density.OWN)
+
+
+def route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
+    encoder, prior = graph.q(name), graph.p(name)
+    flow = graph.bases().get(name)
+    if flow is not None:
+        return _base(graph, name, flow, encoder)
+    if encoder is not None and encoder.offers.density in STOCHASTIC:
+        return _inferred(graph, name, encoder, prior, needed)
+    if encoder is not None:
+        return _point(graph, name, encoder, prior, needed)
+    if prior is None:
+        return None
+    if needed and has_no_encoder(graph, name) and prior.offers.density is Density.ANY:
+        return Route(name, How.SUMMED)
+    if graph.variables[name].role is Role.PARTIAL:
+        return None
+    return Route(name, How.SAMPLED_ONLY)
+
+
+def seen_by(graph: Graph, variable: str) -> list[str]:
+    """The adversaries that see a variable."""
+    return [name for name, critic in graph.critics.items() if variable in critic.spec.sees]
+
+
+def _finite(graph: Graph, name: str) -> bool:
+    support = graph.variables[name].support
+    return support is not None and support.count is not None
+
+
+def states(graph: Graph, name: str) -> int:
+    """How many joint values a finite variable has."""
+    variable = graph.variables[name]
+    assert variable.support is not None
+    assert variable.support.count is not None
+    assert variable.shape is not None
+    size = numel(variable.shape)
+    return int(variable.support.count**size) if size * math.log2(variable.support.count) < 64 else 2**64
+
+
+def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Route | Diagnostic:
+    if encoder is not None:
+        return graph.spec.diagnostic(
+            "GD308",
+            f"{name} is the base of the flow to {flow.head}: its value follows by inverting the flow",
+            encoder.path,
+            on="key",
+            help=f"drop encoder.{name}",
+            related=(("it is the base here", (*flow.path, "given", 0)),),
+        )
+    layer = one_way(flow)
+    if layer is not None:
+        return graph.spec.diagnostic(
+            "GD503",
+            f"{layer[0]} cannot be used in a flow section: log p({flow.head}) is needed at the data, and {layer[0]} "
+            "has no closed-form inverse; it is fine inside encoder",
+            layer[1],
+            help="use layers with an inverse, such as coupling",
+        )
+    return Route(name, How.BASE)
+
+
+def _inferred(
+    graph: Graph, name: str, encoder: Factor, prior: Factor | None, needed: bool
+) -> Route | Diagnostic | None:
+    """An encoder with a density: KL in closed form, sampled, or enumerated; mutual information above nothing
+    scored.
+    """
+    variable = graph.variables[name]
+    if variable.role is Role.OBSERVED:
+        return None
+    if not needed and variable.role is Role.LATENT and name not in graph.spec.energy:
+        if seen_by(graph, name):
+            return Route(name, How.SAMPLED_ONLY, encoder.name)
+        if prior is None or not graph.descendants("p", name):
+            return graph.spec.diagnostic(
+                "GD502",
+                f"{name} has an encoder but no part in p: nothing is to be inferred",
+                encoder.path,
+                on="key",
+                help=f"add prior: {{{name}: ...}} and make {name} a parent of what is observed, or drop the "
+                "encoder",
+            )
+        if encoder.offers.density is not Density.ANY:
+            return no_density(graph, encoder, "at samples of the prior", prior)
+        return Route(name, How.INFORMATION, encoder.name)
+    if prior is None:
+        if variable.role is Role.PARTIAL:
+            return None
+        return graph.spec.diagnostic(
+            "GD502",
+            f"{name} has a stochastic encoder but no prior: KL(q || p) has no p",
+            encoder.path,
+            on="key",
+            help=f"add prior: {{{name}: {{dist: normal}}}}, or make the encoder deterministic (an "
+            "autoencoder's code)",
+        )
+    if prior.offers.density is not Density.ANY:
+        return no_density(graph, prior, f"at the encoder's samples of {name}", encoder)
+    if _finite(graph, name):
+        return Route(name, How.ENUMERATED, encoder.name)
+    if not encoder.offers.rsample:
+        assert encoder.dist is not None
+        return graph.spec.diagnostic(
+            "GD505",
+            f"the samples of {encoder.name} have no gradient: {encoder.dist.tag} is discrete with infinitely "
+            "many "
+            "values, and the score-function estimator is not built in this version",
+            (*encoder.path, "dist"),
+            help="use a distribution on the reals, or a finite one (categorical), which is enumerated",
+        )
+    return _kl(graph, name, encoder, prior)
+
+
+def _kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
+    """In closed form only if a formula exists, no flow is in the way, and neither side waits for another
+    latent.
+    """
+    assert encoder.dist is not None
+    assert prior.dist is not None
+    bound = graph.spec.objective.bound
+    below = set(prior.parents) & graph.descendants("q", name)
+    summed = set().union(*(varies(graph, v) for v in (*prior.parents, *encoder.parents)))
+    why = ""
+    if bound is not None and bound.weighted:
+        why = f"{bound.tag} uses log w"
+    elif encoder.flow or prior.flow:
+        why = "a flow is in the way"
+    elif prior.dist.tag not in encoder.dist.closed_kl:
+        why = f"no formula for KL({encoder.dist.tag} || {prior.dist.tag})"
+    elif _autoregressive(encoder) or _autoregressive(prior):
+        why = "an autoregressive factor is in the way"
+    elif below:
+        why = f"{', '.join(sorted(below))} is a parent of {name} in p and follows from it in q"
+    elif summed:
+        why = f"{', '.join(sorted(summed))} is summed out"
+    return Route(name, How.SAMPLED if why else How.CLOSED, encoder.name, why)
+
+
+def _autoregressive(factor: Factor) -> bool:
+    return factor.net is not None and factor.net.autoregressive
+
+
+def _point(
+    graph: Graph, name: str, encoder: Factor, prior: Factor | None, needed: bool
+) -> Route | Diagnostic | None:
+    """A deterministic or implicit encoder: there is no KL."""
+    assert encoder.dist is not None
+    spec = graph.spec
+    critics = seen_by(graph, name)
+    if not needed:
+        if critics:
+            return Route(name, How.SAMPLED_ONLY, encoder.name)
+        return spec.diagnostic(
+            "GD511",
+            f"the {encoder.dist.tag} encoder of {name} has no density, and {name} is above nothing that is scored",
+            (*encoder.path, "dist"),
+            help=f"give it a density (normal, categorical), or an adversary that sees {name}",
+        )
+    if prior is None:
+        return Route(name, How.CODE, encoder.name)
+    if critics:
+        return Route(name, How.ADVERSARIAL, encoder.name)
+    if name in spec.objective.mmd:
+        return Route(name, How.MMD, encoder.name)
+    if any(prior.name in s.factors and encoder.name not in s.factors for s in spec.train.stages):
+        if prior.offers.density is not Density.ANY:
+            return no_density(graph, prior, f"at the codes of {name}", encoder)
+        return Route(name, How.FITTED, encoder.name)
+    sees = ", ".join([name, *(p for p in encoder.parents if graph.variables[p].bound)])
+    return spec.diagnostic(
+        "GD511",
+        f"the {encoder.dist.tag} encoder of {name} has no density, so KL(q({name}) || p({name})) cannot be "
+        "computed",
+        (*encoder.path, "dist"),
+        help=f"add adversary: {{d: {{sees: [{sees}], net: mlp}}}}, objective: {{mmd: {{{name}: {{}}}}}}, or "
+        "a last stage "
+        f"that fits {prior.name} alone; or drop the prior to get a plain autoencoder",
+        related=((f"p({name}) is here", prior.path),),
+    )
+
+
+def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagnostic:
+    """log p is needed at given points, and the factor cannot say it."""
+    layer = one_way(factor)
+    if layer is not None:
+        tag, path = layer
+        in_q = factor.section == "encoder"
+        use = "here" if in_q else f"in a {factor.section}"
+        advice = "" if in_q else "; it is fine inside encoder"
+        return graph.spec.diagnostic(
+            "GD503",
+            f"{tag} cannot be used {use}: log {factor.side}({factor.head}) is needed {where}, and {tag} has no "
+            f"closed-form inverse{advice}",
+            path,
+            help="use layers with an inverse, such as coupling",
+            related=((f"{other.name} needs it", other.path),),
+        )
+    assert factor.dist is not None
+    return graph.spec.diagnostic(
+        "GD503",
+        f"{factor.dist.tag} has no density: log {factor.side}({factor.head}) is needed {where}",
+        (*factor.path, "dist"),
+        help="use a distribution with a density, or an adversary that compares samples",
+        related=((f"{other.name} needs it", other.path),),
+    )

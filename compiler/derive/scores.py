@@ -1,0 +1,62 @@
+"""likelihood and reconstruction: the term of a scored variable (SEMANTICS, sections 4 and 8)."""
+
+from __future__ import annotations
+
+from gendsl.compiler.derive.notation import marginal, says, summed_over
+from gendsl.compiler.derive.sampling import SAMPLED, estimator
+from gendsl.compiler.graph import Graph, How, Kind, Term
+from gendsl.compiler.paths import above, how, joint, noisy
+from gendsl.schema.components.bound import Bound
+
+
+def score(graph: Graph, name: str, bound: Bound) -> Term:
+    factor = graph.p(name)
+    assert factor is not None
+    reached = above(graph, "p", name)
+    summed = [v for v in graph.order("p") if v in reached and how(graph, v) is How.SUMMED]
+    for before in joint(graph, name)[:-1]:
+        reached |= above(graph, "p", before) if summed else set()
+    inferred = [v for v in graph.order("p") if v in reached and how(graph, v) in SAMPLED]
+    inside = says(graph, factor)
+    if factor.base is not None:
+        base = graph.p(factor.base)
+        assert base is not None
+        inside = f"{says(graph, base)} |d{factor.base}/d{name}|"
+    inside = summed_over(graph, name) + inside
+    known = " on known rows" if graph.variables[name].known else ""
+    if not inferred:
+        return Term(
+            f"likelihood.{name}",
+            f"-log {inside}{known}",
+            "model",
+            Kind.EXACT,
+            f"-log {marginal(graph, name)}",
+            "exact" if not summed else "summed",
+            path=factor.path,
+        )
+    option = graph.spec.objective.reconstruction.get(name)
+    if option is not None and option.in_ is not None:
+        critic = option.in_.split(".")[0]
+        return Term(
+            f"reconstruction.{name}",
+            f"-E_q[log N(f({name}); f(mean), 1)], f = the last hidden layer of {critic}",
+            "model",
+            Kind.NONE,
+            f"squared distance in {critic}'s features",
+            "sampled",
+            path=factor.path,
+        )
+    codes = all(how(graph, v) is How.CODE for v in inferred)
+    random = any(noisy(graph, v) for v in inferred)
+    expect = "E_q[" if random or not codes else "["
+    return Term(
+        f"reconstruction.{name}",
+        f"-{expect}log {inside}]{known}",
+        "model",
+        Kind.ESTIMATE if random else Kind.EXACT,
+        f"expected negative log-likelihood of {name}"
+        if not codes
+        else f"-log {says(graph, factor)} at the code",
+        estimator(graph, inferred, bound),
+        path=factor.path,
+    )

@@ -1,0 +1,131 @@
+"""Evaluation: one batch at one step; what several terms need is computed once, and how rows are averaged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gendsl.compiler.derive.sampling import bound_of
+from gendsl.compiler.graph import Role, Term
+from gendsl.data.dataset import Batch
+from gendsl.nn.inference import Trace
+
+if TYPE_CHECKING:
+    from gendsl.nn.model import Model
+
+
+@dataclass(frozen=True)
+class Value:
+    """A term's value, and its cost where that is another number."""
+
+    value: Tensor
+    cost: Tensor
+
+
+def weight_at(term: Term, step: int) -> float:
+    """sign * weight, grown linearly over the warm-up."""
+    grown = min(1.0, step / term.warmup) if term.warmup else 1.0
+    return term.sign * term.weight * grown
+
+
+class Evaluation:
+    """One batch at one step; what several terms need is computed once."""
+
+    def __init__(self, model: Model, batch: Batch, step: int, *, training: bool) -> None:
+        self.model, self.graph, self.batch = model, model.graph, batch
+        self.step, self.training = step, training
+        self.bound = bound_of(model.graph)
+
+    @cached_property
+    def trace(self) -> Trace:
+        return Trace(self.model, self.batch, self.bound.samples, corrupt=self.training)
+
+    @cached_property
+    def fake(self) -> dict[str, Tensor]:
+        """An ancestral sample of everything in p, given the batch's conditions."""
+        return self.model.ancestral(len(self.batch), self.batch.values)
+
+    @cached_property
+    def fake_given_data(self) -> dict[str, Tensor]:
+        """The same with observed variables as data: the prior's sample that a code of the same row is compared with."""
+        return self.model.ancestral(len(self.batch), self.batch.values, given_data=True)
+
+    # -- averages -------------------------------------------------------------------------------------------------
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Mean over rows of the expectation over enumerated states and draws of [S_E, k, B] numbers."""
+        if self.weighted:
+            weights = self.normalised.detach() if not self.normalised.requires_grad else self.normalised
+            return (weights * value[0]).sum(0).mean()
+        trace = self.trace
+        if not trace.enumerated:
+            return value.mean()
+        return (trace.log_weights.exp() * value).sum(0).mean()
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the sampled terms are averaged under the importance weights."""
+        return self.bound.weighted and bool(self.trace.log_q)
+
+    @cached_property
+    def log_w(self) -> Tensor:
+        """log w with the terms' weights, [k, B]: what the bound averages."""
+        total = torch.zeros(
+            self.bound.samples, len(self.batch), dtype=self.model.dtype, device=self.model.device
+        )
+        for term in self.graph.terms:
+            if term.family in ("likelihood", "reconstruction", "kl"):
+                total = total - weight_at(term, self.step) * self.rowwise(term)[0]
+        return total
+
+    @cached_property
+    def normalised(self) -> Tensor:
+        """w^: the normalised w^s, [k, B]."""
+        return torch.softmax(self.bound.power * self.log_w, 0)
+
+    def rowwise(self, term: Term) -> Tensor:
+        """A likelihood, reconstruction or KL term before any average, [S_E, k, B]."""
+        trace, subject = self.trace, term.subject
+        if term.family == "kl":
+            return trace.kl(subject)
+        if "in" in term.options:
+            return self._in_features(term)
+        value = -trace.contributions[subject]
+        if self.graph.variables[subject].role is Role.PARTIAL and subject in trace.enumerated:
+            value = value * trace.known[subject].to(value.dtype)
+            value = torch.where(trace.log_weights > -torch.inf, value, torch.zeros_like(value))
+        return value
+
+    def _in_features(self, term: Term) -> Tensor:
+        """-log N(f(x); f(mean), 1), f an adversary's last hidden layer, which this term does not train."""
+        trace, name = self.trace, term.subject
+        factor = self.graph.p(name)
+        assert factor is not None
+        critic = self.model.critic(term.options["in"].split(".")[0])
+        mean = trace.condition(factor, trace.full).mean()
+        others = {n: trace._lift(trace.values[n], trace.full) for n in critic.sees if n != name}
+        with frozen(critic):
+            real = critic.features({**others, name: trace._lift(trace.values[name], trace.full)})
+            rebuilt = critic.features({**others, name: mean})
+        distance = 0.5 * (real - rebuilt).square().sum(1) + 0.5 * real.shape[1] * math.log(2 * math.pi)
+        return trace.grid(distance)[:, 0]
+
+
+class frozen:
+    """A module whose parameters take no gradient inside the block, while gradients still pass through it."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+
+    def __enter__(self) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+
+    def __exit__(self, *exc: object) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)

@@ -11,7 +11,7 @@ from gendsl.schema.components.source_base import Source
 from gendsl.schema.components.source_generated import Digits
 from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size, Words
-from gendsl.schema.registry import Component, Slot, Strict
+from gendsl.schema.registry import Component, Slot, Strict, table
 
 
 class Binding(Strict):
@@ -72,7 +72,9 @@ class Stage(Strict):
 class PlayerOptions(Strict):
     """What one player does differently."""
 
-    optim: Annotated[OptimSpec, Slot("optim")] | None = None
+    optim: Annotated[OptimSpec, Slot("optim", default="adam")] | None = Field(
+        default=None, description="without `type`, train.optim with these keys changed"
+    )
 
 
 class Players(Strict):
@@ -115,11 +117,40 @@ class Train(Strict):
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     log: Count = Field(default=50, description="steps between two lines of metrics.jsonl")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, value: Any) -> Any:
+        """A player's optimiser without `type` changes keys of the common one."""
+        if not isinstance(value, dict) or not isinstance(value.get("players"), dict):
+            return value
+        common = value.get("optim", {})
+        common = {"type": common} if isinstance(common, str) else common
+        model = table("optim").get(str(common.get("type", "adam"))) if isinstance(common, dict) else None
+        if model is None:
+            return value
+        common = {k: v for k, v in common.items() if k == "type" or k in model.model_fields}
+        players = value["players"]
+        critics = players.get("adversary")
+        merged = {k: _on_top(common, v) for k, v in players.items() if k != "adversary"}
+        if "adversary" in players:
+            merged["adversary"] = (
+                {k: _on_top(common, v) for k, v in critics.items()} if isinstance(critics, dict) else critics
+            )
+        return {**value, "players": merged}
+
     @model_validator(mode="after")
     def _one_length(self) -> Train:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("write `steps` or `epochs`, not both")
         return self
+
+
+def _on_top(common: dict[str, Any], options: Any) -> Any:
+    """A player's options, its optimiser's keys over the common ones where it names no type."""
+    own = options.get("optim") if isinstance(options, dict) else None
+    if not isinstance(own, dict) or "type" in own:
+        return options
+    return {**options, "optim": {**common, **own}}
 
 
 class Evaluate(Strict):

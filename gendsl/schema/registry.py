@@ -10,8 +10,6 @@ import every component: a kind's modules are imported one after the other until 
 looked for.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

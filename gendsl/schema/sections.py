@@ -1,7 +1,5 @@
 """The sections of a spec that declare the model: what a key under prior, decoder, flow, encoder, ... may say."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator

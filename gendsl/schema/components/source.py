@@ -4,8 +4,6 @@ The base classes are in `source_base`, the other sources in `source_generated` (
 `source_files` (idx, npy, npz), `source_tables` (csv, parquet) and `source_media` (text, images, audio).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

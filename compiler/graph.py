@@ -5,13 +5,13 @@ A Graph is frozen; a pass returns a new one. Names of factors are those of the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from graphlib import TopologicalSorter
 from types import MappingProxyType
-from typing import Any, Literal
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, Literal
 
 from gendsl.errors import Diagnostic
 from gendsl.kernels.table import Placement
@@ -25,6 +25,9 @@ from gendsl.schema.facts import Density, Input, Inputs, Offers, Shape, Support, 
 from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Adversary
 from gendsl.schema.spec import Spec
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Side = Literal["p", "q", "c"]
 
@@ -310,32 +313,57 @@ class Graph:
         """Base variable -> the flow factor that it is the base of."""
         return {f.base: f for f in self.factors.values() if f.base is not None}
 
-    def digraph(self, side: Side) -> nx.DiGraph[str]:
-        """Variables as nodes; an edge from each parent to the head of each factor of one side.
+    def parents(self, side: Side) -> dict[str, tuple[str, ...]]:
+        """Variable -> the parents of all its factors of one side, for every variable.
 
         A channel belongs to the q side too: it feeds encoders.
         """
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.variables)
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.variables, ())
         for factor in self.factors.values():
             if factor.side == side or (side == "q" and factor.side == "c"):
-                graph.add_edges_from((parent, factor.head) for parent in factor.parents)
-        return graph
+                found[factor.head] += factor.parents
+        return found
+
+    def children(self, side: Side) -> dict[str, tuple[str, ...]]:
+        """Variable -> the heads of the factors of one side that it is a parent of, for every variable."""
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.variables, ())
+        for head, parents in self.parents(side).items():
+            for parent in parents:
+                found[parent] += (head,)
+        return found
+
+    def digraph(self, side: Side) -> nx.DiGraph[str]:
+        """One side for networkx, which takes as long to import as the rest of a check: only where it is needed."""
+        import networkx as nx
+
+        return nx.DiGraph(self.children(side))
 
     def order(self, side: Side) -> list[str]:
-        """Variables in topological order, ties in the order of the spec."""
+        """Variables in topological order, ties in the order of the spec. Raises graphlib.CycleError."""
         orders: dict[Side, list[str]] = self.__dict__.setdefault("_orders", {})
         if side not in orders:
-            position = {name: i for i, name in enumerate(self.variables)}
-            found = nx.lexicographical_topological_sort(self.digraph(side), key=lambda n: position[n])
-            orders[side] = list(found)
+            orders[side] = self.ordered(side, lambda name: False)
         return list(orders[side])
 
+    def ordered(self, side: Side, late: Callable[[str], bool]) -> list[str]:
+        """Variables in topological order, those that are `late` as late as can be, ties in the order of the spec."""
+        rank = {name: (late(name), i, name) for i, name in enumerate(self.variables)}
+        sorter = TopologicalSorter(self.parents(side))
+        sorter.prepare()
+        found: list[str] = []
+        waiting: list[tuple[bool, int, str]] = []
+        while sorter.is_active():
+            for name in sorter.get_ready():
+                heapq.heappush(waiting, rank[name])
+            found.append(heapq.heappop(waiting)[2])
+            sorter.done(found[-1])
+        return found
+
     def ancestors(self, side: Side, variable: str) -> set[str]:
-        return set(nx.ancestors(self.digraph(side), variable))
+        return _reached(self.parents(side), variable)
 
     def descendants(self, side: Side, variable: str) -> set[str]:
-        return set(nx.descendants(self.digraph(side), variable))
+        return _reached(self.children(side), variable)
 
     # -- making the next one ---------------------------------------------------------------------------------------
 
@@ -355,6 +383,17 @@ class Graph:
         assert len(names) == len(set(names)), f"terms are not distinct: {names}"
         for player in self.players:
             assert set(player.terms) <= set(names), f"{player.name} has terms that do not exist"
+
+
+def _reached(steps: Mapping[str, tuple[str, ...]], start: str) -> set[str]:
+    """Where the steps lead from `start`, without `start` itself."""
+    found: set[str] = set()
+    pending = [start]
+    while pending:
+        new = set(steps[pending.pop()]) - found
+        found |= new
+        pending += new
+    return found - {start}
 
 
 __all__ = [

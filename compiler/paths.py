@@ -8,8 +8,6 @@ says by it which factors a term trains, and the runtime sums latents out in the 
 
 from __future__ import annotations
 
-import networkx as nx
-
 from gendsl.compiler.graph import Factor, Graph, How, Role, Side
 from gendsl.schema.components.dist import Implicit
 
@@ -73,12 +71,7 @@ def chain(graph: Graph) -> list[str]:
     """Variables of p, parents first, in the order of the chain rule: what is summed out as early as it can
     be.
     """
-    position = {name: i for i, name in enumerate(graph.variables)}
-    return list(
-        nx.lexicographical_topological_sort(
-            graph.digraph("p"), key=lambda n: (how(graph, n) is not How.SUMMED, position[n])
-        )
-    )
+    return graph.ordered("p", late=lambda name: how(graph, name) is not How.SUMMED)
 
 
 def joint(graph: Graph, name: str) -> list[str]:

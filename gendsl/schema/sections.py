@@ -1,7 +1,5 @@
 """The sections of a spec that declare the model: what a key under prior, decoder, flow, encoder, ... may say."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
@@ -14,7 +12,7 @@ from gendsl.schema.components.dist import Dist
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Net
 from gendsl.schema.fields import Count, Name, Names, NonNegative, Positive, ShapeField, Words
-from gendsl.schema.registry import Component, Slot, Strict, table
+from gendsl.schema.registry import Component, Slot, Strict, find
 
 NetField = Annotated[Net, Slot("net")]
 Layers = Annotated[tuple[Annotated[FlowLayer, Slot("flow")], ...], Field(strict=False)]
@@ -51,7 +49,7 @@ def gather(owner: type[Strict], slot: str, value: Any, kind: str | None = None) 
         return value
     named = value[slot]
     tag = named.get("type") if isinstance(named, dict) else named
-    model = table(kind or slot).get(tag) if isinstance(tag, str) else None
+    model = find(kind or slot, tag) if isinstance(tag, str) else None
     if model is None:
         return value
     flat = {k: v for k, v in value.items() if k in model.model_fields and k not in owner.model_fields}

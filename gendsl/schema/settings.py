@@ -1,8 +1,6 @@
 """The sections of a spec that say how the model is fed, trained, evaluated, sampled and run."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -139,7 +137,7 @@ class Train(Strict):
         return {**value, "players": merged}
 
     @model_validator(mode="after")
-    def _one_length(self) -> Train:
+    def _one_length(self) -> Self:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("write `steps` or `epochs`, not both")
         return self

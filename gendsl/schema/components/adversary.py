@@ -4,8 +4,6 @@ The critic gives one number for each tuple it sees; R are the real tuples, F the
 `gendsl.nn.adversarial`.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Corruptions: fixed noise channels c(noisy | clean) that are sampled in training and feed only the encoder."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

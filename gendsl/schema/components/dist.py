@@ -5,8 +5,6 @@ the family maps them to parameters such that zeros mean the standard distributio
 `(P, *shape)`: P numbers for each entry of the variable. The maths is in `gendsl.nn.distributions`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Energies: factors exp(-E) that multiply a variable's density, or the flat measure."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import model_validator

@@ -5,8 +5,6 @@ variable (sampling), `inverse` from the variable to the base (density). The math
 `gendsl.nn.transforms`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 

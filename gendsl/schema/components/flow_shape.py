@@ -1,7 +1,5 @@
 """Flow layers that rearrange: squeeze, split, and chain, which repeats a list of layers."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

@@ -8,8 +8,6 @@ Costs are per row: `parameters` is exact, `flops` (two for each multiply-add, on
 `activations` (numbers kept for the backward pass) are good to a factor of two.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -35,12 +33,12 @@ class Bill:
     flops: int = 0
     activations: int = 0
 
-    def __add__(self, other: Bill) -> Bill:
+    def __add__(self, other: "Bill") -> "Bill":
         return Bill(
             self.parameters + other.parameters, self.flops + other.flops, self.activations + other.activations
         )
 
-    def __mul__(self, times: int) -> Bill:
+    def __mul__(self, times: int) -> "Bill":
         return Bill(self.parameters * times, self.flops * times, self.activations * times)
 
 

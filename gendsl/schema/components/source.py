@@ -1,17 +1,14 @@
-"""Data sources: all that `data: {source: ...}` can name, and `memory`, the arrays of an embedding program.
+"""Data sources: `memory`, the arrays of an embedding program, and the names that all sources share.
 
-The base classes are in `source_base`, the sources in `source_generated` (digits and point clouds),
+The base classes are in `source_base`, the other sources in `source_generated` (digits and point clouds),
 `source_files` (idx, npy, npz), `source_tables` (csv, parquet) and `source_media` (text, images, audio).
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gendsl.schema.components import source_files, source_generated, source_media, source_tables
 from gendsl.schema.components.source_base import (
     PARTS,
     Column,
@@ -24,9 +21,6 @@ from gendsl.schema.components.source_base import (
     split_counts,
 )
 from gendsl.schema.registry import component
-
-MODULES = (source_generated, source_files, source_tables, source_media)
-"""Importing these registers their sources."""
 
 __all__ = [
     "PARTS",

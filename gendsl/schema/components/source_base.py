@@ -4,8 +4,6 @@
 `SourceProblem`, which the compiler turns into a diagnostic at `data.<field>`.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Every generated source has the columns `point` (float32 [2]) and `label`; the same fields give the same rows.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated
@@ -158,7 +156,7 @@ class SwissRoll(Generated):
     examples = ({}, {"n": 300, "turns": 2.0, "noise": 0.0})
 
     @model_validator(mode="after")
-    def _ordered(self) -> SwissRoll:
+    def _ordered(self) -> "SwissRoll":
         if self.inner >= self.outer:
             raise ValueError("inner must be below outer")
         return self

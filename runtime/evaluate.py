@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Capability, Kind, Role
-from gendsl.compiler.passes.paths import DRAWN as FROM_ENCODER
+from gendsl.compiler.paths import DRAWN as FROM_ENCODER
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.nn.model import Model

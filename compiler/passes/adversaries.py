@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Role
-from gendsl.compiler.passes.paths import above, how, is_data, made, sources
+from gendsl.compiler.paths import above, how, is_data, made, sources
 from gendsl.compiler.plans.sample import unsampled
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.nodes import Path

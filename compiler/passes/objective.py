@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Kind, Role, Route, Term, worst
 from gendsl.compiler.passes.adversaries import logit
-from gendsl.compiler.passes.paths import DRAWN, above, how, joint, noisy
 from gendsl.compiler.passes.routes import no_density
+from gendsl.compiler.paths import DRAWN, above, how, joint, noisy
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.adversary import Constraint
 from gendsl.schema.components.bound import Bound, Elbo

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gendsl.compiler.graph import Graph, Player, Stage, Term
 from gendsl.compiler.passes.objective import bound_of
-from gendsl.compiler.passes.paths import moved, scored_by, sources
+from gendsl.compiler.paths import moved, scored_by, sources
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.suggest import nearest
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Resources, Role
 from gendsl.compiler.passes.objective import bound_of
-from gendsl.compiler.passes.paths import DRAWN, above
 from gendsl.compiler.passes.routes import states
+from gendsl.compiler.paths import DRAWN, above
 from gendsl.errors import SpecError
 from gendsl.schema.components.optim import OptimSpec
 from gendsl.schema.facts import numel

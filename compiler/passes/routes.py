@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from gendsl.compiler.graph import Factor, Graph, How, Role, Route
 from gendsl.compiler.passes.offers import one_way
-from gendsl.compiler.passes.paths import DRAWN, above, has_no_encoder, varies
+from gendsl.compiler.paths import DRAWN, above, has_no_encoder, varies
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.facts import Density, numel
 

@@ -8,7 +8,7 @@ the same random numbers for every value of the label.
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, Kind, Role, worst
-from gendsl.compiler.passes.paths import above, is_data
+from gendsl.compiler.paths import above, is_data
 from gendsl.compiler.plans import log_prob
 
 

@@ -8,7 +8,7 @@ encoder where it has a density and from the prior (loose) where it has none.
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, How, Kind
-from gendsl.compiler.passes.paths import DRAWN, above
+from gendsl.compiler.paths import DRAWN, above
 
 FROM_ENCODER = DRAWN
 FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, Kind, Role
-from gendsl.compiler.passes.paths import above
+from gendsl.compiler.paths import above
 
 
 def plan(graph: Graph) -> Capability:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from gendsl.compiler.graph import Factor, How, Role, Variable
-from gendsl.compiler.passes.paths import chain
+from gendsl.compiler.paths import chain
 from gendsl.compiler.plans.log_prob import proposals
 from gendsl.data.dataset import Batch
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.passes.objective import bound_of
-from gendsl.compiler.passes.paths import DRAWN as FROM_ENCODER
+from gendsl.compiler.paths import DRAWN as FROM_ENCODER
 from gendsl.compiler.plans.log_prob import FROM_PRIOR
 from gendsl.data.dataset import Batch
 from gendsl.nn.factor import tile

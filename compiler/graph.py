@@ -336,7 +336,8 @@ class Graph:
         """One side for networkx, which takes as long to import as the rest of a check: only where it is needed."""
         import networkx as nx
 
-        return nx.DiGraph(self.children(side))
+        children: dict[str, Iterable[str]] = {**self.children(side)}
+        return nx.DiGraph(children)
 
     def order(self, side: Side) -> list[str]:
         """Variables in topological order, ties in the order of the spec. Raises graphlib.CycleError."""

@@ -5,9 +5,8 @@ A component registers once, on its spec model:
     @component("flow", "planar", build="gendsl.nn.transforms.planar:build_planar")
     class Planar(FlowLayer): ...
 
-`build` is a string, resolved only by `gendsl.compiler.build`, so that checking a spec never imports torch. Nor does it
-import every component: a kind's modules are imported one after the other until one has registered the tag that is
-looked for.
+`build` is a string, which only `builder` resolves, so that checking a spec never imports torch. Nor does it import
+every component: a kind's modules are imported one after the other until one has registered the tag that is looked for.
 """
 
 import importlib
@@ -56,8 +55,8 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "ordering": ("ordering",),
         "loss": ("adversary",),
         "penalty": ("adversary",),
-        "energy": ("energy",),
-        "negatives": ("energy",),
+        "energy": (),
+        "negatives": (),
         "corruption": ("corruption",),
         "bound": ("bound",),
         "energy_objective": (),
@@ -132,6 +131,13 @@ def table(kind: str) -> dict[str, type[Component]]:
     for module in MODULES[kind]:
         importlib.import_module(f"{PACKAGE}.{module}")
     return dict(sorted(_components[kind].items()))
+
+
+def builder(component: Component) -> Callable[..., Any]:
+    """The function that `build="module:function"` of a component names; imports its module."""
+    module, _, function = component.build.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def load_plugin(name: str) -> None:

@@ -11,6 +11,7 @@ from gendsl.compiler.graph import Critic, Factor, Graph, How, Kind, Role, Route,
 from gendsl.compiler.passes.adversaries import logit
 from gendsl.compiler.passes.paths import DRAWN, above, how, joint, noisy
 from gendsl.compiler.passes.routes import no_density
+from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.adversary import Constraint
 from gendsl.schema.components.bound import Bound, Elbo
@@ -169,9 +170,10 @@ def _score(graph: Graph, name: str, bound: Bound) -> Term:
     codes = all(how(graph, v) is How.CODE for v in inferred)
     random = any(noisy(graph, v) for v in inferred)
     expect = "E_q[" if random or not codes else "["
+    walkback = f", mean over {option.walkback + 1} states of the chain" if option and option.walkback else ""
     return Term(
         f"reconstruction.{name}",
-        f"-{expect}log {inside}]{known}",
+        f"-{expect}log {inside}]{known}{walkback}",
         "model",
         Kind.ESTIMATE if random else Kind.EXACT,
         f"expected negative log-likelihood of {name}"
@@ -330,6 +332,15 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 help=f"derived here: {', '.join(names) or 'none'}",
             )
     for name, option in spec.objective.reconstruction.items():
+        chain = chain_of(graph)
+        if option.walkback is not None and (chain is None or name not in chain.state):
+            why = refused(graph) if chain is None else f"the chain does not move {name}"
+            yield spec.diagnostic(
+                "GD507",
+                f"there is no chain to walk back: {why}",
+                ("objective", "reconstruction", name, "walkback"),
+                help="it needs a corruption beneath the encoder of a code without a prior",
+            )
         critic = (option.in_ or "").split(".")[0]
         if critic and (critic not in graph.critics or name not in graph.critics[critic].spec.sees):
             yield spec.diagnostic(
@@ -390,8 +401,8 @@ def _weighted(graph: Graph, term: Term) -> Term:
         extra |= {k: v for k, v in (("free_bits", option.free_bits), ("capacity", option.capacity)) if v}
         if option.capacity is not None:
             extra["capacity"] = option.capacity
-    elif isinstance(option, ReconstructionOptions) and option.in_ is not None:
-        extra["in"] = option.in_
+    elif isinstance(option, ReconstructionOptions):
+        extra |= {k: v for k, v in (("in", option.in_), ("walkback", option.walkback)) if v is not None}
     elif isinstance(option, MmdOptions) and option.scale is not None:
         extra["scale"] = option.scale
     return replace(term, weight=option.weight, warmup=option.warmup, options=extra)

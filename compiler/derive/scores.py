@@ -49,9 +49,10 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
     codes = all(how(graph, v) is How.CODE for v in inferred)
     random = any(noisy(graph, v) for v in inferred)
     expect = "E_q[" if random or not codes else "["
+    walkback = f", mean over {option.walkback + 1} states of the chain" if option and option.walkback else ""
     return Term(
         f"reconstruction.{name}",
-        f"-{expect}log {inside}]{known}",
+        f"-{expect}log {inside}]{known}{walkback}",
         "model",
         Kind.ESTIMATE if random else Kind.EXACT,
         f"expected negative log-likelihood of {name}"

@@ -14,6 +14,7 @@ from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
 from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
 from gendsl.compiler.paths import how
+from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.facts import Density
 from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
@@ -92,6 +93,15 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 help=f"derived here: {', '.join(names) or 'none'}",
             )
     for name, option in spec.objective.reconstruction.items():
+        chain = chain_of(graph)
+        if option.walkback is not None and (chain is None or name not in chain.state):
+            why = refused(graph) if chain is None else f"the chain does not move {name}"
+            yield spec.diagnostic(
+                "GD507",
+                f"there is no chain to walk back: {why}",
+                ("objective", "reconstruction", name, "walkback"),
+                help="it needs a corruption beneath the encoder of a code without a prior",
+            )
         critic = (option.in_ or "").split(".")[0]
         if critic and (critic not in graph.critics or name not in graph.critics[critic].spec.sees):
             yield spec.diagnostic(
@@ -152,8 +162,8 @@ def _weighted(graph: Graph, term: Term) -> Term:
         extra |= {k: v for k, v in (("free_bits", option.free_bits), ("capacity", option.capacity)) if v}
         if option.capacity is not None:
             extra["capacity"] = option.capacity
-    elif isinstance(option, ReconstructionOptions) and option.in_ is not None:
-        extra["in"] = option.in_
+    elif isinstance(option, ReconstructionOptions):
+        extra |= {k: v for k, v in (("in", option.in_), ("walkback", option.walkback)) if v is not None}
     elif isinstance(option, MmdOptions) and option.scale is not None:
         extra["scale"] = option.scale
     return replace(term, weight=option.weight, warmup=option.warmup, options=extra)

@@ -61,7 +61,8 @@ def _rows(graph: Graph, factor: Factor) -> int:
     hows = {n: r.how for n, r in graph.routes.items()}
     finite = [n for n, how in hows.items() if how in (How.ENUMERATED, How.SUMMED)]
     draws = bound_of(graph).samples if any(how in DRAWN for how in hows.values()) else 1
-    rows = 1
+    walked = [o.walkback or 0 for o in graph.spec.objective.reconstruction.values()]
+    rows = 1 + max(walked, default=0)
     if reads & set(finite):
         for name in finite:
             rows *= states(graph, name)

@@ -9,8 +9,9 @@ its parents need.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,11 +35,22 @@ POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.
 
 
 class Trace:
-    """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob)."""
+    """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob).
+
+    `state`: values that are corrupted in place of the batch's.
+    """
 
     def __init__(
-        self, model: Model, batch: Batch, samples: int = 1, *, marginal: bool = False, corrupt: bool
+        self,
+        model: Model,
+        batch: Batch,
+        samples: int = 1,
+        *,
+        marginal: bool = False,
+        corrupt: bool,
+        state: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
+        self.state = state
         self.model, self.graph, self.batch = model, model.graph, batch
         self.rows, self.samples = len(batch), samples
         self.marginal, self.corrupt = marginal, corrupt
@@ -122,7 +134,8 @@ class Trace:
         least = self.samples * self.rows
         for name in self.graph.order("q"):
             if self.graph.variables[name].role is Role.CORRUPTED:
-                clean = self.values[self.graph.factors[f"corruption.{name}"].parents[0]]
+                source = self.graph.factors[f"corruption.{name}"].parents[0]
+                clean = self.state.get(source, self.values[source])
                 self.values[name] = self.model.channel(name)(clean) if self.corrupt else clean
                 continue
             route = self.graph.routes.get(name)

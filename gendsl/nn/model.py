@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.passes.resources import CHUNK_ROWS
+from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.reconstruct import rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
+from gendsl.nn import chain
 from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, PenaltyFunction
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
@@ -153,17 +155,21 @@ class Model(nn.Module):
         temperature: float = 1.0,
         *,
         given_data: bool = False,
+        latents: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
 
-        `given_data`: observed variables are taken from `given` too.
+        `given_data`: observed variables are taken from `given` too. `latents`: values that are not drawn.
         """
-        given = given or {}
+        given, latents = given or {}, latents or {}
         values: dict[str, Tensor] = {}
         names = self.graph.order("p") if targets is None else ordered(self.graph, targets)
         for name in names:
             factor = self.graph.p(name)
             role = self.graph.variables[name].role
+            if name in latents:
+                values[name] = latents[name]
+                continue
             if role is Role.CONDITION or (given_data and role is Role.OBSERVED):
                 if name in given:
                     values[name] = given[name]
@@ -213,6 +219,8 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """`n` samples of the observed variables; `given` holds the values of every condition, n rows each.
 
+        Each is drawn from the roots of p, or is the last state of a chain of its own (`sample.chain.steps`).
+
         Raises UsageError where the model cannot be sampled or a condition is missing.
         """
         self._refuse("sample")
@@ -220,7 +228,11 @@ class Model(nn.Module):
         for name in ordered(self.graph, targets):
             if self.graph.variables[name].role is Role.CONDITION and name not in (given or {}):
                 raise UsageError(f"sampling needs the condition {name}: given={{{name!r}: values}}")
-        values = self.ancestral(n, given, targets, temperature)
+        if chain_of(self.graph) is not None:
+            steps = self.graph.spec.sample.chain.steps
+            values = chain.run(self, chain.noise(self, n), steps, given or {}, temperature)
+        else:
+            values = self.ancestral(n, given, targets, temperature)
         return {name: values[name] for name in targets}
 
     @torch.no_grad()

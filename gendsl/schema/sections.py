@@ -161,12 +161,20 @@ class KlOptions(TermOptions):
 
 
 class ReconstructionOptions(TermOptions):
-    """`in: d.features` measures the reconstruction in an adversary's last hidden layer (Larsen et al. 2016)."""
+    """`in: d.features` measures the reconstruction in an adversary's last hidden layer (Larsen et al. 2016).
+
+    `walkback: N` reconstructs the row also from the next N corrupted states of the chain that it starts (Bengio et al.
+    2013, section 3.3).
+    """
 
     in_: (
         Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.features$"), Words("ADVERSARY.features")]
         | None
     ) = Field(default=None, alias="in")
+    walkback: Count | None = Field(
+        default=None,
+        description="of a denoiser without a prior: steps of its chain that are reconstructed too",
+    )
 
     @model_serializer(mode="wrap")
     def _alias(self, handler: Any) -> dict[str, Any]:

@@ -161,12 +161,21 @@ class Evaluate(Strict):
     split: Literal["train", "valid", "test"] = "test"
 
 
+class ChainOptions(Strict):
+    """The chain that corrupts and denoises in turn: how many steps each sample is away from noise."""
+
+    steps: Count = 100
+
+
 class Sample(Strict):
     """How many samples are drawn after training, how warm, under which conditions."""
 
     n: Count = 64
     temperature: Positive = 1.0
     given: dict[Name, int | float] = {}
+    chain: ChainOptions = Field(
+        default=ChainOptions(), description="of a denoiser without a prior: its corrupt-and-denoise chain"
+    )
 
 
 class Run(Strict):

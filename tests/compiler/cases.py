@@ -102,7 +102,7 @@ decoder: {x: {given: z, dist: bernoulli, net: mlp}}
         "reconstruction.x",
         "none",
         None,
-        NO_DENSITY + " sample",
+        NO_DENSITY,
     ),
     "vae": case(BINARY + VAE, "reconstruction.x kl.z", "lower", "lower", NO_Y),
     "vae_planar_flow": case(
@@ -919,6 +919,35 @@ decoder: {x: {given: b, dist: normal, net: mlp}, y: {given: a, dist: categorical
         "exact",
         "exact",
         ALWAYS + " encode reconstruct interpolate",
+    ),
+    "walkback_of_two_observed": case(
+        UNIT_Y
+        + """
+corruption: {hole: {given: x, dist: block}, y_noisy: {given: y, dist: salt_and_pepper}}
+encoder: {z: {given: [hole, y_noisy], dist: deterministic, shape: [6], net: mlp}}
+decoder: {x: {given: z, dist: {type: normal, scale: shared}, net: mlp}, y: {given: z, dist: categorical, net: mlp}}
+objective: {reconstruction: {x: {walkback: 2}, y: {walkback: 1}}}
+sample: {chain: {steps: 3}}
+""",
+        "reconstruction.x reconstruction.y",
+        "none",
+        None,
+        NO_DENSITY,
+    ),
+    "conditional_denoiser_with_implicit_codes": case(
+        BINARY_Y
+        + """
+condition: [y]
+corruption: {x_noisy: {given: x, dist: mask}}
+encoder: {z: {given: [x_noisy, y], dist: {type: implicit, noise: 3}, shape: [6], net: mlp}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+objective: {reconstruction: {x: {walkback: 2}}}
+sample: {chain: {steps: 3}}
+""",
+        "reconstruction.x",
+        "none",
+        None,
+        NO_DENSITY,
     ),
     "missing_mixture_with_a_label": case(
         UNIT_Y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from torch import Tensor
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Role, Term
 from gendsl.data.dataset import Batch
+from gendsl.nn import chain
 from gendsl.nn.inference import Trace
 
 if TYPE_CHECKING:
@@ -36,14 +38,34 @@ def weight_at(term: Term, step: int) -> float:
 class Evaluation:
     """One batch at one step; what several terms need is computed once."""
 
-    def __init__(self, model: Model, batch: Batch, step: int, *, training: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        batch: Batch,
+        step: int,
+        *,
+        training: bool,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.model, self.graph, self.batch = model, model.graph, batch
+        self.state = state
+        """What is corrupted in place of the data."""
         self.step, self.training = step, training
         self.bound = bound_of(model.graph)
 
     @cached_property
     def trace(self) -> Trace:
-        return Trace(self.model, self.batch, self.bound.samples, corrupt=self.training)
+        return Trace(
+            self.model, self.batch, self.bound.samples, corrupt=self.training, state=self.state or {}
+        )
+
+    def visited(self, steps: int) -> list[Evaluation]:
+        """The same batch with its next corrupted states of the chain (walk-back), cut from what made them."""
+        found = [self]
+        for _ in range(steps):
+            state = chain.onward(found[-1].trace)
+            found.append(Evaluation(self.model, self.batch, self.step, training=True, state=state))
+        return found[1:]
 
     @cached_property
     def fake(self) -> dict[str, Tensor]:

@@ -12,6 +12,9 @@ from gendsl.nn.objective.evaluation import Evaluation, Value
 
 def score(e: Evaluation, term: Term) -> Value:
     value = e.mean(e.rowwise(term))
+    if e.training and "walkback" in term.options:
+        states = e.visited(term.options["walkback"])
+        value = torch.stack([value, *(s.mean(s.rowwise(term)) for s in states)]).mean()
     return Value(value, value)
 
 

@@ -85,11 +85,12 @@ CAPABILITIES: dict[str, Code] = {
         ),
     ),
     "GD507": Code(
-        "a term that the objective does not have",
+        "a term or a chain that the model does not have",
         page(
             "objective: re-weights or re-estimates terms that are derived from the graph; 'gendsl explain' "
             "lists them. "
-            "in: d.features needs an adversary d that sees the variable.",
+            "in: d.features needs an adversary d that sees the variable; walkback: and sample: {chain: ...} a "
+            "corruption beneath the encoder of a code without a prior.",
             "extends: gan\nobjective: {kl: {z: {weight: 4}}}",
             "extends: vae\nobjective: {kl: {z: {weight: 4}}}",
         ),

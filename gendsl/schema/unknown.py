@@ -85,7 +85,7 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
     label, help_, meant = did_you_mean(near), listed, near[0] if near else ""
     if near and edit_distance(key.lower(), near[0].lower()) <= 1:
         pass
-    elif inside:
+    elif inside and not (foreign is not None and foreign.ours.startswith(f"{dotted(path)}.")):
         label, help_, meant = inside, "", ""
     elif foreign is not None:
         meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]

@@ -8,6 +8,7 @@ from typing import Any
 from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Factor, Graph, Role, Term
 from gendsl.compiler.resolve import model_hash
+from gendsl.schema.components.flow import FlowLayer
 
 
 def as_json(graph: Graph) -> dict[str, Any]:
@@ -217,7 +218,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
 def _built(factor: Factor) -> str:
     if factor.channel is not None:
         return factor.channel.tag
-    layers = " <- ".join(_layer(layer) for layer in factor.flow)
+    layers = " <- ".join(layer_words(layer) for layer in factor.flow)
     if factor.base is not None:
         return f"{layers} <- {factor.base}"
     assert factor.dist is not None
@@ -228,6 +229,7 @@ def _built(factor: Factor) -> str:
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
 
 
-def _layer(layer: Any) -> str:
+def layer_words(layer: FlowLayer) -> str:
+    """A layer's name, with how often it is repeated."""
     repeat = getattr(layer, "repeat", 1)
     return f"{layer.tag} x {repeat}" if repeat > 1 else str(layer.tag)

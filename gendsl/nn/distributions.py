@@ -64,6 +64,10 @@ class Family(nn.Module):
         """The distribution; `temperature` below 1 makes samples less spread (discrete logits and scales only)."""
         raise TypeError(f"{type(self).__name__} is abstract")
 
+    def entry(self, index: int) -> Callable[[Tensor, float], Drawn]:
+        """The family of one flattened entry alone: raw [N, P], temperature -> distribution of [N]."""
+        return self
+
     def mean(self, raw: Tensor) -> Tensor:
         """The mean of each entry, [N, *shape]."""
         mean: Tensor = self(raw).mean
@@ -95,6 +99,16 @@ class LocationScaleFamily(Family):
             return positive(self.free["scale"]).expand_as(raw[:, 0])
         value = 1.0 if self.rule == "fixed" else float(self.rule)
         return raw.new_full((), value).expand_as(raw[:, 0])
+
+    def entry(self, index: int) -> Callable[[Tensor, float], Drawn]:
+        if self.rule != "per_dimension":
+            return self
+
+        def alone(raw: Tensor, temperature: float) -> Drawn:
+            scale = positive(self.free["scale"].flatten()[index])
+            return self.make(raw[:, 0], scale.expand_as(raw[:, 0]) * temperature)
+
+        return alone
 
     def mean(self, raw: Tensor) -> Tensor:
         return raw[:, 0]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.nn.distributions import Drawn, Family
+from gendsl.nn.stepping import walk
 from gendsl.nn.transforms.stack import Stack, flat_sum, widened
 from gendsl.schema.facts import NOISE
 
@@ -84,14 +85,29 @@ class Sequential(Conditioned):
     def _raw(self, value: Tensor) -> Tensor:
         return widened(self.net(dict(self.values), value))
 
-    def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
-        value = self.like.new_zeros(self.rows, *self.like.shape)
-        for turn in self.turns.tolist():
-            drawn: Drawn = self.family(self._raw(value), temperature)
-            sample = drawn.rsample() if self.family.reparameterised else drawn.sample()
-            fresh = sample.to(value.dtype).flatten(1)[:, turn]
-            value = _put(value, turn, fresh)
+    def draw(
+        self, temperature: float = 1.0, *, cached: bool = True, prefix: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Entry by entry; `cached=False` runs the whole network at every turn, to the same effect.
+
+        `prefix` [N, K] are given values of the first K entries in their turn: the others are drawn given them.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.family.reparameterised):
+            value = self._walk(temperature, cached, prefix)
         return value, self.log_prob(value)
+
+    def _walk(self, temperature: float, cached: bool, prefix: Tensor | None) -> Tensor:
+        stepper = walk(self.net, dict(self.values), self.rows, self.turns, self.like, cached=cached)
+        found: list[Tensor] = []
+        for turn, entry in enumerate(self.turns.tolist()):
+            raw = widened(stepper.next(found[-1] if found else None))
+            if prefix is not None and turn < prefix.shape[1]:
+                found.append(prefix[:, turn].to(self.like.dtype))
+                continue
+            drawn = self.family.entry(entry)(raw, temperature)
+            sample = drawn.rsample() if self.family.reparameterised else drawn.sample()
+            found.append(sample.to(self.like.dtype))
+        return torch.stack(found, 1)[:, torch.argsort(self.turns)].view(self.rows, *self.like.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return flat_sum(self.entries(value))
@@ -108,14 +124,6 @@ class Sequential(Conditioned):
     def repeat(self, times: int) -> Sequential:
         values = {k: tile(v, times) for k, v in self.values.items()}
         return Sequential(self.net, self.family, values, self.rows * times, self.turns, self.like)
-
-
-def _put(value: Tensor, index: int, fresh: Tensor) -> Tensor:
-    flat = value.flatten(1)
-    if fresh.requires_grad or flat.requires_grad:
-        return torch.cat([flat[:, :index], fresh[:, None], flat[:, index + 1 :]], 1).view_as(value)
-    flat[:, index] = fresh
-    return flat.view_as(value)
 
 
 class Flowed(Conditioned):

@@ -20,6 +20,7 @@ from gendsl.data.dataset import Batch, Dataset
 from gendsl.nn import distributions, factor, inference, objective, steps
 from gendsl.nn.model import Model
 from gendsl.nn.networks.made import MADE
+from gendsl.nn.objective import adversarial, evaluation
 from gendsl.nn.transforms.coupling import CouplingLayer
 from gendsl.nn.transforms.planar import PlanarFlow
 from gendsl.runtime.dataset import dataset
@@ -399,12 +400,12 @@ def wrong_step(patch: Patch, *, way: str) -> None:
 
 def thawed(patch: Patch) -> None:
     """The critic is moved by the generator's term."""
-    patch.setattr(objective.frozen, "__enter__", lambda self: None)
+    patch.setattr(evaluation.frozen, "__enter__", lambda self: None)
 
 
 def uncut(patch: Patch) -> None:
     """The generator is moved by the critic's term."""
-    patch.setattr(objective, "detached_tuples", objective.tuples)
+    patch.setattr(adversarial, "detached_tuples", adversarial.tuples)
 
 
 PLANTED: list[tuple[str, str, Callable[[Patch], None]]] = [

@@ -5,6 +5,8 @@ from gendsl.schema.components import (  # noqa: F401
     bound,
     corruption,
     dist,
+    dist_levels,
+    dist_mixture,
     energy,
     flow,
     flow_autoregressive,

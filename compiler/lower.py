@@ -235,9 +235,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
                     net_name=name,
                     flow=written.flow,
                     ordering=spec.ordering.get(head),
-                    standard=section == "prior"
-                    and net is None
-                    and getattr(written.dist, "logits", "") != "learned",
+                    standard=section == "prior" and net is None and not written.dist.learned,
                 ),
             )
     for head, flow in spec.flow.items():

@@ -116,9 +116,8 @@ def _inferred(
         assert encoder.dist is not None
         return graph.spec.diagnostic(
             "GD505",
-            f"the samples of {encoder.name} have no gradient: {encoder.dist.tag} is discrete with infinitely "
-            "many "
-            "values, and the score-function estimator is not built in this version",
+            f"the samples of {encoder.name} have no gradient ({encoder.dist.tag}: {encoder.dist.no_gradient}), and "
+            "the score-function estimator is not built in this version",
             (*encoder.path, "dist"),
             help="use a distribution on the reals, or a finite one (categorical), which is enumerated",
         )

@@ -177,18 +177,24 @@ def _learned(graph: Graph, names: set[str]) -> list[Factor]:
     return [f for n, f in graph.factors.items() if n in names and f.bill.parameters > 0]
 
 
+def _discrete(graph: Graph, factor: Factor) -> bool:
+    support = graph.variables[factor.head].support
+    return support is not None and support.integer
+
+
 def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) -> Iterator[Diagnostic]:
     for factor in makers:
         if factor.offers.rsample:
             continue
         assert factor.dist is not None
+        why = "is discrete" if _discrete(graph, factor) else f"has none: {factor.dist.no_gradient}"
         relax = (
             "a deterministic head with as: [unit] gives real values; " if factor.section == "decoder" else ""
         )
         yield graph.spec.diagnostic(
             "GD505",
             f"{critic.name} has no gradient through the {side} samples of {factor.head}: {factor.dist.tag} "
-            "is discrete",
+            f"{why}",
             (*factor.path, "dist"),
             help=f"{relax}relaxed samples (gumbel, straight_through) are not built yet in this version",
             related=((f"{critic.name} sees it here", (*critic.path, "sees")),),

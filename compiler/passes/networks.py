@@ -11,7 +11,17 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
-from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
+from gendsl.schema.facts import (
+    NOISE,
+    Density,
+    Input,
+    Inputs,
+    Shape,
+    Support,
+    embedding_parameters,
+    mask_name,
+    numel,
+)
 from gendsl.schema.nodes import Path
 
 
@@ -209,8 +219,13 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     assert net is not None
     assert dist is not None
     if not dist.factorises:
+        none = dist.density is Density.NONE
+        has = "has none" if none else "is one joint density of all entries here"
         return graph.spec.diagnostic(
-            "GD403", f"{net.tag} gives the parameters of a density entry by entry; {dist.tag} has none", path
+            "GD403",
+            f"{net.tag} gives the parameters of a density entry by entry; {dist.tag} {has}",
+            path,
+            help="" if none else "a mixture for each entry is over: entry; a normal takes scale: learned",
         )
     if factor.ordering is None:
         return graph.spec.diagnostic(

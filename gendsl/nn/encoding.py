@@ -71,7 +71,7 @@ def most_probable(conditioned: Conditioned, variable: Variable, rows: int, devic
     assert variable.shape is not None
     low = int(variable.support.low)
     scores = [
-        conditioned.entries(torch.full((rows, *variable.shape), low + i, device=device))
+        conditioned.marginals(torch.full((rows, *variable.shape), low + i, device=device))
         for i in range(variable.support.count)
     ]
     return torch.stack(scores).argmax(0) + low

@@ -35,6 +35,10 @@ class Conditioned(ABC):
     def entries(self, value: Tensor) -> Tensor:
         """log p of each entry, [N, *shape]; only for densities that are products over entries."""
 
+    def marginals(self, value: Tensor) -> Tensor:
+        """log p of each entry by itself, [N, *shape]. Raises TypeError where that has no closed form."""
+        return self.entries(value)
+
     @abstractmethod
     def mean(self) -> Tensor:
         """The mean, or for a flow the image of the base's mean, [N, *shape]."""
@@ -59,12 +63,15 @@ class Plain(Conditioned):
         return value, flat_sum(self.distribution().log_prob(value)) if self.density else None
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return flat_sum(self.entries(value))
+        return flat_sum(self.distribution().log_prob(value.to(self.raw.dtype)))
 
     def entries(self, value: Tensor) -> Tensor:
-        if value.dtype != self.raw.dtype:
-            value = value.to(self.raw.dtype)
-        return self.distribution().log_prob(value)
+        if self.family.joint:
+            raise TypeError("a joint density of all entries is not a product over them")
+        return self.distribution().log_prob(value.to(self.raw.dtype))
+
+    def marginals(self, value: Tensor) -> Tensor:
+        return self.family.marginal(self.raw, value.to(self.raw.dtype))
 
     def mean(self) -> Tensor:
         return self.family.mean(self.raw)
@@ -186,7 +193,7 @@ class Unconditional(FactorModule):
     ) -> None:
         super().__init__(family, stack, density)
         if learned:
-            self.raw = nn.Parameter(torch.zeros(raw))
+            self.raw = nn.Parameter(family.start(raw))
         else:
             self.register_buffer("raw", torch.zeros(raw), persistent=False)
 

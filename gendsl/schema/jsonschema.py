@@ -137,7 +137,7 @@ class _Writer:
         """What one key takes."""
         wanted = type_of(field)
         choices = self.forms(wanted, bare=key in ("dist", "source"))
-        if key == "penalty":
+        if key in ("penalty", "of"):
             choices += self.forms(wanted.items[0])
         elif key == "as":
             choices.append({"enum": list(table("step"))})

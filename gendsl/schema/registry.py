@@ -42,7 +42,7 @@ PACKAGE = "gendsl.schema.components"
 
 MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "dist": ("dist",),
+        "dist": ("dist", "dist_levels", "dist_mixture"),
         "flow": (
             "flow",
             "flow_linear",

@@ -9,7 +9,7 @@ from gendsl.schema.components.source_base import Source
 from gendsl.schema.components.source_generated import Digits
 from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size, Words
-from gendsl.schema.registry import Component, Slot, Strict, table
+from gendsl.schema.registry import Component, Slot, Strict, find
 
 
 class Binding(Strict):
@@ -123,7 +123,7 @@ class Train(Strict):
             return value
         common = value.get("optim", {})
         common = {"type": common} if isinstance(common, str) else common
-        model = table("optim").get(str(common.get("type", "adam"))) if isinstance(common, dict) else None
+        model = find("optim", str(common.get("type", "adam"))) if isinstance(common, dict) else None
         if model is None:
             return value
         common = {k: v for k, v in common.items() if k == "type" or k in model.model_fields}

@@ -23,6 +23,7 @@ from gendsl.runtime.verify.entrywise import (
     MOST_STATES,
     certified_factors,
     entries_of,
+    marginals,
     resolved,
     support_of,
 )
@@ -44,7 +45,8 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
         with subject.draws(f"density/{factor.name}"):
             values = first(parents_of(subject.drawn, factor, subject.rows), PARENTS)
             conditioned = subject.drawn.distribution(factor.name, values, PARENTS)
-            yield from _entries(subject, factor, conditioned)
+            if marginals(factor):
+                yield from _entries(subject, factor, conditioned)
             yield from _whole(subject, factor, conditioned)
             if isinstance(conditioned, Flowed):
                 yield from _flowed(subject, factor, conditioned)

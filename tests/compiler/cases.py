@@ -961,6 +961,73 @@ decoder: {x: {given: y, dist: normal, net: mlp}}
         "exact",
         ALWAYS + " encode reconstruct interpolate",
     ),
+    "mixture_of_bernoullis": case(
+        BINARY + "\ndecoder: {x: {dist: {type: mixture, of: bernoulli, components: 5}}}",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "mixture_prior_and_full_posterior": case(
+        BINARY
+        + """
+prior: {z: {dist: {type: mixture, of: [normal, {type: normal, scale: full}]}, shape: [4]}}
+decoder: {x: {given: z, dist: bernoulli, net: mlp}}
+encoder: {z: {given: x, dist: {type: normal, scale: full}, net: mlp}}
+""",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "full_posterior_in_closed_form": case(
+        BINARY
+        + VAE.replace("x, dist: normal,", "x, dist: normal, scale: full,")
+        + "objective: {kl: {z: {free_bits: 0.1}}}",
+        "reconstruction.x kl.z",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "mixture_of_logistics_entry_by_entry": case(
+        ORDINAL
+        + """
+ordering: {x: raster}
+decoder: {x: {dist: {type: mixture_of_logistics, components: 3}, net: gated_pixelcnn}}
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "discretized_logistic_vae": case(
+        ORDINAL + VAE.replace("bernoulli", "discretized_logistic, scale: shared"),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "mixture_of_logistics_given_a_label": case(
+        ORDINAL_Y
+        + """
+decoder: {x: {given: y, dist: mixture_of_logistics, components: 2, net: mlp}, y: {dist: categorical}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
+    "conditional_mixture_density_network": case(
+        MOONS_Y
+        + """
+decoder: {x: {given: y, dist: {type: mixture, of: normal, components: 3, over: entry}, net: mlp}}
+condition: [y]
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
 }
 """Combinations that nobody named."""
 

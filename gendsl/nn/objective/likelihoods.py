@@ -23,11 +23,12 @@ def kl(e: Evaluation, term: Term) -> Value:
     free, capacity = term.options.get("free_bits", 0.0), term.options.get("capacity")
     cost = value
     if free:
+        shape = e.graph.variables[term.subject].shape
+        assert shape is not None
         if e.graph.routes[term.subject].how is How.CLOSED and not e.bound.weighted:
-            cost = e.trace.closed_kl(term.subject).mean(0).clamp(min=free).sum()
+            means = e.trace.closed_kl(term.subject).mean(0)
+            cost = means.clamp(min=free * math.prod(shape) / means.numel()).sum()
         else:
-            shape = e.graph.variables[term.subject].shape
-            assert shape is not None
             cost = value.clamp(min=free * math.prod(shape))
     if capacity is not None:
         cost = (cost - capacity).abs()

@@ -10,9 +10,7 @@ from types import MappingProxyType
 
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "dist": frozenset(
-            {"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "vq", "langevin"}
-        ),
+        "dist": frozenset({"vamp", "vq", "langevin"}),
         "flow": frozenset(
             {
                 "residual",

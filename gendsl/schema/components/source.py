@@ -55,6 +55,7 @@ class Memory(Source):
     `columns` is needed to check the spec before there are any arrays. `rows` is not: 0 means not known yet.
     """
 
+    reads_files = False
     columns: dict[str, MemoryColumn] = Field(default={})
     rows: Annotated[int, Field(ge=0)] = 0
     examples = ({"columns": {"x": {"shape": [3]}, "y": {"dtype": "int64", "classes": 4}}},)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -75,6 +75,9 @@ class SourceFacts:
 
 class Source(Component, ABC):
     """Base of all data sources."""
+
+    reads_files: ClassVar[bool] = True
+    """Whether parameters name files: a run then notes the folder that relative paths start from."""
 
     @abstractmethod
     def facts(self, base: Path) -> SourceFacts:

@@ -21,6 +21,8 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 class Digits(Source):
     """The 1,797 handwritten digits that come with scikit-learn: 8 x 8 pixels with the grey values 0 to 16."""
 
+    reads_files = False
+
     def facts(self, base: Path) -> SourceFacts:
         """Constants: `image` uint8 [1, 8, 8], `label` 0 .. 9."""
         image = Column("uint8", (1, 8, 8), Support(0.0, 16.0, integer=True))
@@ -30,6 +32,7 @@ class Digits(Source):
 class Generated(Source):
     """Base of the point clouds: `n` rows, drawn with a seed of their own: every run sees the same data."""
 
+    reads_files = False
     n: Annotated[int, Field(ge=2)] = 10_000
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -17,6 +17,7 @@ from gendsl.errors import Diagnostic
 from gendsl.kernels.table import Placement
 from gendsl.schema.components.corruption import Corruption
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, Net
 from gendsl.schema.components.ordering import Ordering
@@ -159,6 +160,8 @@ class Route:
     how: How
     encoder: str | None = None
     why: str = ""
+    estimator: Estimator | None = None
+    """Of a drawn latent whose samples have no gradient of their own."""
 
 
 @dataclass(frozen=True)

@@ -170,8 +170,8 @@ def moved(graph: Graph, name: str) -> set[str]:
 
 
 def scored_by(graph: Graph, name: str) -> set[str]:
-    """The factors whose parameters move log p of a variable: at its value, or at each of its values if
-    enumerated.
+    """The factors whose parameters move log p of a variable: at its value, at each of its values if enumerated,
+    at its known values if it is partly observed.
     """
     found: set[str] = set()
     for head in joint(graph, name):
@@ -182,7 +182,8 @@ def scored_by(graph: Graph, name: str) -> set[str]:
             found.add(f"prior.{factor.base}")
         for each in _reads(graph, head):
             cut = how(graph, each) is How.FITTED and (each == head or factor.section == "prior")
-            cut = cut or (each == head and how(graph, each) is How.ENUMERATED)
+            known = graph.variables[each].role is Role.PARTIAL
+            cut = cut or (each == head and (known or how(graph, each) is How.ENUMERATED))
             if not cut:
                 found |= sources(graph, each)
     return found

@@ -19,6 +19,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         unknown = " on unknown rows" if graph.variables[name].known else ""
         random = any(noisy(graph, v) for v in (*encoder.parents, *prior.parents))
         exact = route.how is not How.SAMPLED and not random
+        drawn = "" if route.estimator is None else f", {route.estimator.words}"
         words = {
             How.CLOSED: "closed form",
             How.ENUMERATED: "enumerated",
@@ -30,7 +31,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
             "model",
             Kind.EXACT if exact else Kind.ESTIMATE,
             f"KL({says(graph, encoder)} || {says(graph, prior)})",
-            words[route.how],
+            words[route.how] + drawn,
             path=encoder.path,
         )
     elif route.how is How.FITTED:
@@ -96,7 +97,7 @@ def classification(graph: Graph) -> Iterator[Term]:
 def discrepancies(graph: Graph) -> Iterator[Term]:
     """Maximum mean discrepancies that are asked for."""
     for name in graph.spec.objective.mmd:
-        if how(graph, name) in COMPARED:
+        if how(graph, name) in COMPARED and graph.routes[name].estimator is None:
             yield Term(
                 f"mmd.{name}",
                 f"MMD^2(q({name}), p({name}))",

@@ -13,8 +13,9 @@ from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
 from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
-from gendsl.compiler.paths import how
+from gendsl.compiler.paths import above, how
 from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.estimator import Gumbel
 from gendsl.schema.facts import Density
 from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
 from gendsl.schema.suggest import nearest
@@ -36,7 +37,7 @@ def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
     problems = (
-        [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)]
+        [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph), *_compared(graph)]
         if terms
         else [_nothing(graph)]
     )
@@ -122,15 +123,20 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
                 path,
                 related=((f"the encoder of {name}", ("encoder", name)),),
             )
-        elif route.how is How.ENUMERATED:
+
+
+def _compared(graph: Graph) -> Iterator[Diagnostic]:
+    """Codes that are compared with the prior's samples depend on no discrete latent, tried or drawn."""
+    for name in graph.spec.objective.mmd:
+        above_it = sorted(n for n in above(graph, "q", name) if n in graph.routes)
+        discrete = [n for n in above_it if graph.routes[n].estimator or how(graph, n) is How.ENUMERATED]
+        if discrete:
             yield graph.spec.diagnostic(
-                "GD508",
-                f"{bound.tag} with the finite latent {name} needs a score-function gradient, which is not "
-                "built yet "
-                "in this version",
-                path,
-                help="drop the bound (the ELBO enumerates it), or drop its encoder (it is then summed out)",
-                related=((f"the encoder of {name}", ("encoder", name)),),
+                "GD507",
+                f"mmd.{name} compares codes, and the encoder of {name} reads {', '.join(discrete)}, which is "
+                "discrete: that is not built in this version",
+                ("objective", "mmd", name),
+                on="key",
             )
 
 
@@ -193,6 +199,13 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
     if any(t.family == "adversary" for t in mine):
         return Kind.ESTIMATE, target, "the critic's logit stands for log q - log p"
     if any(how(graph, v) in SAMPLED for v in graph.routes):
+        soft = [n for n, r in graph.routes.items() if isinstance(r.estimator, Gumbel)]
+        if soft:
+            return (
+                Kind.ESTIMATE,
+                target,
+                f"not a bound: relaxed weights stand for values of {', '.join(soft)}",
+            )
         bound = bound_of(graph)
         return Kind.LOWER, target, f"minus the loss is the {bound.tag} bound: {target} is at least this"
     return worst(t.kind for t in mine), target, f"minus the loss is {target}"

@@ -16,19 +16,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
+from torch.nn.functional import one_hot
 
+from gendsl.compiler.derive.discrete import relaxed, score_functions
 from gendsl.compiler.graph import Factor, How, Role, Variable
-from gendsl.compiler.paths import chain
+from gendsl.compiler.paths import DRAWN, chain
 from gendsl.compiler.plans.log_prob import proposals
 from gendsl.data.dataset import Batch
+from gendsl.nn.estimators import expected, log_probabilities, relax
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
 from gendsl.nn.transforms.stack import flat_sum
+from gendsl.schema.components.estimator import Relaxed
 from gendsl.schema.facts import mask_name, numel
 
 if TYPE_CHECKING:
     from gendsl.nn.model import Model
 
-DRAWN = (How.CLOSED, How.SAMPLED)
 POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.INFORMATION)
 """Routes of encoders whose log q is not part of any number."""
 
@@ -37,7 +40,14 @@ class Trace:
     """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob)."""
 
     def __init__(
-        self, model: Model, batch: Batch, samples: int = 1, *, marginal: bool = False, corrupt: bool
+        self,
+        model: Model,
+        batch: Batch,
+        samples: int = 1,
+        *,
+        marginal: bool = False,
+        corrupt: bool,
+        step: int = 0,
     ) -> None:
         self.model, self.graph, self.batch = model, model.graph, batch
         self.rows, self.samples = len(batch), samples
@@ -46,6 +56,9 @@ class Trace:
         self.enumerated = [n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal]
         self.summed = [n for n in finite if n not in self.enumerated]
         self.proposed = set(proposals(self.graph)["prior"]) if marginal else set()
+        self.step = step
+        self.relaxed = set() if marginal else set(relaxed(self.graph))
+        """Latents whose values here are weights of their values."""
         self.inner = set(self.summed)
         """The variables whose values differ between the states of what is summed out."""
         self.values: dict[str, Tensor] = dict(batch.values)
@@ -74,8 +87,8 @@ class Trace:
         return math.prod(states_of(self.graph.variables[n]) for n in names)
 
     def grid(self, value: Tensor) -> Tensor:
-        """Numbers of any row count as [S_E, S_M, k, B]."""
-        return tile(value, self.full // value.shape[0]).view(self.shape)
+        """Numbers of any row count as [S_E, S_M, k, B, ...]."""
+        return tile(value, self.full // value.shape[0]).view(*self.shape, *value.shape[1:])
 
     # -- values ---------------------------------------------------------------------------------------------------
 
@@ -134,13 +147,36 @@ class Trace:
             if route.how in DRAWN:
                 posterior, rows = self.condition(encoder), _rows_of(self, encoder)
                 self.posterior[name] = posterior
-                self.values[name], density = posterior.repeat(max(least // rows, 1)).draw()
-                assert density is not None
-                self.log_q[name] = density
+                times = max(least // rows, 1)
+                drawn = self._draw(name, posterior.repeat(times), rows * times)
+                self.values[name], self.log_q[name] = drawn
             elif route.how in POINTS:
                 self.values[name], _ = self.condition(encoder).draw()
             elif route.how is How.SAMPLED_ONLY and not self.marginal:
                 self.values[name], _ = self.condition(encoder).draw()  # a critic's real side
+
+    def _draw(self, name: str, posterior: Conditioned, rows: int) -> tuple[Tensor, Tensor]:
+        """A draw of q, or relaxed weights of its values, with log q; the known values of a label are certain."""
+        variable = self.graph.variables[name]
+        if name in self.relaxed:
+            spec = self.graph.routes[name].estimator
+            assert isinstance(spec, Relaxed)
+            table = log_probabilities(posterior, rows, variable, self.model.device)
+            value = relax(table, spec, self.step)
+            log_q = expected(table, value)
+        else:
+            value, density = posterior.draw()
+            assert density is not None
+            log_q = density
+        if name not in self.known:
+            return value, log_q
+        true = self._lift(self.batch.values[name], len(log_q))
+        if name in self.relaxed:
+            assert variable.support is not None
+            true = one_hot(true.long() - int(variable.support.low), value.shape[-1])
+        known = self._lift(self.known[name], len(log_q))
+        wide = known.view(-1, *[1] * (value.dim() - 1))
+        return torch.where(wide, true.to(value.dtype), value), torch.where(known, 0.0, log_q)
 
     def _invert(self) -> None:
         """Bases of flows, by inverting the flow of the observed variable."""
@@ -190,6 +226,9 @@ class Trace:
     def _score(self, factor: Factor, value: Tensor) -> Tensor:
         conditioned = self.condition(factor, value.shape[0])
         rows = max(value.shape[0], _rows_of(self, factor))
+        if factor.head in self.relaxed:
+            table = log_probabilities(conditioned, rows, self.graph.variables[factor.head], self.model.device)
+            return expected(table, self._lift(value, rows))
         if self.graph.variables[factor.head].missing:
             entries = conditioned.entries(self._lift(value, rows))
             known = self._lift(self.batch.known[factor.head], rows)
@@ -223,6 +262,14 @@ class Trace:
             return log_q
         certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(log_q.dtype)
         return torch.where(self.known[name], certain, log_q)
+
+    @cached_property
+    def score(self) -> Tensor | None:
+        """log q of all draws whose gradient is taken by score function, [S_E, k, B]; None without any."""
+        names = [n for n in score_functions(self.graph) if n in self.log_q]
+        grids = {n: self.grid(self.log_q[n]) for n in names}
+        each = [g.sum(1) if n in self.inner else g[:, 0] for n, g in grids.items()]
+        return torch.stack(each).sum(0) if each else None
 
     @cached_property
     def contributions(self) -> dict[str, Tensor]:
@@ -279,14 +326,21 @@ class Trace:
         """log q - log p of a sampled or enumerated latent at its values, or the closed form: [S_E, k, B]."""
         how = self.graph.routes[name].how
         if how is How.CLOSED and not self.model.weighted:
-            return self.grid(flat_sum(self.closed_kl(name)))[:, 0]
+            return self.closed_entries(name).sum(-1)
         if how is How.ENUMERATED:
             log_q = self.log_state(name)[:, 0]
             difference = torch.where(torch.isfinite(log_q), log_q - self.contributions[name], 0.0)
             return difference * (~self.known[name]).to(difference.dtype) if name in self.known else difference
         if name in self.inner:
             return -self.contributions[name]
-        return self.grid(self.log_q[name])[:, 0] - self.contributions[name]
+        difference = self.grid(self.log_q[name])[:, 0] - self.contributions[name]
+        return difference * (~self.known[name]).to(difference.dtype) if name in self.known else difference
+
+    def closed_entries(self, name: str) -> Tensor:
+        """The KL by formula of each entry, 0 where the value is known: [S_E, k, B, D]."""
+        entries = self.closed_kl(name)
+        entries = self.grid(entries.reshape(entries.shape[0], -1))[:, 0]
+        return entries * (~self.known[name]).to(entries.dtype)[:, None] if name in self.known else entries
 
     def closed_kl(self, name: str) -> Tensor:
         """KL(q || p) of each entry by formula, [rows, *shape]."""

@@ -31,6 +31,7 @@ KINDS: dict[str, str] = {
     "negatives": "source of negatives",
     "corruption": "corruption",
     "bound": "bound",
+    "estimator": "estimator",
     "energy_objective": "energy objective",
     "source": "data source",
     "step": "preprocessing step",

@@ -6,6 +6,7 @@ from gendsl.schema.components import (  # noqa: F401
     corruption,
     dist,
     energy,
+    estimator,
     flow,
     flow_autoregressive,
     flow_elementwise,

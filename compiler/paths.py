@@ -102,7 +102,7 @@ def counted(graph: Graph, name: str) -> bool:
     """Whether log p(name | parents) is part of the objective."""
     if graph.p(name) is None:
         return False
-    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED)
+    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED, How.QUANTISED)
     return name in graph.scored or how(graph, name) in inferred
 
 
@@ -181,7 +181,8 @@ def scored_by(graph: Graph, name: str) -> set[str]:
         if factor.base is not None:
             found.add(f"prior.{factor.base}")
         for each in _reads(graph, head):
-            cut = how(graph, each) is How.FITTED and (each == head or factor.section == "prior")
+            codes = how(graph, each) in (How.FITTED, How.QUANTISED)
+            cut = codes and (each == head or factor.section == "prior")
             known = graph.variables[each].role is Role.PARTIAL
             cut = cut or (each == head and (known or how(graph, each) is How.ENUMERATED))
             if not cut:

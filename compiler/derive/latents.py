@@ -9,6 +9,7 @@ from gendsl.compiler.derive.sampling import COMPARED, sampled
 from gendsl.compiler.graph import Graph, How, Kind, Role, Route, Term
 from gendsl.compiler.paths import above, how, noisy
 from gendsl.schema.components.bound import Bound
+from gendsl.schema.components.dist_quantised import Vq
 
 
 def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term]:
@@ -34,7 +35,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
             words[route.how] + drawn,
             path=encoder.path,
         )
-    elif route.how is How.FITTED:
+    elif route.how in (How.FITTED, How.QUANTISED):
         assert prior is not None
         random = any(noisy(graph, v) for v in above(graph, "p", name))
         yield Term(
@@ -92,6 +93,25 @@ def classification(graph: Graph) -> Iterator[Term]:
                 auxiliary=True,
                 path=factor.path,
             )
+
+
+def codebooks(graph: Graph) -> Iterator[Term]:
+    """What draws codewords and encoder together, of every quantised latent that is above something scored."""
+    for name, route in graph.routes.items():
+        encoder = graph.q(name)
+        if graph.codewords(name) is None or encoder is None or route.how not in (How.CODE, How.QUANTISED):
+            continue
+        assert isinstance(encoder.dist, Vq)
+        yield Term(
+            f"codebook.{name}",
+            f"|sg(e) - b|^2 + {encoder.dist.commitment:g} |e - sg(b)|^2, e the encoder's vectors, b their codewords",
+            "model",
+            Kind.NONE,
+            f"squared distance of the vectors of {name} from their codewords",
+            "exact" if not any(noisy(graph, v) for v in encoder.parents) else "sampled",
+            auxiliary=True,
+            path=encoder.path,
+        )
 
 
 def discrepancies(graph: Graph) -> Iterator[Term]:

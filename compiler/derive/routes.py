@@ -118,6 +118,10 @@ def _point(
         )
     if prior is None:
         return Route(name, How.CODE, encoder.name)
+    if graph.codewords(name) is not None:
+        if prior.offers.density is not Density.ANY:
+            return no_density(graph, prior, f"at the codes of {name}", encoder)
+        return Route(name, How.QUANTISED, encoder.name)
     if critics:
         return Route(name, How.ADVERSARIAL, encoder.name)
     if name in spec.objective.mmd:

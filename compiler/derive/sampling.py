@@ -7,7 +7,16 @@ from gendsl.compiler.graph import Graph, How
 from gendsl.compiler.paths import DRAWN, how, noisy
 from gendsl.schema.components.bound import Bound, Elbo
 
-SAMPLED = (How.CLOSED, How.SAMPLED, How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.ENUMERATED)
+SAMPLED = (
+    How.CLOSED,
+    How.SAMPLED,
+    How.CODE,
+    How.FITTED,
+    How.ADVERSARIAL,
+    How.MMD,
+    How.ENUMERATED,
+    How.QUANTISED,
+)
 """Routes that put sampled (or encoded) values above what is scored."""
 
 

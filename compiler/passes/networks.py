@@ -11,7 +11,17 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
-from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
+from gendsl.schema.facts import (
+    NOISE,
+    Input,
+    Inputs,
+    Shape,
+    Support,
+    code_name,
+    embedding_parameters,
+    mask_name,
+    numel,
+)
 from gendsl.schema.nodes import Path
 
 
@@ -63,7 +73,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     assert head.shape is not None
     assert head.support is not None
     if factor.base is not None:
-        inputs = tuple(graph.variables[v].as_input() for v in factor.parents[1:])
+        inputs = tuple(_input(graph, v, factor.section) for v in factor.parents[1:])
         factor = replace(factor, inputs=inputs, base_shape=graph.variables[factor.base].shape)
         return replace(factor, bill=_flow_bill(factor, head.shape) + Bill(embedding_parameters(inputs)))
     shape = flow_shape(graph, factor, head.shape, [])
@@ -81,7 +91,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give",
             path,
         )
-    inputs = _inputs(graph, factor.parents)
+    inputs = _inputs(graph, factor)
     if isinstance(dist, Implicit):
         inputs = (*inputs, Input(NOISE, (dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
@@ -154,12 +164,21 @@ def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
             )
 
 
-def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
+def _input(graph: Graph, name: str, section: str) -> Input:
+    """A parent as networks of this section read it: of a quantised latent the codewords, in a prior the indices."""
+    variable, dim = graph.variables[name], graph.codewords(name)
+    if dim is None or section == "prior":
+        return variable.as_input()
+    assert variable.shape is not None
+    return Input(code_name(name), (dim, *variable.shape))
+
+
+def _inputs(graph: Graph, factor: Factor) -> Inputs:
     """The parents as a network reads them; one with missing entries comes with its mask."""
     found: list[Input] = []
-    for name in parents:
+    for name in factor.parents:
         variable = graph.variables[name]
-        found.append(variable.as_input())
+        found.append(_input(graph, name, factor.section))
         if variable.missing:
             assert variable.shape is not None
             found.append(Input(mask_name(name), variable.shape))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
-from gendsl.compiler.derive.latents import classification, discrepancies, latent, weighting
+from gendsl.compiler.derive.latents import classification, codebooks, discrepancies, latent, weighting
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
@@ -27,6 +27,7 @@ FAMILIES = (
     "prior",
     "mutual_information",
     "classification",
+    "codebook",
     "adversary",
     "mmd",
 )
@@ -69,6 +70,7 @@ def _derive(graph: Graph) -> Iterator[Term]:
         yield from latent(graph, name, route, bound)
     yield from weighting(graph, bound)
     yield from classification(graph)
+    yield from codebooks(graph)
     yield from discrepancies(graph)
     for critic in graph.critics.values():
         yield from adversarial(graph, critic)
@@ -116,7 +118,7 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
     if not bound.weighted:
         return
     for name, route in graph.routes.items():
-        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD):
+        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.QUANTISED):
             yield graph.spec.diagnostic(
                 "GD508",
                 f"{bound.tag} needs log q({name}), and the encoder of {name} has no density",
@@ -190,7 +192,7 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is an auxiliary term")
         elif term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1):
             reasons.append(f"{term.name} is adversarial")
-    if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED) for v in graph.routes):
+    if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED, How.QUANTISED) for v in graph.routes):
         reasons.append("codes have no density")
     if not graph.scored:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons)) or "nothing is scored"

@@ -84,7 +84,8 @@ def _evaluation(graph: Graph) -> int:
     """Bytes of one pass of importance sampling, which keeps nothing for a backward pass."""
     inferred = [r.how for r in graph.routes.values()]
     if all(
-        how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION) for how in inferred
+        how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION, How.QUANTISED)
+        for how in inferred
     ):
         return 0
     rows = min(CHUNK_ROWS, EVALUATED_ROWS * graph.spec.evaluate.samples)

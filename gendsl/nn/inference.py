@@ -27,7 +27,7 @@ from gendsl.nn.estimators import expected, log_probabilities, relax
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
 from gendsl.nn.transforms.stack import flat_sum
 from gendsl.schema.components.estimator import Relaxed
-from gendsl.schema.facts import mask_name, numel
+from gendsl.schema.facts import code_name, mask_name, numel
 
 if TYPE_CHECKING:
     from gendsl.nn.model import Model
@@ -65,6 +65,8 @@ class Trace:
         self.log_q: dict[str, Tensor] = {}
         self.posterior: dict[str, Conditioned] = {}
         self.log_det: dict[str, Tensor] = {}
+        self.distance: dict[str, Tensor] = {}
+        """Of quantised latents: the loss that draws vectors and codewords together, for each row."""
         self._masks()
         self._states()
         self._encode()
@@ -150,6 +152,8 @@ class Trace:
                 times = max(least // rows, 1)
                 drawn = self._draw(name, posterior.repeat(times), rows * times)
                 self.values[name], self.log_q[name] = drawn
+            elif self.graph.codewords(name) is not None:
+                self._quantise(name, self.condition(encoder))
             elif route.how in POINTS:
                 self.values[name], _ = self.condition(encoder).draw()
             elif route.how is How.SAMPLED_ONLY and not self.marginal:
@@ -178,6 +182,13 @@ class Trace:
         wide = known.view(-1, *[1] * (value.dim() - 1))
         return torch.where(wide, true.to(value.dtype), value), torch.where(known, 0.0, log_q)
 
+    def _quantise(self, name: str, vectors: Conditioned) -> None:
+        """Indices, and beside them the codewords that networks read, with the gradient of the encoder's vectors."""
+        assert isinstance(vectors, Plain)
+        found = self.model.codebook(name).quantise(vectors.raw)
+        self.values[name], self.values[code_name(name)] = found.index, found.words
+        self.distance[name] = found.loss
+
     def _invert(self) -> None:
         """Bases of flows, by inverting the flow of the observed variable."""
         for base, factor in self.graph.bases().items():
@@ -185,8 +196,8 @@ class Trace:
                 continue
             module = self.model.factor(factor.name)
             assert isinstance(module, FlowSection)
-            names = [factor.head, *factor.parents[1:]]
-            if self.inner & set(names):
+            names = [factor.head, *self.model.reads(factor.name)]
+            if self.inner & {factor.head, *factor.parents[1:]}:
                 self.inner.add(base)
             most = max(self.values[n].shape[0] for n in names)
             read = {n: self._lift(self.values[n], most) for n in names}
@@ -207,6 +218,8 @@ class Trace:
             if self.inner & set(prior.parents):
                 self.inner.add(name)
             self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
+            if self.graph.codewords(name) is not None:
+                self.values[code_name(name)] = self.model.codebook(name).embed(self.values[name])
 
     # -- log-probabilities ----------------------------------------------------------------------------------------
 
@@ -320,7 +333,7 @@ class Trace:
             return self.marginal or self.model.weighted
         if route.how is How.FITTED:
             return not self.marginal
-        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED)
+        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED, How.QUANTISED)
 
     def kl(self, name: str) -> Tensor:
         """log q - log p of a sampled or enumerated latent at its values, or the closed form: [S_E, k, B]."""

@@ -198,6 +198,7 @@ class Objective(Strict):
     prior: Terms = {}
     mutual_information: Terms = {}
     classification: Terms = {}
+    codebook: Terms = {}
     adversary: Terms = {}
     mmd: dict[Name, MmdOptions] = {}
     estimator: dict[Name, Annotated[Estimator, Slot("estimator")]] = {}

@@ -209,6 +209,19 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         "lower",
         NO_Y,
     ),
+    "vq_vae": case(
+        UNIT
+        + """
+ordering: {c: {type: raster}}
+prior: {c: {dist: categorical, net: transformer}}
+decoder: {x: {given: c, dist: {type: normal, scale: shared}, net: conv_up}}
+encoder: {c: {given: x, dist: {type: vq, codes: 7, dim: 3}, shape: [4, 4], net: conv_down}}
+""",
+        "reconstruction.x prior.c codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
+    ),
     "pixel_vae": case(
         BINARY
         + "\nordering: {x: {type: raster}}"
@@ -392,6 +405,32 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}, w: {given: x, dist: normal
         "lower",
         "lower",
         ALWAYS,
+    ),
+    "quantised_code_without_prior": case(
+        UNIT
+        + """
+decoder: {x: {given: c, dist: normal, net: mlp}}
+encoder: {c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}}
+""",
+        "reconstruction.x codebook.c",
+        "none",
+        None,
+        NO_DENSITY + " sample interpolate",
+    ),
+    "two_quantised_levels": case(
+        UNIT
+        + """
+prior: {t: {dist: categorical}, c: {given: t, dist: categorical, net: mlp}, w: {given: t, dist: normal, shape: [2]}}
+decoder: {x: {given: [c, t, w], dist: normal, net: mlp}}
+encoder:
+  c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}
+  t: {given: c, dist: {type: vq, codes: 4, dim: 3}, shape: [2], net: mlp}
+  w: {given: [x, t], dist: normal, net: mlp}
+""",
+        "reconstruction.x prior.t prior.c kl.w codebook.t codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
     ),
     "mixture_model": case(
         MOONS

@@ -51,6 +51,12 @@ def prior(e: Evaluation, term: Term) -> Value:
     return Value(value, value)
 
 
+def codebook(e: Evaluation, term: Term) -> Value:
+    """The distance of the encoder's vectors from their codewords, both ways."""
+    value = e.expectation(e.trace.grid(e.trace.distance[term.subject])[:, 0])
+    return Value(value, value)
+
+
 def information(e: Evaluation, term: Term) -> Value:
     """E[log q(c | x)], c and x from prior and decoder; what p does not make comes with the row."""
     encoder = e.graph.q(term.subject)

@@ -5,6 +5,7 @@ from gendsl.schema.components import (  # noqa: F401
     bound,
     corruption,
     dist,
+    dist_quantised,
     energy,
     estimator,
     flow,

@@ -10,9 +10,7 @@ from types import MappingProxyType
 
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "dist": frozenset(
-            {"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "vq", "langevin"}
-        ),
+        "dist": frozenset({"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "langevin"}),
         "flow": frozenset(
             {
                 "residual",
@@ -31,7 +29,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "classify",
                 "total_correlation",
                 "path_length",
-                "codebook",
                 "relative_to",
                 "covariance",
             }

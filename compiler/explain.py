@@ -176,7 +176,8 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         yield "latents"
         for route in routes:
             why = f" ({route.why})" if route.why else ""
-            yield f"  {route.variable:<12} {route.how}{why}"
+            by = f"; {route.estimator.words}" if route.estimator is not None else ""
+            yield f"  {route.variable:<12} {route.how}{why}{by}"
     yield ""
     yield f"objective: {headline(graph)}"
     yield f"  {graph.objective_says}"

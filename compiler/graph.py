@@ -17,6 +17,8 @@ from gendsl.errors import Diagnostic
 from gendsl.kernels.table import Placement
 from gendsl.schema.components.corruption import Corruption
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.dist_quantised import Vq
+from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, Net
 from gendsl.schema.components.ordering import Ordering
@@ -144,6 +146,7 @@ class How(StrEnum):
     CLOSED = "encoder, KL in closed form"
     SAMPLED = "encoder, KL sampled"
     CODE = "code"
+    QUANTISED = "nearest codeword, prior fitted to the indices"
     FITTED = "code, prior fitted in a stage"
     ADVERSARIAL = "encoder, KL by an adversary"
     MMD = "encoder, KL replaced by a discrepancy"
@@ -162,6 +165,8 @@ class Route:
     how: How
     encoder: str | None = None
     why: str = ""
+    estimator: Estimator | None = None
+    """Of a drawn latent whose samples have no gradient of their own."""
 
 
 @dataclass(frozen=True)
@@ -308,6 +313,11 @@ class Graph:
 
     def side(self, side: Side) -> Iterator[Factor]:
         return (f for f in self.factors.values() if f.side == side)
+
+    def codewords(self, variable: str) -> int | None:
+        """The length of the codewords of a quantised latent; None of anything else."""
+        encoder = self.q(variable)
+        return encoder.dist.dim if encoder is not None and isinstance(encoder.dist, Vq) else None
 
     def bases(self) -> dict[str, Factor]:
         """Base variable -> the flow factor that it is the base of."""

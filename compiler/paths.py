@@ -95,7 +95,7 @@ def counted(graph: Graph, name: str) -> bool:
     """Whether log p(name | parents) is part of the objective."""
     if graph.p(name) is None:
         return False
-    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED)
+    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED, How.QUANTISED)
     return name in graph.scored or how(graph, name) in inferred
 
 
@@ -163,8 +163,8 @@ def moved(graph: Graph, name: str) -> set[str]:
 
 
 def scored_by(graph: Graph, name: str) -> set[str]:
-    """The factors whose parameters move log p of a variable: at its value, or at each of its values if
-    enumerated.
+    """The factors whose parameters move log p of a variable: at its value, at each of its values if enumerated,
+    at its known values if it is partly observed.
     """
     found: set[str] = set()
     for head in joint(graph, name):
@@ -174,8 +174,10 @@ def scored_by(graph: Graph, name: str) -> set[str]:
         if factor.base is not None:
             found.add(f"prior.{factor.base}")
         for each in _reads(graph, head):
-            cut = how(graph, each) is How.FITTED and (each == head or factor.section == "prior")
-            cut = cut or (each == head and how(graph, each) is How.ENUMERATED)
+            codes = how(graph, each) in (How.FITTED, How.QUANTISED)
+            cut = codes and (each == head or factor.section == "prior")
+            known = graph.variables[each].role is Role.PARTIAL
+            cut = cut or (each == head and (known or how(graph, each) is How.ENUMERATED))
             if not cut:
                 found |= sources(graph, each)
     return found

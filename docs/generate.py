@@ -38,6 +38,7 @@ WRITTEN: Mapping[str, str] = {
     "negatives": "energy: {x: {negatives: TAG}}",
     "corruption": "corruption: {x_noisy: {given: x, dist: TAG}}",
     "bound": "objective: {bound: TAG}",
+    "estimator": "objective: {estimator: {c: TAG}}",
     "energy_objective": "objective: {energy: {x: TAG}}",
     "source": "data: {source: TAG}",
     "step": "data: {bind: {x: {column: image, as: [TAG]}}}",

@@ -9,6 +9,7 @@ from gendsl.compiler.derive.sampling import COMPARED, sampled
 from gendsl.compiler.graph import Graph, How, Kind, Role, Route, Term
 from gendsl.compiler.paths import above, how, noisy
 from gendsl.schema.components.bound import Bound
+from gendsl.schema.components.dist_quantised import Vq
 
 
 def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term]:
@@ -19,6 +20,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         unknown = " on unknown rows" if graph.variables[name].known else ""
         random = any(noisy(graph, v) for v in (*encoder.parents, *prior.parents))
         exact = route.how is not How.SAMPLED and not random
+        drawn = "" if route.estimator is None else f", {route.estimator.words}"
         words = {
             How.CLOSED: "closed form",
             How.ENUMERATED: "enumerated",
@@ -30,10 +32,10 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
             "model",
             Kind.EXACT if exact else Kind.ESTIMATE,
             f"KL({says(graph, encoder)} || {says(graph, prior)})",
-            words[route.how],
+            words[route.how] + drawn,
             path=encoder.path,
         )
-    elif route.how is How.FITTED:
+    elif route.how in (How.FITTED, How.QUANTISED):
         assert prior is not None
         random = any(noisy(graph, v) for v in above(graph, "p", name))
         yield Term(
@@ -93,10 +95,29 @@ def classification(graph: Graph) -> Iterator[Term]:
             )
 
 
+def codebooks(graph: Graph) -> Iterator[Term]:
+    """What draws codewords and encoder together, of every quantised latent that is above something scored."""
+    for name, route in graph.routes.items():
+        encoder = graph.q(name)
+        if graph.codewords(name) is None or encoder is None or route.how not in (How.CODE, How.QUANTISED):
+            continue
+        assert isinstance(encoder.dist, Vq)
+        yield Term(
+            f"codebook.{name}",
+            f"|sg(e) - b|^2 + {encoder.dist.commitment:g} |e - sg(b)|^2, e the encoder's vectors, b their codewords",
+            "model",
+            Kind.NONE,
+            f"squared distance of the vectors of {name} from their codewords",
+            "exact" if not any(noisy(graph, v) for v in encoder.parents) else "sampled",
+            auxiliary=True,
+            path=encoder.path,
+        )
+
+
 def discrepancies(graph: Graph) -> Iterator[Term]:
     """Maximum mean discrepancies that are asked for."""
     for name in graph.spec.objective.mmd:
-        if how(graph, name) in COMPARED:
+        if how(graph, name) in COMPARED and graph.routes[name].estimator is None:
             yield Term(
                 f"mmd.{name}",
                 f"MMD^2(q({name}), p({name}))",

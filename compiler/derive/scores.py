@@ -46,7 +46,7 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
             "sampled",
             path=factor.path,
         )
-    codes = all(how(graph, v) is How.CODE for v in inferred)
+    codes = all(how(graph, v) in (How.CODE, How.QUANTISED) for v in inferred)
     random = any(noisy(graph, v) for v in inferred)
     expect = "E_q[" if random or not codes else "["
     walkback = f", mean over {option.walkback + 1} states of the chain" if option and option.walkback else ""

@@ -196,6 +196,6 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
             f"{critic.name} has no gradient through the {side} samples of {factor.head}: {factor.dist.tag} "
             f"{why}",
             (*factor.path, "dist"),
-            help=f"{relax}relaxed samples (gumbel, straight_through) are not built yet in this version",
+            help=f"{relax}relaxed samples of what an adversary sees are not built in this version",
             related=((f"{critic.name} sees it here", (*critic.path, "sees")),),
         )

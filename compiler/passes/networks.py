@@ -18,6 +18,7 @@ from gendsl.schema.facts import (
     Inputs,
     Shape,
     Support,
+    code_name,
     embedding_parameters,
     mask_name,
     numel,
@@ -73,7 +74,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     assert head.shape is not None
     assert head.support is not None
     if factor.base is not None:
-        inputs = tuple(graph.variables[v].as_input() for v in factor.parents[1:])
+        inputs = tuple(_input(graph, v, factor.section) for v in factor.parents[1:])
         factor = replace(factor, inputs=inputs, base_shape=graph.variables[factor.base].shape)
         return replace(factor, bill=_flow_bill(factor, head.shape) + Bill(embedding_parameters(inputs)))
     shape = flow_shape(graph, factor, head.shape, [])
@@ -91,7 +92,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give",
             path,
         )
-    inputs = _inputs(graph, factor.parents)
+    inputs = _inputs(graph, factor)
     if isinstance(dist, Implicit):
         inputs = (*inputs, Input(NOISE, (dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
@@ -164,12 +165,21 @@ def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
             )
 
 
-def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
+def _input(graph: Graph, name: str, section: str) -> Input:
+    """A parent as networks of this section read it: of a quantised latent the codewords, in a prior the indices."""
+    variable, dim = graph.variables[name], graph.codewords(name)
+    if dim is None or section == "prior":
+        return variable.as_input()
+    assert variable.shape is not None
+    return Input(code_name(name), (dim, *variable.shape))
+
+
+def _inputs(graph: Graph, factor: Factor) -> Inputs:
     """The parents as a network reads them; one with missing entries comes with its mask."""
     found: list[Input] = []
-    for name in parents:
+    for name in factor.parents:
         variable = graph.variables[name]
-        found.append(variable.as_input())
+        found.append(_input(graph, name, factor.section))
         if variable.missing:
             assert variable.shape is not None
             found.append(Input(mask_name(name), variable.shape))

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
-from gendsl.compiler.derive.latents import classification, discrepancies, latent, weighting
+from gendsl.compiler.derive.latents import classification, codebooks, discrepancies, latent, weighting
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
 from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
-from gendsl.compiler.paths import how
+from gendsl.compiler.paths import above, how
 from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.estimator import Gumbel
 from gendsl.schema.facts import Density
 from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
 from gendsl.schema.suggest import nearest
@@ -27,6 +28,7 @@ FAMILIES = (
     "prior",
     "mutual_information",
     "classification",
+    "codebook",
     "adversary",
     "mmd",
 )
@@ -37,7 +39,7 @@ def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
     problems = (
-        [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)]
+        [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph), *_compared(graph)]
         if terms
         else [_nothing(graph)]
     )
@@ -69,6 +71,7 @@ def _derive(graph: Graph) -> Iterator[Term]:
         yield from latent(graph, name, route, bound)
     yield from weighting(graph, bound)
     yield from classification(graph)
+    yield from codebooks(graph)
     yield from discrepancies(graph)
     for critic in graph.critics.values():
         yield from adversarial(graph, critic)
@@ -125,22 +128,27 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
     if not bound.weighted:
         return
     for name, route in graph.routes.items():
-        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD):
+        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.QUANTISED):
             yield graph.spec.diagnostic(
                 "GD508",
                 f"{bound.tag} needs log q({name}), and the encoder of {name} has no density",
                 path,
                 related=((f"the encoder of {name}", ("encoder", name)),),
             )
-        elif route.how is How.ENUMERATED:
+
+
+def _compared(graph: Graph) -> Iterator[Diagnostic]:
+    """Codes that are compared with the prior's samples depend on no discrete latent, tried or drawn."""
+    for name in graph.spec.objective.mmd:
+        above_it = sorted(n for n in above(graph, "q", name) if n in graph.routes)
+        discrete = [n for n in above_it if graph.routes[n].estimator or how(graph, n) is How.ENUMERATED]
+        if discrete:
             yield graph.spec.diagnostic(
-                "GD508",
-                f"{bound.tag} with the finite latent {name} needs a score-function gradient, which is not "
-                "built yet "
-                "in this version",
-                path,
-                help="drop the bound (the ELBO enumerates it), or drop its encoder (it is then summed out)",
-                related=((f"the encoder of {name}", ("encoder", name)),),
+                "GD507",
+                f"mmd.{name} compares codes, and the encoder of {name} reads {', '.join(discrete)}, which is "
+                "discrete: that is not built in this version",
+                ("objective", "mmd", name),
+                on="key",
             )
 
 
@@ -194,7 +202,7 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is an auxiliary term")
         elif term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1):
             reasons.append(f"{term.name} is adversarial")
-    if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED) for v in graph.routes):
+    if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED, How.QUANTISED) for v in graph.routes):
         reasons.append("codes have no density")
     if not graph.scored:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons)) or "nothing is scored"
@@ -203,6 +211,13 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
     if any(t.family == "adversary" for t in mine):
         return Kind.ESTIMATE, target, "the critic's logit stands for log q - log p"
     if any(how(graph, v) in SAMPLED for v in graph.routes):
+        soft = [n for n, r in graph.routes.items() if isinstance(r.estimator, Gumbel)]
+        if soft:
+            return (
+                Kind.ESTIMATE,
+                target,
+                f"not a bound: relaxed weights stand for values of {', '.join(soft)}",
+            )
         bound = bound_of(graph)
         return Kind.LOWER, target, f"minus the loss is the {bound.tag} bound: {target} is at least this"
     return worst(t.kind for t in mine), target, f"minus the loss is {target}"

@@ -7,8 +7,8 @@ planar posterior, PixelCNN, RealNVP and GAN, small ones and ones of a gigabyte, 
 
 from __future__ import annotations
 
-from gendsl.compiler.derive.routes import states
-from gendsl.compiler.derive.sampling import bound_of
+from gendsl.compiler.derive.discrete import states
+from gendsl.compiler.derive.sampling import draws_of
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Resources, Role
 from gendsl.compiler.paths import DRAWN, above
 from gendsl.errors import SpecError
@@ -60,7 +60,7 @@ def _rows(graph: Graph, factor: Factor) -> int:
     reads = {*factor.parents, *above(graph, "q" if factor.side == "q" else "p", factor.head)}
     hows = {n: r.how for n, r in graph.routes.items()}
     finite = [n for n, how in hows.items() if how in (How.ENUMERATED, How.SUMMED)]
-    draws = bound_of(graph).samples if any(how in DRAWN for how in hows.values()) else 1
+    draws = draws_of(graph) if any(how in DRAWN for how in hows.values()) else 1
     walked = [o.walkback or 0 for o in graph.spec.objective.reconstruction.values()]
     rows = 1 + max(walked, default=0)
     if reads & set(finite):
@@ -85,7 +85,8 @@ def _evaluation(graph: Graph) -> int:
     """Bytes of one pass of importance sampling, which keeps nothing for a backward pass."""
     inferred = [r.how for r in graph.routes.values()]
     if all(
-        how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION) for how in inferred
+        how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION, How.QUANTISED)
+        for how in inferred
     ):
         return 0
     rows = min(CHUNK_ROWS, EVALUATED_ROWS * graph.spec.evaluate.samples)

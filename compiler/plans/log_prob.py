@@ -40,6 +40,8 @@ def plan(graph: Graph) -> Capability:
         )
     if hows & set(FROM_ENCODER):
         return Capability("iwae", Kind.LOWER, "E log of the mean of k importance weights is below log p")
+    if How.QUANTISED in hows:
+        return Capability("log p(x, c(x)) at the codes", Kind.LOWER, "one term of the sum over all codes")
     how = "summed over finite latents" if hows & {How.SUMMED, How.ENUMERATED} else "density"
     if How.BASE in hows or any(f.flow for f in graph.side("p")):
         how = "change of variables" if how == "density" else how
@@ -53,6 +55,6 @@ def proposals(graph: Graph) -> dict[str, list[str]]:
     the prior.
     """
     prior = [n for n, r in graph.routes.items() if r.how in FROM_PRIOR]
-    drawn = [n for n, r in graph.routes.items() if r.how in FROM_ENCODER]
+    drawn = [n for n, r in graph.routes.items() if r.how in (*FROM_ENCODER, How.QUANTISED)]
     late = [n for n in drawn if above(graph, "q", n) & set(prior)]
     return {"encoder": [n for n in drawn if n not in late], "prior": prior + late}

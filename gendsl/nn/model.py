@@ -32,8 +32,9 @@ from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.preprocessing import Pipeline
+from gendsl.nn.quantised import VqFamily
 from gendsl.schema.components.flow import base_of
-from gendsl.schema.facts import NOISE, numel
+from gendsl.schema.facts import NOISE, code_name, numel
 
 CHUNK_NUMBERS = 1 << 22
 """Numbers that the largest variable has in these rows at most."""
@@ -99,6 +100,21 @@ class Model(nn.Module):
         """The values that a factor's module reads, masks of missing entries included."""
         return tuple(i.name for i in self.graph.factors[factor].inputs if i.name != NOISE)
 
+    def read(self, factor: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of the values that a factor's module reads; codewords are looked up by their indices."""
+        found = {n: values[n] for n in self.reads(factor) if n in values}
+        for name in self.graph.factors[factor].parents:
+            code = code_name(name)
+            if code in self.reads(factor) and code not in found and name in values:
+                found[code] = self.codebook(name).embed(values[name])
+        return found
+
+    def codebook(self, name: str) -> VqFamily:
+        """The codebook of a quantised latent."""
+        family = self.factor(f"encoder.{name}").family
+        assert isinstance(family, VqFamily)
+        return family
+
     def parameters_of(self, factors: Iterable[str]) -> list[tuple[str, nn.Parameter]]:
         """The distinct named parameters of factors and critics, in the order of the module."""
         wanted = {id(p) for name in factors for p in self.factor(name).parameters()}
@@ -145,7 +161,7 @@ class Model(nn.Module):
         """A factor's distribution given its parents' values, all on the same number of rows."""
         module = self.factor(factor)
         assert isinstance(module, FactorModule)
-        return module.condition({n: values[n] for n in self.reads(factor) if n in values}, rows)
+        return module.condition(self.read(factor, values), rows)
 
     def ancestral(
         self,
@@ -195,7 +211,7 @@ class Model(nn.Module):
         module = self.factor(factor.name)
         assert isinstance(module, FlowSection)
         base = values[factor.base].reshape(-1, *_base_shape(self.graph, factor.name))
-        value: Tensor = module.stack(base, module.read(values))[0]
+        value: Tensor = module.stack(base, module.read(self.read(factor.name, values)))[0]
         return value.reshape(-1, *shape)
 
     @property
@@ -244,7 +260,7 @@ class Model(nn.Module):
         self._refuse("log_prob")
         batch = self.batch(data, "log_prob")
         drawing = [r.how for r in self.graph.routes.values()]
-        if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
+        if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED, How.QUANTISED}:
             samples = 1
         chunk = max(1, min(samples, self.rows_at_once // max(len(batch), 1)))
         total = torch.full((len(batch),), -torch.inf, dtype=self.dtype, device=self.device)

@@ -137,6 +137,11 @@ def mask_name(variable: str) -> str:
     return f"{variable}?"
 
 
+def code_name(variable: str) -> str:
+    """The name under which networks read the codewords of a quantised variable."""
+    return f"{variable}#"
+
+
 def numel(shape: Shape) -> int:
     """The number of entries of one row."""
     return math.prod(shape)

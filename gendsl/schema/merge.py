@@ -33,7 +33,7 @@ def tag_key(path: Path) -> str | None:
         return "type"
     if len(path) == 3 and path[:2] == ("data", "bind"):
         return "column"
-    if len(path) == 3 and path[:2] == ("objective", "energy"):
+    if len(path) == 3 and path[:2] in (("objective", "energy"), ("objective", "estimator")):
         return "type"
     return "type" if key in _SLOTS else None
 

@@ -30,6 +30,7 @@ KINDS: dict[str, str] = {
     "negatives": "source of negatives",
     "corruption": "corruption",
     "bound": "bound",
+    "estimator": "estimator",
     "energy_objective": "energy objective",
     "source": "data source",
     "step": "preprocessing step",
@@ -42,7 +43,7 @@ PACKAGE = "gendsl.schema.components"
 
 MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "dist": ("dist", "dist_levels", "dist_mixture"),
+        "dist": ("dist", "dist_levels", "dist_mixture", "dist_quantised"),
         "flow": (
             "flow",
             "flow_linear",
@@ -55,6 +56,7 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "ordering": ("ordering",),
         "loss": ("adversary",),
         "penalty": ("adversary",),
+        "estimator": ("estimator",),
         "energy": (),
         "negatives": (),
         "corruption": ("corruption",),

@@ -9,6 +9,7 @@ from gendsl.schema.components.adversary import Loss, NonSaturating, Penalty
 from gendsl.schema.components.bound import Bound
 from gendsl.schema.components.corruption import Corruption as Channel
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Net
 from gendsl.schema.fields import Count, Name, Names, NonNegative, Positive, ShapeField, Words
@@ -203,6 +204,7 @@ class Objective(Strict):
     prior: Terms = {}
     mutual_information: Terms = {}
     classification: Terms = {}
+    codebook: Terms = {}
     adversary: Terms = {}
     mmd: dict[Name, MmdOptions] = {}
-    estimator: dict[Name, Literal["enumerate", "gumbel", "score_function", "straight_through"]] = {}
+    estimator: dict[Name, Annotated[Estimator, Slot("estimator")]] = {}

@@ -69,6 +69,12 @@ decoder: {x: {given: z, dist: bernoulli, net: mlp}}
 encoder: {z: {given: x, dist: normal, net: mlp}}
 """
 
+DISCRETE = """
+prior: {c: {dist: categorical, classes: 3, shape: [2]}}
+decoder: {x: {given: c, dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}}
+"""
+
 GAN = """
 prior: {z: {dist: normal, shape: [6]}}
 decoder: {x: {given: z, dist: deterministic, net: conv_up}}
@@ -202,6 +208,19 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         "lower",
         "lower",
         NO_Y,
+    ),
+    "vq_vae": case(
+        UNIT
+        + """
+ordering: {c: {type: raster}}
+prior: {c: {dist: categorical, net: transformer}}
+decoder: {x: {given: c, dist: {type: normal, scale: shared}, net: conv_up}}
+encoder: {c: {given: x, dist: {type: vq, codes: 7, dim: 3}, shape: [4, 4], net: conv_down}}
+""",
+        "reconstruction.x prior.c codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
     ),
     "pixel_vae": case(
         BINARY
@@ -387,6 +406,32 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}, w: {given: x, dist: normal
         "lower",
         ALWAYS,
     ),
+    "quantised_code_without_prior": case(
+        UNIT
+        + """
+decoder: {x: {given: c, dist: normal, net: mlp}}
+encoder: {c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}}
+""",
+        "reconstruction.x codebook.c",
+        "none",
+        None,
+        NO_DENSITY + " sample interpolate",
+    ),
+    "two_quantised_levels": case(
+        UNIT
+        + """
+prior: {t: {dist: categorical}, c: {given: t, dist: categorical, net: mlp}, w: {given: t, dist: normal, shape: [2]}}
+decoder: {x: {given: [c, t, w], dist: normal, net: mlp}}
+encoder:
+  c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}
+  t: {given: c, dist: {type: vq, codes: 4, dim: 3}, shape: [2], net: mlp}
+  w: {given: [x, t], dist: normal, net: mlp}
+""",
+        "reconstruction.x prior.t prior.c kl.w codebook.t codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
+    ),
     "mixture_model": case(
         MOONS
         + """
@@ -446,6 +491,80 @@ encoder: {c: {given: x, dist: categorical, net: mlp}}
         "lower",
         "exact",
         NO_Y + " interpolate",
+    ),
+    "discrete_vae_iwae": case(
+        BINARY + DISCRETE + "objective:\n  bound: {type: iwae, samples: 3}",
+        "reconstruction.x kl.c bound.iwae",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "discrete_vae_many_states": case(
+        BINARY + DISCRETE.replace("shape: [2]", "shape: [9]") + "objective: {estimator: {c: score_function}}",
+        "reconstruction.x kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "counting_vae": case(
+        BINARY + VAE.replace("dist: normal", "dist: poisson") + "objective: {estimator: {z: score_function}}",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "two_latents_gumbel": case(
+        BINARY
+        + """
+prior: {c: {dist: categorical, classes: 3, shape: [2]}, z: {given: c, dist: normal, shape: [3], net: mlp}}
+decoder: {x: {given: [z, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, z: {given: [x, c], dist: normal, net: mlp}}
+objective:
+  estimator: {c: {type: gumbel, temperature: 0.4, anneal: 10}}""",
+        "reconstruction.x kl.c kl.z",
+        "estimate",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "two_levels_of_labels": case(
+        BINARY
+        + """
+prior: {b: {dist: bernoulli, shape: [3]}, c: {given: b, dist: categorical, classes: 4, net: mlp}}
+decoder: {x: {given: [b, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, b: {given: [x, c], dist: bernoulli, net: mlp}}
+objective: {estimator: {b: straight_through, c: score_function}}
+""",
+        "reconstruction.x kl.b kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "enumerated_beside_drawn": case(
+        BINARY
+        + """
+prior: {b: {dist: bernoulli, shape: [2]}, c: {given: b, dist: categorical, classes: 4, net: mlp}}
+decoder: {x: {given: [b, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, b: {given: [x, c], dist: bernoulli, net: mlp}}
+objective: {estimator: {c: score_function}}
+""",
+        "reconstruction.x kl.b kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "labels_drawn_by_score_function": case(
+        BINARY_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {z: {dist: normal, shape: [4]}, y: {dist: categorical, logits: learned}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: normal, net: mlp}}
+objective: {bound: {type: iwae, samples: 3}}
+""",
+        "reconstruction.x likelihood.y kl.y kl.z bound.iwae classification.y",
+        "none",
+        "lower",
+        ALWAYS,
     ),
     "semi_supervised_without_classifier": case(
         BINARY_Y

@@ -110,6 +110,7 @@ def where(kind: str, component: Any) -> dict[str, Any]:
         "penalty": {"adversary": {"d": {"sees": "x", "net": "mlp", "penalty": component}}},
         "corruption": {"corruption": {"x": {"given": "y", "dist": component}}},
         "bound": {"objective": {"bound": component}},
+        "estimator": {"objective": {"estimator": {"c": component}}},
         "source": {"data": {"source": component, "bind": {"x": "image"}}},
         "step": {"data": {"bind": {"x": {"column": "image", "as": [component]}}}},
         "optim": {"train": {"optim": component}},

@@ -138,6 +138,7 @@ def component_spec(kind: str, body: str) -> str:
         "penalty": f"adversary: {{d: {{sees: x, net: mlp, penalty: {body}}}}}",
         "corruption": f"corruption: {{w: {{given: x, dist: {body}}}}}",
         "bound": f"objective: {{bound: {body}}}",
+        "estimator": f"objective: {{estimator: {{c: {body}}}}}",
         "step": f"data: {{bind: {{x: {{column: image, as: [{body}]}}}}}}",
         "optim": f"train: {{optim: {body}}}",
         "schedule": f"train: {{optim: {{schedule: {body}}}}}",

@@ -20,7 +20,7 @@ from gendsl.compiler.graph import Term
 from gendsl.nn.objective.adversarial import adversary, critic, penalty
 from gendsl.nn.objective.discrepancies import mmd
 from gendsl.nn.objective.evaluation import Evaluation, Value, weight_at
-from gendsl.nn.objective.likelihoods import classification, information, kl, prior, score, weighting
+from gendsl.nn.objective.likelihoods import classification, codebook, information, kl, prior, score, weighting
 from gendsl.schema.components.bound import Bound
 
 
@@ -60,6 +60,7 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "prior": prior,
     "mutual_information": information,
     "classification": classification,
+    "codebook": codebook,
     "mmd": mmd,
     "adversary": adversary,
     "critic": critic,

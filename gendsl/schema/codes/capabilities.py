@@ -62,11 +62,11 @@ CAPABILITIES: dict[str, Code] = {
         ),
     ),
     "GD505": Code(
-        "an adversary without a gradient",
+        "samples without a gradient",
         page(
-            "What makes the samples that an adversary sees learns by the gradient through them, and "
-            "discrete samples have "
-            "none.",
+            "What makes the samples that an adversary sees learns by the gradient through them, and discrete samples "
+            "have none. Likewise an encoder of a discrete latent: one of few values is enumerated, any other needs an "
+            "estimator, objective: {estimator: {n: score_function}}.",
             _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: conv_up}}\n"
             "adversary: {d: {sees: x, net: conv_down}}",
             _GAN + "\nadversary: {d: {sees: x, net: conv_down}}",
@@ -100,7 +100,8 @@ CAPABILITIES: dict[str, Code] = {
         page(
             "A bound speaks of latents that are sampled from an encoder with a density. iwae and renyi need "
             "log q, so no "
-            "code, no adversary in place of the KL, and no enumerated latent stands beside them.",
+            "code and no adversary in place of the KL stands beside them; "
+            "discrete latents are drawn, with the gradient of score_function.",
             "extends: realnvp\nobjective: {bound: iwae}",
             "extends: vae\nobjective: {bound: iwae}",
         ),
@@ -153,7 +154,8 @@ CAPABILITIES: dict[str, Code] = {
         "too many states",
         page(
             "Finite latents with an encoder are enumerated, value by value, all of them together: at most 256 joint "
-            "states. Those without an encoder are summed out: at most 4096.",
+            "states, or an estimator has to be named (score_function, gumbel, straight_through). "
+            "Those without an encoder are summed out: at most 4096.",
             _FINITE.replace("classes: 10", "classes: 5000"),
             _FINITE,
         ),

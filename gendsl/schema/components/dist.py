@@ -47,6 +47,10 @@ class Dist(Component):
     closed_kl: ClassVar[frozenset[str]] = frozenset()
     """Tags of the distributions p for which KL(self || p) has a formula."""
     default_shape: ClassVar[Shape | None] = None
+    sections: ClassVar[tuple[str, ...]] = ("prior", "decoder", "encoder")
+    """Where it may stand."""
+    fixes_support: ClassVar[bool] = False
+    """Whether it says where its variable lies before anything else does."""
     numbers: ClassVar[int] = 1
     """P, the raw numbers for each entry."""
 

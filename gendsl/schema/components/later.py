@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "dist": frozenset({"vamp", "vq", "langevin"}),
+        "dist": frozenset({"vamp", "langevin"}),
         "flow": frozenset(
             {
                 "residual",
@@ -28,7 +28,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "classify",
                 "total_correlation",
                 "path_length",
-                "codebook",
                 "relative_to",
                 "covariance",
             }

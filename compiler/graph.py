@@ -26,7 +26,7 @@ from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Adversary
 from gendsl.schema.spec import Spec
 
-Side = Literal["p", "q", "c"]
+Side = Literal["p", "q", "c", "e"]
 
 
 class Role(StrEnum):
@@ -95,7 +95,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Factor:
-    """p(head | parents), q(head | parents) or a channel c(head | parents).
+    """p(head | parents), q(head | parents), a channel c(head | parents) or an energy exp(-E(head)).
 
     A `flow` section is a factor with a `base`: the head is a bijection of that variable.
     """

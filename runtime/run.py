@@ -104,7 +104,7 @@ def compile_model(graph: Graph) -> Model:
         model = build(graph)
     model.to(graph.device)
     if graph.spec.run.compile:
-        for section in ("prior", "decoder", "flow", "encoder", "adversary"):
+        for section in ("prior", "decoder", "flow", "encoder", "energy", "adversary"):
             for module in model.get_submodule(section).children():
                 module.compile()
     return model

@@ -97,6 +97,8 @@ def _inferred(
         if encoder.offers.density is not Density.ANY:
             return no_density(graph, encoder, "at samples of the prior", prior)
         return Route(name, How.INFORMATION, encoder.name)
+    if prior is None and name in graph.spec.energy:
+        return Route(name, How.SAMPLED, encoder.name, f"against the energy of {name}")
     if prior is None:
         if variable.role is Role.PARTIAL:
             return None
@@ -145,6 +147,8 @@ def _kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
         why = "an autoregressive factor is in the way"
     elif below:
         why = f"{', '.join(sorted(below))} is a parent of {name} in p and follows from it in q"
+    elif name in graph.spec.energy:
+        why = f"an energy tilts p({name})"
     elif summed:
         why = f"{', '.join(sorted(summed))} is summed out"
     return Route(name, How.SAMPLED if why else How.CLOSED, encoder.name, why)

@@ -15,6 +15,8 @@ METRICS = (
     "log_prob",
     "elbo",
     "bits_per_dim",
+    "log_normaliser",
+    "kl_to_target",
     "reconstruction_error",
     "accuracy",
     "mmd",

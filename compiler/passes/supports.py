@@ -25,8 +25,8 @@ def supports(graph: Graph) -> Graph:
         if variable.column is not None:
             found[name] = variable.column.support
     pending = [f for f in graph.factors.values() if f.head not in found]
-    for factor in sorted(pending, key=lambda f: ("p", "c", "q").index(f.side)):
-        if factor.head in found or factor.base is not None:
+    for factor in sorted(pending, key=lambda f: ("p", "c", "q", "e").index(f.side)):
+        if factor.head in found or factor.base is not None or factor.side == "e":
             continue
         if factor.channel is not None:
             clean = found.get(factor.parents[0])
@@ -108,7 +108,7 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
 
 
 def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator[Diagnostic]:
-    if factor.channel is not None:
+    if factor.channel is not None or factor.side == "e":
         return
     variable = graph.variables[factor.head]
     assert variable.support is not None

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gendsl.nn.machine import Machine
 from gendsl.nn.transforms.stack import widened
 from gendsl.schema.components.energy import U1, U2, U3, U4
 
@@ -84,6 +85,13 @@ class EnergyModule(nn.Module):
     def keeps(self) -> bool:
         """Whether chains go on between training steps."""
         return "chains" in self._buffers
+
+    @property
+    def machine(self) -> Machine:
+        """The restricted Boltzmann machine that the energy is. Raises TypeError where it is none."""
+        if not isinstance(self.energy, Machine):
+            raise TypeError("this energy is no restricted Boltzmann machine")
+        return self.energy
 
     def forward(self, value: Tensor) -> Tensor:
         energy: Tensor = self.energy(value)

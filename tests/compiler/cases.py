@@ -979,6 +979,17 @@ ENERGIES = {
         "estimate",
         NO_CODE,
     ),
+    "rbm": case(
+        BINARY + "\nenergy: {x: {net: {type: rbm, hidden: 5}}}", "energy.x", "none", "exact", NO_CODE
+    ),
+    "rbm_persistent": case(
+        BINARY
+        + "\nenergy: {x: {net: {type: rbm, hidden: 30}, negatives: {type: contrastive_divergence, buffer: 20}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
     "latent_energy_prior": case(
         BINARY + VAE + "energy: {z: {net: mlp, negatives: {type: langevin, steps: 3}}}",
         "reconstruction.x kl.z energy.z",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gendsl.data.dataset import Batch
 from gendsl.nn import tilt
 from gendsl.nn.chains import langevin, reflected
 from gendsl.nn.energies import EnergyModule, build_u1, build_u2, build_u3, build_u4
+from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.run import compile_model
@@ -213,6 +215,49 @@ def test_noise_contrast_recovers_log_z_and_leaves_the_noise_alone() -> None:
     learned = -own(at).detach()
     assert float((learned - (true - p0)).abs().mean()) < 0.05
     torch.testing.assert_close(model.log_prob(rows(at)), p0 + learned)
+
+
+# -- restricted Boltzmann machines ------------------------------------------------------------------------------------
+
+
+def machine(visible: int, hidden: int, *, exact: bool = True) -> Machine:
+    found = Machine((visible,), hidden, exact=exact).double()
+    with torch.no_grad():
+        for parameter in found.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    return found
+
+
+def states(count: int) -> Tensor:
+    return torch.tensor(list(itertools.product([0.0, 1.0], repeat=count)), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("visible", "hidden"), [(4, 3), (3, 5), (6, 6)])
+def test_log_z_of_a_machine_is_that_of_enumeration(visible: int, hidden: int) -> None:
+    """Over all pairs (v, h) of the energy itself, and over v of the free energy."""
+    found = machine(visible, hidden)
+    v, h = states(visible), states(hidden)
+    joint = (v @ found.visible)[:, None] + (h @ found.hidden)[None] + v @ found.weight @ h.T
+    torch.testing.assert_close(found.log_normaliser(), torch.logsumexp(joint.flatten(), 0).detach())
+    torch.testing.assert_close(-found(v), torch.logsumexp(joint, 1))
+
+
+def test_annealed_importance_sampling_is_within_a_tenth_of_a_nat() -> None:
+    found = machine(20, 10)
+    assert abs(float(found.annealed() - found.summed())) < 0.1
+    flat = float(nn.functional.softplus(found.visible).sum().detach()) + 10 * math.log(2)
+    assert abs(flat - float(found.summed())) > 2.0, "the first of the annealed densities is far away"
+
+
+def test_gibbs_steps_have_the_law_of_the_machine() -> None:
+    found = machine(3, 2)
+    v = states(3)
+    exact = torch.softmax(-found(v), 0).detach()
+    ends = found.gibbs(torch.zeros(40_000, 3, dtype=torch.float64), 30)
+    index = (ends @ torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64)).long()
+    seen = torch.bincount(index, minlength=8).double() / len(ends)
+    assert float((seen - exact).abs().max()) < 0.012
+    assert float(exact.max() - exact.min()) > 0.1
 
 
 def test_quadrature_normalises_a_density_of_the_plane() -> None:

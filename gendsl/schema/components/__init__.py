@@ -17,6 +17,7 @@ from gendsl.schema.components import (  # noqa: F401
     negatives,
     net,
     net_ar,
+    net_energy,
     net_grid,
     net_seq,
     optim,

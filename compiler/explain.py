@@ -218,7 +218,9 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
 def _built(graph: Graph, factor: Factor) -> str:
     if factor.side == "e":
         fixed = graph.spec.energy[factor.head].type
-        return fixed.tag if fixed is not None else f"energy, {factor.net.tag if factor.net is not None else ''}"
+        return (
+            fixed.tag if fixed is not None else f"energy, {factor.net.tag if factor.net is not None else ''}"
+        )
     if factor.channel is not None:
         return factor.channel.tag
     layers = " <- ".join(_layer(layer) for layer in factor.flow)

@@ -1,6 +1,6 @@
 """How well an encoder fits a fixed energy: a lower bound of log Z, and the distance to the target.
 
-    log Z >= E_q[-E - log q],        KL(q || exp(-E)/Z) = log Z - E_q[-E - log q].
+log Z >= E_q[-E - log q],        KL(q || exp(-E)/Z) = log Z - E_q[-E - log q].
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ def kl_to_target(model: Model, name: str, seed: int) -> dict[str, Any]:
     shape = model.graph.variables[name].shape
     assert shape is not None
     if numel(shape) > PLANE:
-        return {"value": None, "kind": "none", "why": f"log Z of {name} is integrated in two dimensions at most"}
+        return {
+            "value": None,
+            "kind": "none",
+            "why": f"log Z of {name} is integrated in two dimensions at most",
+        }
     bound = log_normaliser(model, name, seed)
     truth = float(tilt.quadrature(model, name))
     return {

@@ -95,9 +95,7 @@ def normaliser(graph: Graph, name: str) -> tuple[str, Kind] | None:
     if machine(graph, name):
         assert factor.net is not None
         few = factor.net.sums_exactly(numel(variable.shape))
-        return (
-            ("sum over states", Kind.EXACT) if few else ("annealed importance sampling", Kind.ESTIMATE)
-        )
+        return ("sum over states", Kind.EXACT) if few else ("annealed importance sampling", Kind.ESTIMATE)
     if way(graph, name) is Way.CONTRAST:
         return "learned with the energy", Kind.ESTIMATE
     if graph.p(name) is not None:
@@ -149,7 +147,8 @@ def energies(graph: Graph) -> Iterator[Term]:
             both = f"E_data[{inside}] - E_chain[{inside}]" if observed else f"-E_chain[{inside}]"
             yield Term(
                 f"energy.{name}",
-                f"{both}, the chain cut",
+                f"{both}, the chain cut"
+                + (f" (+ {spec.magnitude:g} E E^2 at both)" if spec.magnitude else ""),
                 "model",
                 Kind.NONE,
                 f"gradient of -log p({name})" if observed else "gradient of log Z",

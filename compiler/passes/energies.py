@@ -29,7 +29,9 @@ def _problems(graph: Graph, name: str) -> Iterator[Diagnostic]:
         return
     if name in graph.bases():
         flow = graph.bases()[name]
-        yield _refused(graph, name, f"{name} is the base of the flow to {flow.head}: an energy is on {flow.head}")
+        yield _refused(
+            graph, name, f"{name} is the base of the flow to {flow.head}: an energy is on {flow.head}"
+        )
         return
     if name in {seen for critic in graph.critics.values() for seen in critic.spec.sees}:
         yield _later(graph, name, f"an adversary that sees {name}, which has an energy,")
@@ -43,9 +45,13 @@ def _problems(graph: Graph, name: str) -> Iterator[Diagnostic]:
 def _trained(graph: Graph, name: str) -> Iterator[Diagnostic]:
     written, observed = graph.spec.energy[name], graph.variables[name].role is Role.OBSERVED
     if (written.type is None) == (written.net is None):
-        yield _refused(graph, name, f"the energy of {name} is a fixed one (`type`) or a network (`net`): write one")
+        yield _refused(
+            graph, name, f"the energy of {name} is a fixed one (`type`) or a network (`net`): write one"
+        )
     elif written.type is not None and written.negatives is not None:
-        yield _refused(graph, name, f"{written.type.tag} is fixed: negatives have nothing to train", "negatives")
+        yield _refused(
+            graph, name, f"{written.type.tag} is fixed: negatives have nothing to train", "negatives"
+        )
     elif written.type is not None and observed:
         yield _refused(
             graph, name, f"{written.type.tag} is fixed, and {name} is data: nothing is to be learned", "type"
@@ -89,7 +95,7 @@ def _beneath(graph: Graph, name: str) -> Iterator[Diagnostic]:
         shown = ", ".join(factor.parents if factor.base is None else factor.parents[1:])
         yield _later(graph, name, f"an energy over a factor that is given {shown}")
     elif factor.base is not None and above(graph, "p", name) != {factor.base}:
-        yield _later(graph, name, f"an energy over a flow whose base is given something")
+        yield _later(graph, name, "an energy over a flow whose base is given something")
 
 
 def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
@@ -129,7 +135,11 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
 def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
     """An energy on a latent: a fixed one is a target of its own, a network tilts a prior."""
     encoder, prior = graph.q(name), graph.p(name)
-    if encoder is None or encoder.offers.density not in (Density.ANY, Density.OWN) or not encoder.offers.rsample:
+    if (
+        encoder is None
+        or encoder.offers.density not in (Density.ANY, Density.OWN)
+        or not encoder.offers.rsample
+    ):
         yield _refused(
             graph,
             name,
@@ -138,7 +148,11 @@ def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
         )
     elif way(graph, name) is Way.FIXED:
         if prior is not None or graph.descendants("p", name) or encoder.parents:
-            yield _later(graph, name, "a fixed energy of a latent that has a prior, children or an encoder with parents")
+            yield _later(
+                graph,
+                name,
+                "a fixed energy of a latent with a prior, children, or an encoder that is given",
+            )
     elif prior is None or not graph.descendants("p", name):
         yield _refused(
             graph,

@@ -10,7 +10,9 @@ from gendsl.compiler.plans import log_prob
 def plan(graph: Graph) -> Capability:
     score = log_prob.plan(graph)
     if score.how is None and tilted(graph) and not graph.scored:
-        return Capability("energy, up to log Z", Kind.NONE, "log Z shifts all scores alike: they can be ranked")
+        return Capability(
+            "energy, up to log Z", Kind.NONE, "log Z shifts all scores alike: they can be ranked"
+        )
     if score.how is None:
         return Capability(None, why=f"it needs log_prob: {score.why}")
     return Capability(

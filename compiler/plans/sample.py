@@ -23,7 +23,9 @@ def plan(graph: Graph) -> Capability:
     if chains:
         words = [f"{n}: {_chain(graph, n)}" for n in chains]
         rest = f"; the rest {how}" if set(targets) - set(chains) else ""
-        return Capability("; ".join(words) + rest, Kind.ESTIMATE, "the chain's length limits how well they fit")
+        return Capability(
+            "; ".join(words) + rest, Kind.ESTIMATE, "the chain's length limits how well they fit"
+        )
     return Capability(how, Kind.EXACT, "samples follow the model's p exactly")
 
 

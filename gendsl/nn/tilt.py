@@ -111,7 +111,9 @@ def fresh(model: Model, name: str, rows: int) -> Tensor:
     if math.isfinite(low) and math.isfinite(high):
         return low + (high - low) * noise
     normal = torch.randn_like(noise)
-    return low + normal.abs() if math.isfinite(low) else high - normal.abs() if math.isfinite(high) else normal
+    return (
+        low + normal.abs() if math.isfinite(low) else high - normal.abs() if math.isfinite(high) else normal
+    )
 
 
 def move(model: Model, name: str, start: Tensor, spec: Negatives) -> Tensor:

@@ -966,14 +966,16 @@ ENERGIES = {
         NO_CODE,
     ),
     "energy_score_matching": case(
-        MOONS + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, noise: 0.2}}}}}}",
+        MOONS
+        + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, noise: 0.2}}}}}}",
         "energy.x",
         "none",
         "estimate",
         NO_CODE,
     ),
     "energy_sliced_score_matching": case(
-        MOONS + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, how: sliced}}}}}}",
+        MOONS
+        + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, how: sliced}}}}}}",
         "energy.x",
         "none",
         "estimate",
@@ -1023,7 +1025,7 @@ ENERGIES = {
     ),
     "energy_over_a_density_with_a_label": case(
         MOONS_Y
-        + f"\ndecoder: {{x: {{dist: normal}}, y: {{given: x, dist: categorical, net: mlp}}}}\n"
+        + "\ndecoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}\n"
         + f"energy: {{x: {{{SMOOTH}, negatives: {{type: langevin, steps: 2, buffer: 20}}}}}}",
         "likelihood.y energy.x",
         "none",

@@ -141,7 +141,9 @@ def test_log_z_of_a_tilted_prior_enters_by_its_gradient() -> None:
     a, m = (v.detach().clone().requires_grad_(True) for v in (own.precision, own.mean))
     log_z = -torch.log1p(a) - a * m.square().sum() / (2 * (1 + a))
     exact = torch.autograd.grad(log_z, [a, m])
-    ours = torch.autograd.grad(model.loss("model", batch, terms=["energy.z"]).total, [own.precision, own.mean])
+    ours = torch.autograd.grad(
+        model.loss("model", batch, terms=["energy.z"]).total, [own.precision, own.mean]
+    )
     torch.testing.assert_close(ours[0], exact[0], rtol=0.05, atol=0.01)
     torch.testing.assert_close(ours[1], exact[1], rtol=0.05, atol=0.02)
     assert float(tilt.log_normaliser(model, "z")) == pytest.approx(log_z.item(), abs=0.03)
@@ -173,7 +175,8 @@ def test_chains_move_in_training_only_and_are_part_of_the_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "smoothed"), [("{type: score_matching, noise: 0.3}", 0.09), ("{type: score_matching, how: sliced}", 0.0)]
+    ("how", "smoothed"),
+    [("{type: score_matching, noise: 0.3}", 0.09), ("{type: score_matching, how: sliced}", 0.0)],
 )
 def test_score_matching_recovers_a_normal_density(how: str, smoothed: float) -> None:
     """Denoising fits the data smoothed by the noise: precision 1 / (s^2 + noise^2)."""
@@ -194,7 +197,9 @@ def test_score_matching_recovers_a_normal_density(how: str, smoothed: float) -> 
 
 def test_noise_contrast_recovers_log_z_and_leaves_the_noise_alone() -> None:
     """p0 = N(0, 1) and data from N(m, s): -E must become log p - log p0, its constant included."""
-    body = "decoder: {x: {dist: normal}}\nenergy: {x: {net: mlp}}\nobjective: {energy: {x: noise_contrastive}}"
+    body = (
+        "decoder: {x: {dist: normal}}\nenergy: {x: {net: mlp}}\nobjective: {energy: {x: noise_contrastive}}"
+    )
     model, own = quadratic(body)
     mean, scale = 0.5, 0.6
     data = torch.randn(20_000, 2, dtype=torch.float64) * scale + mean
@@ -262,7 +267,9 @@ def test_gibbs_steps_have_the_law_of_the_machine() -> None:
 
 def test_quadrature_normalises_a_density_of_the_plane() -> None:
     model, _ = quadratic("energy: {x: {net: mlp, negatives: langevin}}")
-    assert float(tilt.log_normaliser(model, "x")) == pytest.approx(math.log(2 * math.pi / PRECISION), rel=1e-3)
+    assert float(tilt.log_normaliser(model, "x")) == pytest.approx(
+        math.log(2 * math.pi / PRECISION), rel=1e-3
+    )
     x = torch.randn(50, 2, dtype=torch.float64)
     exact = torch.distributions.Normal(MEAN, PRECISION**-0.5).log_prob(x).sum(1)
     torch.testing.assert_close(model.log_prob(x), exact, rtol=1e-3, atol=1e-3)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gendsl.compiler.derive.energies import Way, way
+from gendsl.compiler.derive.energies import Way, negatives, way
 from gendsl.compiler.graph import Role, Term
 from gendsl.nn import tilt
 from gendsl.nn.chains import Potential
@@ -21,22 +21,30 @@ def spec_of(spec: EnergyObjective) -> EnergyObjective:
 
 def energy(e: Evaluation, term: Term) -> Value:
     """What an energy (and the factor beneath it) minimises."""
-    name = term.subject
-    chosen = way(e.graph, name)
-    value = {Way.SCORE: score_matching, Way.CONTRAST: noise_contrastive}.get(chosen or Way.NEGATIVES, contrast)(
-        e, name
-    )
+    chosen = way(e.graph, term.subject)
+    if chosen is Way.NEGATIVES:
+        return contrast(e, term.subject)
+    value = (score_matching if chosen is Way.SCORE else noise_contrastive)(e, term.subject)
     return Value(value, value)
 
 
-def contrast(e: Evaluation, name: str) -> Tensor:
-    """mean U(data) - mean U(chain), chain cut; of a latent only the second, whose gradient is that of log Z."""
+def contrast(e: Evaluation, name: str) -> Value:
+    """mean U(data) - mean U(chain), chain cut; of a latent only the second, whose gradient is that of log Z.
+
+    The cost has the weighted mean squares of E at both, a latent's values cut.
+    """
     observed = e.graph.variables[name].role is Role.OBSERVED
     data = e.batch.values[name].to(e.model.dtype) if observed else None
     ends = tilt.chain_ends(e.model, name, len(e.batch), data, keep=e.training)
     potential = tilt.potential(e.model, name)
     below = potential(ends).mean()
-    return -below if data is None else potential(data).mean() - below
+    value = -below if data is None else potential(data).mean() - below
+    weight = negatives(e.graph, name).magnitude
+    if not weight:
+        return Value(value, value)
+    module, above = tilt.energy(e.model, name), data if data is not None else e.trace.values[name].detach()
+    squares = module(above).square().mean() + module(ends).square().mean()
+    return Value(value, value + weight * squares)
 
 
 def score_matching(e: Evaluation, name: str) -> Tensor:

@@ -19,6 +19,7 @@ from gendsl.schema.registry import Component, component
 Steps = Annotated[int, Field(ge=1)]
 Chains = Annotated[int, Field(ge=0)]
 Step = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -30,6 +31,7 @@ class Negatives(Component):
     temperature: Step = 1.0
     buffer: Chains = 0
     fresh: Share = 0.05
+    magnitude: Weight = 0.0
 
     at_data: ClassVar[bool] = False
     """Chains without a buffer start at the data."""
@@ -41,7 +43,7 @@ class Langevin(Negatives):
 
     Of the chains taken from the buffer a share `fresh` starts anew (Du and Mordatch 2019). Without a buffer every
     chain is short and starts anew (Nijkamp et al. 2019). `temperature` 1 is true Langevin; another T samples
-    exp(-U/T).
+    exp(-U/T). `magnitude` keeps E near 0 (Du and Mordatch 2019, section 3.3).
     """
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"steps": 5, "step_size": 0.05, "buffer": 100})
@@ -51,6 +53,7 @@ class Langevin(Negatives):
     temperature: Step = Field(default=1.0, description="T of the noise, 1 for true Langevin")
     buffer: Chains = Field(default=0, description="chains that go on between training steps; 0 for none")
     fresh: Share = Field(default=0.05, description="share of the buffer's chains that start anew")
+    magnitude: Weight = Field(default=0.0, description="weight of the mean squares of E at data and chains")
 
 
 @component("negatives", "contrastive_divergence", build="gendsl.nn.chains:spec_of")
@@ -65,3 +68,4 @@ class ContrastiveDivergence(Negatives):
     temperature: Step = Field(default=1.0, description="T of a Langevin step's noise, 1 for true Langevin")
     buffer: Chains = Field(default=0, description="chains that go on between training steps; 0 for none")
     fresh: Share = Field(default=0.0, description="share of the buffer's chains that start anew")
+    magnitude: Weight = Field(default=0.0, description="weight of the mean squares of E at data and chains")

@@ -28,7 +28,9 @@ class Rbm(Net):
     hidden: Annotated[int, Field(ge=1)] = Field(default=25, description="binary hidden units")
 
     def problem(self, inputs: Inputs, target: Target) -> str | None:
-        return "rbm is an energy, not a network of features: write energy: {x: {net: {type: rbm, hidden: 25}}}"
+        return (
+            "rbm is an energy, not a network of features: write energy: {x: {net: {type: rbm, hidden: 25}}}"
+        )
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         visible = numel(inputs[0].shape)

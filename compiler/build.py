@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from gendsl.compiler.derive.energies import Way, negatives, way
 from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.compiler.passes.networks import critic_net
 from gendsl.compiler.passes.shapes import flow_shape
@@ -13,6 +14,7 @@ from gendsl.nn.adversarial import Constrain, CriticModule, PenaltyFunction
 from gendsl.nn.building import build_net, builder
 from gendsl.nn.conditioning import Vector
 from gendsl.nn.corruptions import Channel
+from gendsl.nn.energies import EnergyModule, NetEnergy
 from gendsl.nn.factor import Autoregressive, Direct, FlowSection, Unconditional
 from gendsl.nn.head import Head
 from gendsl.nn.model import Model
@@ -40,6 +42,8 @@ def build(graph: Graph) -> Model:
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Module:
+    if factor.side == "e":
+        return _energy(graph, factor, bodies)
     if factor.base is not None:
         context = Vector(factor.inputs) if factor.inputs else None
         stack = _stack(graph, factor)
@@ -75,6 +79,25 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Mo
             bodies[factor.net_name] = body
     noise = factor.dist.noise if isinstance(factor.dist, Implicit) else 0
     return Direct(body, Head(factor.features, factor.raw), family, stack, density, parents, noise)
+
+
+def _energy(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> EnergyModule:
+    """A fixed formula, a machine's free energy, or a body with an output layer of its own."""
+    fixed, shape = graph.spec.energy[factor.head].type, graph.variables[factor.head].shape
+    assert shape is not None
+    chains = negatives(graph, factor.head).buffer if way(graph, factor.head) is Way.NEGATIVES else 0
+    if fixed is not None:
+        return EnergyModule(builder(fixed)(fixed), shape, 0)
+    assert factor.net is not None
+    if factor.net.energy:
+        return EnergyModule(builder(factor.net)(factor.net, factor.inputs, None), shape, chains)
+    body = bodies.get(factor.net_name) if factor.net_name is not None else None
+    if body is None:
+        body = build_net(factor.net, factor.inputs, None)
+        if factor.net_name is not None:
+            bodies[factor.net_name] = body
+    assert factor.features is not None
+    return EnergyModule(NetEnergy(factor.head, body, numel(factor.features)), shape, chains)
 
 
 def _stack(graph: Graph, factor: Factor) -> Stack | None:

@@ -67,13 +67,9 @@ def _observed(graph: Graph, name: str) -> str:
 
 
 def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
-    what = (
-        factor.dist.tag
-        if factor.dist is not None
-        else factor.channel.tag
-        if factor.channel is not None
-        else "flow"
-    )
+    fixed = graph.spec.energy[factor.head].type if factor.side == "e" else None
+    named = factor.dist or factor.channel or fixed
+    what = named.tag if named is not None else "energy" if factor.side == "e" else "flow"
     return {
         "maths": says(graph, factor),
         "dist": what,
@@ -119,6 +115,10 @@ def factorisation(graph: Graph) -> Iterator[str]:
                 continue
             parts.append(_maths(graph, factor))
         yield f"p({joint}{given}) = {' '.join(parts)}"
+    for factor in graph.side("e"):
+        beneath = graph.p(factor.head)
+        inside = "" if beneath is None else f"p({factor.head}) "
+        yield f"p'({factor.head}) = {inside}{says(graph, factor)} / Z"
     q = [f for f in graph.side("q")]
     if q:
         latent = [f for f in q if graph.variables[f.head].role in (Role.LATENT, Role.PARTIAL)]
@@ -141,7 +141,8 @@ def _maths(graph: Graph, factor: Factor) -> str:
 
 def headline(graph: Graph) -> str:
     """What kind of number minus the whole loss is, and of which quantity."""
-    return f"{graph.objective_kind} for {graph.objective_of}" if graph.scored else "no likelihood"
+    known = graph.objective_of != "nothing"
+    return f"{graph.objective_kind} for {graph.objective_of}" if known else "no likelihood"
 
 
 def as_text(graph: Graph, *, estimates: bool = True) -> str:
@@ -162,7 +163,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield ""
     yield "factors"
     for name, factor in graph.factors.items():
-        yield f"  {name:<16} {says(graph, factor):<18} {_built(factor)}; {factor.bill.parameters:,} parameters"
+        yield f"  {name:<16} {says(graph, factor):<18} {_built(graph, factor)}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.spec.net.tag
         made = ", ".join((*critic.real_makers, *critic.fake_makers))
@@ -216,7 +217,12 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         yield f"kernel      {placement.op}: {placement.implementation}: {placement.reason}"
 
 
-def _built(factor: Factor) -> str:
+def _built(graph: Graph, factor: Factor) -> str:
+    if factor.side == "e":
+        fixed = graph.spec.energy[factor.head].type
+        return (
+            fixed.tag if fixed is not None else f"energy, {factor.net.tag if factor.net is not None else ''}"
+        )
     if factor.channel is not None:
         return factor.channel.tag
     layers = " <- ".join(layer_words(layer) for layer in factor.flow)

@@ -31,7 +31,7 @@ from gendsl.schema.spec import Spec
 if TYPE_CHECKING:
     import networkx as nx
 
-Side = Literal["p", "q", "c"]
+Side = Literal["p", "q", "c", "e"]
 
 
 class Role(StrEnum):
@@ -100,7 +100,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Factor:
-    """p(head | parents), q(head | parents) or a channel c(head | parents).
+    """p(head | parents), q(head | parents), a channel c(head | parents) or an energy exp(-E(head)).
 
     A `flow` section is a factor with a `base`: the head is a bijection of that variable.
     """

@@ -38,7 +38,7 @@ def lower(spec: Spec, base: FilePath) -> Graph:
     for use in _uses(spec):
         if use.name not in roles:
             problems.append(_unknown(spec, use, roles, source))
-    problems += [*_names(spec, roles), *_energies(spec)]
+    problems += _names(spec, roles)
     nets = _nets(spec, problems, notes)
     factors = dict(_factors(spec, nets))
     critics = {
@@ -141,16 +141,6 @@ def _names(spec: Spec, roles: dict[str, Role]) -> Iterator[Diagnostic]:
                 )
 
 
-def _energies(spec: Spec) -> Iterator[Diagnostic]:
-    for name in spec.energy:
-        yield spec.diagnostic(
-            "GD211",
-            f"the energy of {name}: energies are part of the language but not built yet in this version",
-            ("energy", name),
-            on="key",
-        )
-
-
 def _unknown(spec: Spec, use: Use, roles: dict[str, Role], source: SourceFacts | None) -> Diagnostic:
     near = nearest(use.name, list(roles))
     label = f"did you mean {near[0]!r}?" if near else ""
@@ -250,6 +240,22 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
                 flow=flow.stack,
                 base=flow.given[0],
                 ordering=spec.ordering.get(head),
+            ),
+        )
+    for head, energy in spec.energy.items():
+        net, name = energy.net, None
+        if isinstance(net, Ref):
+            name, net = net.name, nets.get(("energy", head), Mlp())
+        yield (
+            f"energy.{head}",
+            Factor(
+                name=f"energy.{head}",
+                side="e",
+                head=head,
+                parents=(),
+                path=("energy", head),
+                net=net,
+                net_name=name,
             ),
         )
     for head, corruption in spec.corruption.items():

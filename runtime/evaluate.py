@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import Capability, Kind, Role
+from gendsl.compiler.derive.energies import targets, tilted
+from gendsl.compiler.graph import Capability, Kind, Role, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
@@ -21,6 +22,7 @@ from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
 from gendsl.runtime.metrics import sample_quality
 from gendsl.runtime.streams import stream
+from gendsl.runtime.targets import kl_to_target, log_normaliser
 from gendsl.schema.components.step import through
 from gendsl.schema.facts import numel
 
@@ -64,7 +66,9 @@ class _Evaluator:
 
     def default(self) -> tuple[str, ...]:
         """Everything that says something of this graph, log_prob first."""
-        names = ["log_prob"]
+        names = ["log_prob"] if self.data.source is not None else []
+        if targets(self.graph):
+            names += ["log_normaliser", "kl_to_target"]
         if self._scored.how is not None:
             if any(r.how in FROM_ENCODER for r in self.graph.routes.values()):
                 names.append("elbo")
@@ -73,7 +77,8 @@ class _Evaluator:
             names.append("reconstruction_error")
         if self.graph.capabilities["classify"].how is not None:
             names.append("accuracy")
-        if self.graph.capabilities["sample"].how is not None and self.part.rows >= MIN_JUDGED:
+        sampled = self.graph.capabilities["sample"].how is not None
+        if sampled and self.part.rows >= MIN_JUDGED and self.data.source is not None:
             names += JUDGED
         return tuple(names)
 
@@ -82,6 +87,8 @@ class _Evaluator:
             "log_prob": self.log_prob,
             "elbo": self.elbo,
             "bits_per_dim": self.bits,
+            "log_normaliser": lambda: self.target(log_normaliser),
+            "kl_to_target": lambda: self.target(kl_to_target),
             "reconstruction_error": self.reconstruction,
             "accuracy": self.accuracy,
         }
@@ -111,7 +118,7 @@ class _Evaluator:
             for i, batch in enumerate(self._batches("eval/rows")):
                 with stream(self.seed, "eval/log_prob", i):
                     values.append(self.model.log_prob(batch, self.samples).double())
-                names = [n for n in batch.log_det if n in self.graph.scored]
+                names = [n for n in batch.log_det if n in self._densities]
                 log_dets.append(
                     sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double())
                 )
@@ -134,6 +141,11 @@ class _Evaluator:
             **({"why": plan.why} if plan.why else {}),
         }
 
+    def target(self, measure: Callable[[Model, str, int], Entry]) -> Entry:
+        """A number about the first fixed energy."""
+        names = targets(self.graph)
+        return measure(self.model, names[0], self.seed) if names else none("there is no fixed energy")
+
     def elbo(self) -> Entry:
         if self._scored.how is None:
             return none(self._scored.why)
@@ -147,7 +159,7 @@ class _Evaluator:
         return {
             **mean(joined),
             "unit": "nats",
-            "kind": str(Kind.LOWER),
+            "kind": str(worst((Kind.LOWER, self._scored.kind or Kind.LOWER))),
             "estimator": "elbo",
             "samples": ELBO_DRAWS,
             "rows": len(joined),
@@ -162,11 +174,10 @@ class _Evaluator:
         if why:
             return none(why)
         values, log_det = self._values()
-        dims = sum(self._dims(name) for name in self.graph.scored)
+        dims = sum(self._dims(name) for name in self._densities)
         bits = bits_per_dim(values, log_det, dims)
-        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[
-            plan.kind or Kind.EXACT
-        ]
+        kinds = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}
+        kind = kinds.get(plan.kind or Kind.EXACT, Kind.ESTIMATE)
         return {
             **mean(bits),
             "unit": "bits",
@@ -176,6 +187,11 @@ class _Evaluator:
             "rows": len(bits),
             **({"why": "uniform dequantization bounds the discrete probability"} if is_bound else {}),
         }
+
+    @property
+    def _densities(self) -> tuple[str, ...]:
+        """The variables that log_prob is the density of."""
+        return (*self.graph.scored, *tilted(self.graph))
 
     def _dims(self, name: str) -> int:
         column = self.graph.variables[name].raw_column
@@ -187,7 +203,7 @@ class _Evaluator:
         assert self.graph.source is not None
         assert self.graph.spec.data is not None
         is_bound = False
-        for name in self.graph.scored:
+        for name in self._densities:
             variable, binding = self.graph.variables[name], self.graph.spec.data.bind[name]
             facts = through(self.graph.source.columns[binding.column], binding.as_)
             is_bound = is_bound or facts.bound
@@ -196,10 +212,11 @@ class _Evaluator:
             if not _recoverable(facts.lossy, variable.support is not None and variable.support.count == 2):
                 return f"the preprocessing of {name} loses information ({facts.variant})", False
             factor = self.graph.p(name)
-            assert factor is not None
-            continuous = factor.base is not None or (
-                factor.offers.enumerate is False and not _discrete(factor.dist)
-            )
+            continuous = variable.support is not None and not variable.support.integer
+            if factor is not None:
+                continuous = factor.base is not None or (
+                    factor.offers.enumerate is False and not _discrete(factor.dist)
+                )
             if continuous and facts.column.levels is not None and not facts.bound:
                 return (
                     f"p({name}) is a density, and {name} takes {facts.column.levels} values: dequantize it first",

@@ -105,7 +105,7 @@ def compile_model(graph: Graph) -> Model:
         model = build(graph)
     model.to(graph.device)
     if graph.spec.run.compile:
-        for section in ("prior", "decoder", "flow", "encoder", "adversary"):
+        for section in ("prior", "decoder", "flow", "encoder", "energy", "adversary"):
             for module in model.get_submodule(section).children():
                 module.compile()
     return model
@@ -300,7 +300,7 @@ def _measured(session: Session, say: Warn) -> dict[str, Any]:
     text = run.metrics.read_text("utf-8") if run.metrics.is_file() else ""
     records = [json.loads(line) for line in text.splitlines()]
     found["warnings"] = diagnose(records, found) + [d.message for d in graph.notes if d.severity == "warning"]
-    if split != spec.evaluate.split:
+    if split != spec.evaluate.split and session.data.source is not None:
         found["warnings"].append(f"the data has no part {spec.evaluate.split!r}: the metrics are of {split}")
     if records:
         pictures.save_curves(run.samples / "curves.png", *_curves(records))

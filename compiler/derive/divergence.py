@@ -26,6 +26,8 @@ def kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
         why = "an autoregressive factor is in the way"
     elif below:
         why = f"{', '.join(sorted(below))} is a parent of {name} in p and follows from it in q"
+    elif name in graph.spec.energy:
+        why = f"an energy tilts p({name})"
     elif summed:
         why = f"{', '.join(sorted(summed))} is summed out"
     return Route(name, How.SAMPLED if why else How.CLOSED, encoder.name, why)

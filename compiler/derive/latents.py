@@ -16,7 +16,18 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
     encoder, prior = graph.q(name), graph.p(name)
     if route.how in (How.CLOSED, How.SAMPLED, How.ENUMERATED):
         assert encoder is not None
-        assert prior is not None
+        tilt = f" + E({name})" if name in graph.spec.energy else ""
+        if prior is None:
+            yield Term(
+                f"kl.{name}",
+                f"E_q[log {says(graph, encoder)}{tilt}]",
+                "model",
+                Kind.UPPER,
+                f"-log Z of exp(-E({name}))",
+                "sampled",
+                path=encoder.path,
+            )
+            return
         unknown = " on unknown rows" if graph.variables[name].known else ""
         random = any(noisy(graph, v) for v in (*encoder.parents, *prior.parents))
         exact = route.how is not How.SAMPLED and not random
@@ -28,10 +39,12 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         }
         yield Term(
             f"kl.{name}",
-            f"E_q[log {says(graph, encoder)} - log {summed_over(graph, name)}{says(graph, prior)}]{unknown}",
+            f"E_q[log {says(graph, encoder)} - log {summed_over(graph, name)}{says(graph, prior)}{tilt}]{unknown}",
             "model",
             Kind.EXACT if exact else Kind.ESTIMATE,
-            f"KL({says(graph, encoder)} || {says(graph, prior)})",
+            f"KL({says(graph, encoder)} || {says(graph, prior)})"
+            if not tilt
+            else f"KL({says(graph, encoder)} || {says(graph, prior)} exp(-E({name})) / Z) - log Z",
             words[route.how] + drawn,
             path=encoder.path,
         )

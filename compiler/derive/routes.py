@@ -82,6 +82,8 @@ def _inferred(
         if encoder.offers.density is not Density.ANY:
             return no_density(graph, encoder, "at samples of the prior", prior)
         return Route(name, How.INFORMATION, encoder.name)
+    if prior is None and name in graph.spec.energy:
+        return Route(name, How.SAMPLED, encoder.name, f"against the energy of {name}")
     if prior is None:
         if variable.role is Role.PARTIAL:
             return None

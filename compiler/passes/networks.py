@@ -70,6 +70,8 @@ def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
     if factor.channel is not None:
         return factor
+    if factor.side == "e":
+        return _energy(graph, factor, bodies)
     head = graph.variables[factor.head]
     assert head.shape is not None
     assert head.support is not None
@@ -128,6 +130,36 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             bill += replace(net.bill(inputs, shape), parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
+
+
+def _energy(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
+    """An energy reads its variable and gives one number for each row; a fixed one has no cost."""
+    net, inputs = factor.net, (graph.variables[factor.head].as_input(),)
+    if net is None:
+        return replace(factor, inputs=inputs)
+    path = (*factor.path, "net")
+    if net.autoregressive:
+        why = "an energy's network gives one number for each row; an autoregressive one cannot"
+        return _refused(graph, why, path)
+    if net.energy:
+        return replace(factor, inputs=inputs, bill=net.bill(inputs, None))
+    why = net.problem(inputs, None) or ""
+    if why:
+        return _refused(graph, why, path)
+    features = net.features(inputs, None)
+    factor = replace(factor, inputs=inputs, features=features)
+    bill = net.bill(inputs, None)
+    shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
+    if not _agree(shared, factor):
+        return graph.spec.diagnostic(
+            "GD401",
+            f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+            f"{_shapes(shared)} and {_shapes(factor)}",
+            path,
+            related=(("the other use is here", (*shared.path, "net")),),
+        )
+    own = bill if shared is factor else replace(bill, parameters=0)
+    return replace(factor, bill=own + dense(numel(features), 1))
 
 
 def _orderings(graph: Graph) -> Iterator[Diagnostic]:

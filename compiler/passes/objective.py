@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
+from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
 from gendsl.compiler.derive.latents import classification, codebooks, discrepancies, latent, weighting
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
@@ -31,6 +32,7 @@ FAMILIES = (
     "codebook",
     "adversary",
     "mmd",
+    "energy",
 )
 """Families of terms that `objective:` can re-weight."""
 
@@ -66,13 +68,15 @@ def _nothing(graph: Graph) -> Diagnostic:
 def _derive(graph: Graph) -> Iterator[Term]:
     bound = bound_of(graph)
     for name in graph.scored:
-        yield score(graph, name, bound)
+        if not contrasted(graph, name):
+            yield score(graph, name, bound)
     for name, route in graph.routes.items():
         yield from latent(graph, name, route, bound)
     yield from weighting(graph, bound)
     yield from classification(graph)
     yield from codebooks(graph)
     yield from discrepancies(graph)
+    yield from energies(graph)
     for critic in graph.critics.values():
         yield from adversarial(graph, critic)
 
@@ -180,10 +184,13 @@ def _weighted(graph: Graph, term: Term) -> Term:
 def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
     """What kind of number the whole objective is, and of which quantity (SEMANTICS, section 8)."""
     mine = [t for t in terms if t.player == "model"]
-    target = f"log p({', '.join(graph.scored)})" if graph.scored else "nothing"
+    whole = ", ".join((*graph.scored, *tilted(graph)))
     conditions = [n for n, v in graph.variables.items() if v.role is Role.CONDITION]
-    if conditions and graph.scored:
-        target = f"log p({', '.join(graph.scored)} | {', '.join(conditions)})"
+    given = f" | {', '.join(conditions)}" if conditions else ""
+    target = f"log p({whole}{given})" if whole else "nothing"
+    if targets(graph) and not whole:
+        named = ", ".join(f"exp(-E({n}))" for n in targets(graph))
+        target = f"log Z of {named}"
     reasons: list[str] = []
     for term in mine:
         if term.family == "kl" and (term.weight > 1 or term.options.get("free_bits")) and term.warmup == 0:
@@ -198,13 +205,19 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is not a likelihood")
         elif term.weight != 1 and term.family != "adversary":
             reasons.append(f"{term.name} is weighted by {term.weight:g}")
+        elif term.family == "energy" and term.kind is Kind.NONE:
+            reasons.append(f"{term.name} is a contrast: its gradient is meant, its value says nothing")
+        elif term.family == "energy":
+            reasons.append(f"{term.name} is no likelihood ({way(graph, term.subject)})")
         elif term.auxiliary:
             reasons.append(f"{term.name} is an auxiliary term")
         elif term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1):
             reasons.append(f"{term.name} is adversarial")
     if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED, How.QUANTISED) for v in graph.routes):
         reasons.append("codes have no density")
-    if not graph.scored:
+    if targets(graph) and not whole and not reasons:
+        return Kind.LOWER, target, f"minus the loss is at most {target}"
+    if not whole:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons)) or "nothing is scored"
     if reasons:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons))

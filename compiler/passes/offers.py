@@ -24,6 +24,8 @@ def offers(graph: Graph) -> Graph:
 
 
 def _own(graph: Graph, factor: Factor) -> Offers:
+    if factor.side == "e":
+        return Offers(sample=False, density=Density.UNNORMALISED)
     if factor.dist is None:
         return Offers(sample=True, rsample=True)
     support = graph.variables[factor.head].support

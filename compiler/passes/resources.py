@@ -8,6 +8,7 @@ planar posterior, PixelCNN, RealNVP and GAN, small ones and ones of a gigabyte, 
 from __future__ import annotations
 
 from gendsl.compiler.derive.discrete import states
+from gendsl.compiler.derive.energies import Way, negatives, way
 from gendsl.compiler.derive.sampling import draws_of
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Resources, Role
 from gendsl.compiler.paths import DRAWN, above
@@ -121,6 +122,9 @@ def _work(graph: Graph) -> int:
     batch = graph.spec.train.batch_size
     work = 3 * sum(_rows(graph, f) * f.bill.flops for f in graph.factors.values())
     fakes = sum(f.bill.flops for f in graph.side("p"))
+    for factor in graph.side("e"):
+        if way(graph, factor.head) is Way.NEGATIVES:
+            work += 3 * negatives(graph, factor.head).steps * factor.bill.flops
     for critic in graph.critics.values():
         differentiated = sum(3 for p in critic.spec.penalty if p.differentiates)
         work += 3 * fakes + 3 * 2 * critic.bill.flops

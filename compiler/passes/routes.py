@@ -26,9 +26,6 @@ def routes(graph: Graph) -> Graph:
     A variable that is not scored needs nothing of the latents above it, so their routes are decided anew
     without it.
     """
-    energies = list(_energies(graph))
-    if energies:
-        raise SpecError(energies)
     scored = [n for n in _modelled(graph) if _has_density(graph, n)]
     unscored = {n: _no_density_at_data(graph, n) for n in _modelled(graph) if n not in scored}
     first, problems = _all(graph, scored)
@@ -49,17 +46,6 @@ def routes(graph: Graph) -> Graph:
     if refused:
         raise SpecError(refused)
     return found.update(scored=tuple(n for n in _modelled(graph) if n in scored))
-
-
-def _energies(graph: Graph) -> Iterator[Diagnostic]:
-    for name in graph.spec.energy:
-        yield graph.spec.diagnostic(
-            "GD211",
-            f"the energy of {name} is part of the language but not built yet in this version",
-            ("energy", name),
-            on="key",
-            help=f"give {name} a density (prior, decoder, flow), or an adversary that sees it",
-        )
 
 
 def _all(graph: Graph, scored: list[str]) -> tuple[Graph, dict[str, Diagnostic]]:

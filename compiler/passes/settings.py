@@ -17,6 +17,8 @@ METRICS = (
     "log_prob",
     "elbo",
     "bits_per_dim",
+    "log_normaliser",
+    "kl_to_target",
     "reconstruction_error",
     "accuracy",
     "mmd",

@@ -106,6 +106,9 @@ def shapes(graph: Graph) -> Graph:
     for factor in graph.factors.values():
         if factor.dist is not None and factor.dist.default_shape is not None and factor.head not in known:
             learn(factor.head, factor.dist.default_shape, factor.path, "it is")
+    for name, energy in graph.spec.energy.items():
+        if energy.type is not None:
+            learn(name, energy.type.default_shape, ("energy", name, "type"), f"{energy.type.tag} is over")
     if not problems:
         _through(graph, known, learn, problems)
     if problems:

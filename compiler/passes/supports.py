@@ -26,7 +26,7 @@ def supports(graph: Graph) -> Graph:
             found[name] = variable.column.support
     pending = [f for f in graph.factors.values() if f.head not in found]
     for factor in sorted(pending, key=_decides):
-        if factor.head in found or factor.base is not None:
+        if factor.head in found or factor.base is not None or factor.side == "e":
             continue
         if factor.channel is not None:
             clean = found.get(factor.parents[0])
@@ -53,7 +53,7 @@ def supports(graph: Graph) -> Graph:
 def _decides(factor: Factor) -> tuple[bool, int]:
     """Which factor of a variable says where it lies: a codebook first, then p, channels, q."""
     fixes = factor.dist is not None and factor.dist.fixes_support
-    return not fixes, ("p", "c", "q").index(factor.side)
+    return not fixes, ("p", "c", "q", "e").index(factor.side)
 
 
 def _written(
@@ -114,7 +114,7 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
 
 
 def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator[Diagnostic]:
-    if factor.channel is not None:
+    if factor.channel is not None or factor.side == "e":
         return
     variable = graph.variables[factor.head]
     assert variable.support is not None

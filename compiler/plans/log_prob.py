@@ -7,7 +7,8 @@ encoder where it has a density and from the prior (loose) where it has none.
 
 from __future__ import annotations
 
-from gendsl.compiler.graph import Capability, Graph, How, Kind
+from gendsl.compiler.derive.energies import normaliser, targets, tilted
+from gendsl.compiler.graph import Capability, Graph, How, Kind, worst
 from gendsl.compiler.paths import DRAWN, above
 
 FROM_ENCODER = DRAWN
@@ -15,9 +16,34 @@ FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
 
 
 def plan(graph: Graph) -> Capability:
+    """The plan beneath the energies, then what is known of their normalisers."""
+    found = _beneath(graph)
+    if found.how is None:
+        return found
+    for name in tilts(graph):
+        known = normaliser(graph, name)
+        if known is None:
+            why = f"log Z of {name} is not known: no density beneath its energy, and too many entries"
+            return Capability(None, Kind.NONE, why)
+        how, kind = known
+        whole = kind if kind is Kind.EXACT else Kind.ESTIMATE
+        why = found.why or (f"log Z of {name} is not exact" if whole is Kind.ESTIMATE else "")
+        found = Capability(f"{found.how}, log Z by {how}", worst((found.kind or Kind.NONE, whole)), why)
+    return found
+
+
+def tilts(graph: Graph) -> list[str]:
+    """Energies that stand in log p of what is observed."""
+    fixed = targets(graph)
+    return [name for name in graph.spec.energy if name not in fixed]
+
+
+def _beneath(graph: Graph) -> Capability:
     for name, variable in graph.variables.items():
         if variable.bound and graph.p(name) is not None and name not in graph.scored:
             return Capability(None, Kind.NONE, f"p({name}) has no density that can be computed")
+    if not graph.scored and tilted(graph):
+        return Capability("energy", Kind.EXACT)
     if not graph.scored:
         return Capability(None, Kind.NONE, "no observed variable has a density")
     for name, route in graph.routes.items():

@@ -4,6 +4,8 @@ are read off corrupted data have no prior, by the chain that corrupts and denois
 
 from __future__ import annotations
 
+from gendsl.compiler.derive.energies import Way, chain_words, sampler, way
+from gendsl.compiler.derive.energies import targets as fixed
 from gendsl.compiler.graph import Capability, Graph, Kind, Role
 from gendsl.compiler.plans.chain import chain_of, refused
 
@@ -12,6 +14,8 @@ def plan(graph: Graph) -> Capability:
     targets = drawn(graph)
     if not targets:
         return Capability(None, why="nothing observed has a distribution in p")
+    if set(targets) <= set(fixed(graph)):
+        return Capability("encoder", Kind.ESTIMATE, "samples of q, which was fitted to the energy")
     chain = chain_of(graph)
     why = unsampled(graph, targets, chain.codes if chain is not None else ())
     if why:
@@ -26,13 +30,29 @@ def plan(graph: Graph) -> Capability:
         )
     sequential = [t for t in ordered(graph, targets) if _sequential(graph, t)]
     how = "ancestral" + (f"; {', '.join(sequential)} entry by entry" if sequential else "")
+    chains = [n for n in ordered(graph, targets) if n in graph.spec.energy]
+    if chains:
+        words = [f"{n}: {_chain(graph, n)}" for n in chains]
+        rest = f"; the rest {how}" if set(targets) - set(chains) else ""
+        return Capability(
+            "; ".join(words) + rest, Kind.ESTIMATE, "the chain's length limits how well they fit"
+        )
     return Capability(how, Kind.EXACT, "samples follow the model's p exactly")
 
 
 def drawn(graph: Graph) -> list[str]:
-    """The observed variables that p gives a distribution to."""
+    """The observed variables that p gives a distribution to; without any, the targets of fixed energies."""
     roles = (Role.OBSERVED, Role.PARTIAL)
-    return [n for n, v in graph.variables.items() if v.role in roles and graph.p(n) is not None]
+    modelled = [n for n, v in graph.variables.items() if v.role in roles]
+    found = [n for n in modelled if graph.p(n) is not None or n in graph.spec.energy]
+    return found or fixed(graph)
+
+
+def _chain(graph: Graph, name: str) -> str:
+    """How a variable with an energy is drawn."""
+    if way(graph, name) is Way.CONTRAST:
+        return "resampling of the density beneath"
+    return chain_words(graph, name, sampler(graph, name), sampling=True)
 
 
 def ordered(graph: Graph, targets: list[str]) -> list[str]:
@@ -46,6 +66,8 @@ def unsampled(graph: Graph, targets: list[str], given: tuple[str, ...] = ()) -> 
     for name in ordered(graph, targets):
         factor = graph.p(name)
         if graph.variables[name].role is Role.CONDITION or name in given:
+            continue
+        if factor is None and name in graph.spec.energy:
             continue
         if factor is None:
             why = f"no prior over {name}: add prior: {{{name}: ...}} (a last stage can fit it to the codes)"

@@ -351,6 +351,8 @@ class Trace:
             log_q = self.log_state(name)[:, 0]
             difference = torch.where(torch.isfinite(log_q), log_q - self.contributions[name], 0.0)
             return difference * (~self.known[name]).to(difference.dtype) if name in self.known else difference
+        if self.graph.p(name) is None:  # against a fixed energy: the flat measure
+            return self.grid(self.log_q[name])[:, 0]
         if name in self.inner:
             return -self.contributions[name]
         difference = self.grid(self.log_q[name])[:, 0] - self.contributions[name]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gendsl.compiler.derive.energies import tilted
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.passes.resources import CHUNK_ROWS
@@ -23,7 +24,7 @@ from gendsl.compiler.plans.reconstruct import rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
-from gendsl.nn import chain
+from gendsl.nn import chain, tilt
 from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, PenaltyFunction
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
@@ -55,7 +56,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.graph = graph
-        for section in ("prior", "decoder", "flow", "encoder"):
+        for section in ("prior", "decoder", "flow", "encoder", "energy"):
             own = {n.split(".", 1)[1]: m for n, m in factors.items() if n.split(".", 1)[0] == section}
             self.add_module(section, nn.ModuleDict(own))
         self.adversary = nn.ModuleDict(critics)
@@ -190,6 +191,9 @@ class Model(nn.Module):
                 if name in given:
                     values[name] = given[name]
                 continue
+            if name in self.graph.spec.energy:
+                values[name] = tilt.draw(self, name, rows)
+                continue
             if factor is None or any(p not in values for p in factor.parents):
                 continue
             values[name] = self._draw(name, values, rows, temperature)
@@ -200,9 +204,9 @@ class Model(nn.Module):
         assert factor is not None
         if factor.base is None:
             return self.distribution(factor.name, values, rows).draw(temperature)[0]
-        return self._flow(name, values)
+        return self.through_flow(name, values)
 
-    def _flow(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
+    def through_flow(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """x = f(base) of a flow section."""
         factor, shape = self.graph.p(name), self.graph.variables[name].shape
         assert factor is not None
@@ -267,7 +271,7 @@ class Model(nn.Module):
         done = 0
         while done < samples:
             count = min(chunk, samples - done)
-            log_w = Trace(self, batch, count, marginal=True, corrupt=False).log_joint()
+            log_w = tilt.log_joint(self, Trace(self, batch, count, marginal=True, corrupt=False))
             total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
             done += count
         return total - math.log(samples)
@@ -282,7 +286,7 @@ class Model(nn.Module):
         batch = self.batch(data, "log_prob")
         total = torch.zeros(len(batch), dtype=self.dtype, device=self.device)
         for _ in range(samples):
-            total += Trace(self, batch, 1, marginal=True, corrupt=False).log_joint()[0]
+            total += tilt.log_joint(self, Trace(self, batch, 1, marginal=True, corrupt=False))[0]
         return total / samples
 
     @torch.no_grad()
@@ -307,7 +311,7 @@ class Model(nn.Module):
             factor = self.graph.p(name)
             assert factor is not None
             if factor.base is not None:
-                found[name] = self._flow(name, values)
+                found[name] = self.through_flow(name, values)
             else:
                 conditioned = self.distribution(factor.name, values, rows)
                 found[name] = centre(conditioned, factor, self.graph.variables[name])
@@ -342,6 +346,9 @@ class Model(nn.Module):
     def ood(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 100) -> Tensor:
         """-log_prob of each row, [B]: larger is less like the training data. Raises UsageError without a density."""
         self._refuse("ood")
+        if self.graph.capabilities["log_prob"].how is None:
+            values = self.batch(data, "ood").values
+            return torch.stack([tilt.energy(self, n)(values[n]) for n in tilted(self.graph)]).sum(0)
         return -self.log_prob(data, samples)
 
     @torch.no_grad()

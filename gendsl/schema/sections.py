@@ -9,6 +9,7 @@ from gendsl.schema.components.adversary import Loss, NonSaturating, Penalty
 from gendsl.schema.components.bound import Bound
 from gendsl.schema.components.corruption import Corruption as Channel
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.energy_objective import EnergyObjective
 from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Net
@@ -191,6 +192,19 @@ class MmdOptions(TermOptions):
     scale: Positive | None = Field(default=None, description="kernel scale; sqrt(D) if not written")
 
 
+class EnergyOptions(TermOptions):
+    """Of an energy's term also: how the energy is trained where it is not by negatives."""
+
+    type: Annotated[EnergyObjective, Slot("energy_objective")] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        if isinstance(value, str | EnergyObjective):
+            return {"type": value}
+        return gather(cls, "type", value, "energy_objective")
+
+
 Terms = dict[Name, TermOptions]
 
 
@@ -207,4 +221,5 @@ class Objective(Strict):
     codebook: Terms = {}
     adversary: Terms = {}
     mmd: dict[Name, MmdOptions] = {}
+    energy: dict[Name, EnergyOptions] = {}
     estimator: dict[Name, Annotated[Estimator, Slot("estimator")]] = {}

@@ -16,8 +16,6 @@ from gendsl.schema.walk import Spot, fields, homes, tag_of, type_of
 
 SETTINGS = ("train", "evaluate", "sample", "run")
 MODEL = ("variables", "prior", "decoder", "flow", "encoder", "energy", "ordering")
-OBJECTIVE_LATER = frozenset({"energy"})
-"""Families of terms that `objective:` will have; a key that other sections have already."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def unknown_key(key: str, holder: Spot) -> Advice:
     path = holder.path
     if key in RESERVED and (not path or path[0] in MODEL):
         return Advice("GD213", f"{key!r}: {RESERVED[key]}")
-    if key in LATER["key"] or (path == ("objective",) and key in OBJECTIVE_LATER):
+    if key in LATER["key"]:
         return Advice("GD211", f"{key!r} is part of the language but not built yet in this version")
     message = f"unknown key {key!r}" + (f" in {dotted(path)}" if path else "")
     label, help_, meant = _meant(key, holder)

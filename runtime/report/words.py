@@ -33,6 +33,8 @@ TITLES = {
     "elbo": "Evidence lower bound",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
+    "log_normaliser": "log Z of the energy",
+    "kl_to_target": "KL to the energy",
     "compressed_bits_per_dim": "Compressed size",
 }
 UNITS = {"log_prob": "nats", "elbo": "nats", "bits_per_dim": "bits per dimension"}

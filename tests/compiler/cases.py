@@ -1150,7 +1150,106 @@ condition: [y]
 }
 """Combinations that nobody named."""
 
-CASES = NAMED | HYBRIDS
+GREY = "data: {source: digits, bind: {x: {column: image, as: [dequantize]}}}"
+FLOW = """
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: coupling, transform: affine, mask: checkerboard, repeat: 2}]}}
+"""
+SMOOTH = "net: {type: mlp, hidden: [12], activation: silu}"
+NO_CODE = "impute compress classify encode reconstruct interpolate"
+
+ENERGIES = {
+    "planar_flow_2d": case(
+        "energy: {z: {type: u1, shape: [2]}}\nencoder: {z: {dist: normal, flow: [{type: planar, repeat: 2}]}}",
+        "kl.z",
+        "lower",
+        None,
+        "impute compress classify log_prob ood reconstruct interpolate",
+    ),
+    "energy_model": case(
+        GREY + "\nenergy: {x: {net: conv_down, negatives: {type: langevin, steps: 3, buffer: 20}}}",
+        "energy.x",
+        "none",
+        None,
+        NO_CODE + " log_prob",
+    ),
+    "energy_by_contrastive_divergence": case(
+        MOONS + f"\nenergy: {{x: {{{SMOOTH}, negatives: contrastive_divergence}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "energy_score_matching": case(
+        MOONS
+        + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, noise: 0.2}}}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "energy_sliced_score_matching": case(
+        MOONS
+        + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, how: sliced}}}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "rbm": case(
+        BINARY + "\nenergy: {x: {net: {type: rbm, hidden: 5}}}", "energy.x", "none", "exact", NO_CODE
+    ),
+    "rbm_persistent": case(
+        BINARY
+        + "\nenergy: {x: {net: {type: rbm, hidden: 30}, negatives: {type: contrastive_divergence, buffer: 20}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "latent_energy_prior": case(
+        BINARY + VAE + "energy: {z: {net: mlp, negatives: {type: langevin, steps: 3}}}",
+        "reconstruction.x kl.z energy.z",
+        "none",
+        "estimate",
+        NO_Y,
+    ),
+    "latent_energy_iwae": case(
+        BINARY
+        + VAE
+        + "energy: {z: {net: mlp, negatives: {type: langevin, steps: 3}}}\n"
+        + "objective: {bound: {type: iwae, samples: 3}, energy: {z: {weight: 0.5}}}",
+        "reconstruction.x kl.z bound.iwae energy.z",
+        "none",
+        "estimate",
+        NO_Y,
+    ),
+    "flow_energy_nce": case(
+        REALS + FLOW + "energy: {x: {net: conv_down}}\nobjective: {energy: {x: noise_contrastive}}",
+        "likelihood.x energy.x",
+        "none",
+        "estimate",
+        "impute compress classify reconstruct interpolate",
+    ),
+    "energy_over_a_flow": case(
+        REALS + FLOW + "energy: {x: {net: conv_down, negatives: {type: langevin, steps: 2}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        "impute compress classify reconstruct interpolate",
+    ),
+    "energy_over_a_density_with_a_label": case(
+        MOONS_Y
+        + "\ndecoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}\n"
+        + f"energy: {{x: {{{SMOOTH}, negatives: {{type: langevin, steps: 2, buffer: 20}}}}}}",
+        "likelihood.y energy.x",
+        "none",
+        "estimate",
+        "impute compress encode reconstruct interpolate",
+    ),
+}
+
+CASES = NAMED | HYBRIDS | ENERGIES
 
 
 def problems(body: str) -> list[tuple[str, str]]:

@@ -256,7 +256,7 @@ def test_an_adversary_excuses_only_what_it_sees() -> None:
             + "adversary: {d: {sees: z, net: mlp}}",
             "depends on y, which is summed out",
         ),
-        (UNIT + "\nenergy: {x: {net: mlp}}", "not built yet"),
+        (UNIT + "\nenergy: {x: {net: mlp}}", "nothing trains the energy of x"),
     ],
 )
 def test_what_no_route_fits_is_refused_with_the_reason(body: str, reason: str) -> None:

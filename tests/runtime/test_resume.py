@@ -69,7 +69,22 @@ IMPATIENT_STAGES = TWO_STAGES.replace("validate: {every: 3}", "validate: {every:
     "ema: 0.9", "optim: {type: adam, lr: 0.1}"
 )
 
+CHAINS = """
+gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}}}
+energy: {x: {net: {type: mlp, hidden: [16]}, negatives: {type: langevin, steps: 3, buffer: 40, fresh: 0.2}}}
+train: {ema: 0.9, validate: {every: 4, patience: 3}}
+"""
+
+NO_DATA = """
+gendsl: 1
+energy: {z: {type: u1}}
+encoder: {z: {dist: normal, flow: [{type: planar, repeat: 2}]}}
+"""
+
 SPECS = {
+    "chains that go on": CHAINS,
+    "no data": NO_DATA,
     "two stages": TWO_STAGES,
     "spectral": CRITIC % ("hinge", "spectral"),
     "clip": CRITIC % ("wasserstein", "{type: clip, limit: 0.05}"),

@@ -19,6 +19,7 @@ from torch import Tensor
 from gendsl.compiler.graph import Term
 from gendsl.nn.objective.adversarial import adversary, critic, penalty
 from gendsl.nn.objective.discrepancies import mmd
+from gendsl.nn.objective.energies import energy
 from gendsl.nn.objective.evaluation import Evaluation, Value, weight_at
 from gendsl.nn.objective.likelihoods import classification, codebook, information, kl, prior, score, weighting
 from gendsl.schema.components.bound import Bound
@@ -62,6 +63,7 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "classification": classification,
     "codebook": codebook,
     "mmd": mmd,
+    "energy": energy,
     "adversary": adversary,
     "critic": critic,
     "penalty": penalty,

@@ -14,7 +14,7 @@ from torch import Tensor
 from gendsl.compiler.derive.sampling import bound_of, draws_of
 from gendsl.compiler.graph import Role, Term
 from gendsl.data.dataset import Batch
-from gendsl.nn import chain
+from gendsl.nn import chain, tilt
 from gendsl.nn.estimators import leave_one_out
 from gendsl.nn.inference import Trace
 
@@ -125,7 +125,7 @@ class Evaluation:
         """A likelihood, reconstruction or KL term before any average, [S_E, k, B]."""
         trace, subject = self.trace, term.subject
         if term.family == "kl":
-            return trace.kl(subject)
+            return trace.kl(subject) + self._tilt(subject)
         if "in" in term.options:
             return self._in_features(term)
         value = -trace.contributions[subject]
@@ -135,6 +135,12 @@ class Evaluation:
             value = value * trace.known[subject].to(value.dtype)
             value = torch.where(trace.log_weights > -torch.inf, value, torch.zeros_like(value))
         return value
+
+    def _tilt(self, name: str) -> Tensor:
+        """E of a latent at its drawn values, [S_E, k, B]; 0 where it has no energy."""
+        if name not in self.graph.spec.energy:
+            return torch.zeros((), dtype=self.model.dtype, device=self.model.device)
+        return self.trace.grid(tilt.energy(self.model, name)(self.trace.values[name]))[:, 0]
 
     def _in_features(self, term: Term) -> Tensor:
         """-log N(f(x); f(mean), 1), f an adversary's last hidden layer, which this term does not train."""

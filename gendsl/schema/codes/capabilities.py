@@ -10,6 +10,9 @@ _LABELS = "data: {source: digits, bind: {x: {column: image, as: [unit]}, y: labe
 _LATENT = "prior: {z: {dist: normal, shape: [16]}}\n"
 _VAE = _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: mlp}}\n"
 _GAN = _GREY + _LATENT + "decoder: {x: {given: z, dist: deterministic, net: conv_up}}"
+_ENERGY = """data: {bind: {x: {column: image, as: [dequantize]}}}
+energy: {x: {net: conv_down}}
+"""
 _FINITE = (
     _BINARY
     + "prior: {c: {dist: categorical, classes: 10}}\ndecoder: {x: {given: c, dist: bernoulli, net: mlp}}"
@@ -166,6 +169,16 @@ CAPABILITIES: dict[str, Code] = {
             "A warning: the factor has parameters, and no term of the objective reaches them in any stage.",
             "extends: conditional_vae\nprior: {w: {given: y, dist: normal, shape: [4], net: mlp}}",
             "extends: conditional_vae",
+        ),
+    ),
+    "GD516": Code(
+        "an energy that cannot be trained",
+        page(
+            "An energy multiplies a density by exp(-E). A network is trained by `negatives` or by "
+            "`objective: {energy: {x: ...}}`; a fixed energy is sampled by an encoder. Chains and scores need real "
+            "values, noise_contrastive a density beneath, an energy on a latent an encoder with a density.",
+            _ENERGY,
+            _ENERGY.replace("conv_down", "conv_down, negatives: {type: langevin, buffer: 2000}"),
         ),
     ),
 }

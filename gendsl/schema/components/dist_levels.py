@@ -3,8 +3,6 @@
 Level v stands for the bin of width 2 / (L - 1) around 2 v / (L - 1) - 1; the first and the last bin take the tails.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Mixtures of distributions: of copies of one, or of a list, over the whole vector or for each entry."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """Vector quantisation: an encoder whose value is the nearest of finitely many learned vectors."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from pydantic import Field

@@ -4,8 +4,6 @@ Under `objective: {estimator: {c: TAG}}`, for a latent with an encoder whose sam
 `log_prob` and `elbo` report never depends on it: they are computed afresh with real samples of q.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from pydantic import Field

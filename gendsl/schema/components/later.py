@@ -18,8 +18,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
             }
         ),
         "net": frozenset({"unet", "pixelcnn_pp", "wavenet", "style"}),
-        "energy": frozenset({"u1", "u2", "u3", "u4"}),
-        "negatives": frozenset({"langevin", "contrastive_divergence"}),
         "key": frozenset(
             {
                 "unroll",

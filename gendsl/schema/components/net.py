@@ -46,6 +46,8 @@ class Net(Component):
     """Base of the networks."""
 
     autoregressive: ClassVar[bool] = False
+    energy: ClassVar[bool] = False
+    """It gives an energy itself rather than features."""
 
     @abstractmethod
     def problem(self, inputs: Inputs, target: Target) -> str | None:
@@ -70,6 +72,10 @@ class Net(Component):
     def activations(self, inputs: Inputs, target: Target, outputs: int = 0) -> int:
         """Numbers of one row kept for the backward pass."""
         return self.bill(inputs, target, outputs).activations
+
+    def sums_exactly(self, visible: int) -> bool:
+        """Whether the normaliser of a net that is an energy is a sum over few enough states."""
+        return False
 
     def orderings(self) -> tuple[str, ...] | None:
         """The tags of the orderings that an autoregressive net can follow; None where it does not matter."""

@@ -77,6 +77,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True
     )
+    bare: ClassVar[str | None] = None
+    """Of a map that a bare word may stand for: the kind of component that it names, or `any` word."""
 
 
 class Component(Strict):

@@ -195,6 +195,7 @@ class MmdOptions(TermOptions):
 class EnergyOptions(TermOptions):
     """Of an energy's term also: how the energy is trained where it is not by negatives."""
 
+    bare = "energy_objective"
     type: Annotated[EnergyObjective, Slot("energy_objective")] | None = None
 
     @model_validator(mode="before")

@@ -15,6 +15,7 @@ from gendsl.schema.registry import Component, Slot, Strict, find
 class Binding(Strict):
     """Which column a variable is, and through which preprocessing. A bare word names the column."""
 
+    bare = "any"
     column: str
     as_: Annotated[tuple[Annotated[Step, Slot("step")], ...], Field(strict=False)] = Field(
         default=(), alias="as"

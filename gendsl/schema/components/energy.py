@@ -53,6 +53,7 @@ class U4(Energy):
 class EnergyFactor(Strict):
     """A fixed energy by `type`, or a network's output; `negatives` says how the network is trained."""
 
+    bare = "energy"
     type: Annotated[Energy, Slot("energy")] | None = None
     net: Annotated[Net, Slot("net")] | None = None
     shape: ShapeField | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Factor, Graph, Role, Term
 from gendsl.compiler.resolve import model_hash
+from gendsl.schema.facts import numel
 
 
 def as_json(graph: Graph) -> dict[str, Any]:
@@ -161,7 +162,8 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield ""
     yield "factors"
     for name, factor in graph.factors.items():
-        yield f"  {name:<16} {says(graph, factor):<18} {_built(factor)}; {factor.bill.parameters:,} parameters"
+        built = _built(factor) + _reach(graph, factor)
+        yield f"  {name:<16} {says(graph, factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.spec.net.tag
         made = ", ".join((*critic.real_makers, *critic.fake_makers))
@@ -226,6 +228,13 @@ def _built(factor: Factor) -> str:
     )
     shared = f" (nets.{factor.net_name})" if factor.net_name is not None else ""
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
+
+
+def _reach(graph: Graph, factor: Factor) -> str:
+    """How far back an autoregressive net looks, where that is a limit."""
+    shape = graph.variables[factor.head].shape
+    reach = factor.net.reach(numel(shape)) if factor.net is not None and shape is not None else None
+    return "" if reach is None else f", seeing the last {reach:,} entries"
 
 
 def _layer(layer: Any) -> str:

@@ -73,6 +73,10 @@ class Net(Component):
         """Numbers of one row kept for the backward pass."""
         return self.bill(inputs, target, outputs).activations
 
+    def reach(self, entries: int) -> int | None:
+        """How many entries before it an entry can depend on, where the net states a limit below all of them."""
+        return None
+
     def orderings(self) -> tuple[str, ...] | None:
         """The tags of the orderings that an autoregressive net can follow; None where it does not matter."""
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, Kind, Role
-from gendsl.compiler.paths import above
+from gendsl.compiler.paths import above, agnostic
 
 
 def plan(graph: Graph) -> Capability:
@@ -15,6 +15,7 @@ def plan(graph: Graph) -> Capability:
         return Capability(None, why=why)
     sequential = [t for t in ordered(graph, targets) if _sequential(graph, t)]
     how = "ancestral" + (f"; {', '.join(sequential)} entry by entry" if sequential else "")
+    how += ", in a random order" if set(agnostic(graph)) & set(sequential) else ""
     return Capability(how, Kind.EXACT, "samples follow the model's p exactly")
 
 

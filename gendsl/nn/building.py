@@ -15,7 +15,12 @@ from gendsl.schema.registry import Component
 
 def builder(component: Component) -> Callable[..., Any]:
     """The function that `build="module:function"` of a component names."""
-    module, _, function = component.build.partition(":")
+    return resolved(component.build)
+
+
+def resolved(name: str) -> Callable[..., Any]:
+    """The function of a `module:function`."""
+    module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
 

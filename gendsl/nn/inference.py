@@ -21,6 +21,7 @@ from gendsl.compiler.graph import Factor, How, Role, Variable
 from gendsl.compiler.paths import chain
 from gendsl.compiler.plans.log_prob import proposals
 from gendsl.data.dataset import Batch
+from gendsl.nn.any_order import AnyOrder
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
 from gendsl.nn.transforms.stack import flat_sum
 from gendsl.schema.facts import mask_name, numel
@@ -190,11 +191,21 @@ class Trace:
     def _score(self, factor: Factor, value: Tensor) -> Tensor:
         conditioned = self.condition(factor, value.shape[0])
         rows = max(value.shape[0], _rows_of(self, factor))
+        if isinstance(conditioned, AnyOrder):
+            missing = self.graph.variables[factor.head].missing
+            known = self._lift(self.batch.known[factor.head], rows) if missing else None
+            score = conditioned.bound if self.linear else conditioned.log_prob
+            return score(self._lift(value, rows), known)
         if self.graph.variables[factor.head].missing:
             entries = conditioned.entries(self._lift(value, rows))
             known = self._lift(self.batch.known[factor.head], rows)
             return flat_sum(torch.where(known, entries, torch.zeros_like(entries)))
         return conditioned.log_prob(self._lift(value, rows))
+
+    @property
+    def linear(self) -> bool:
+        """Whether log p is only ever averaged: not under a sum over states, nor in importance weights."""
+        return not (self.marginal or self.summed or self.model.weighted)
 
     @cached_property
     def known(self) -> dict[str, Tensor]:

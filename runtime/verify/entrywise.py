@@ -135,4 +135,4 @@ def resolved(log_p: Tensor, log_w: Tensor) -> Tensor:
 
 def certified_factors(subject: Subject) -> list[Factor]:
     """Factors with entries to look at: all that have a distribution with a density."""
-    return [f for f in subject.graph.factors.values() if own_density(f)]
+    return [f for f in subject.graph.factors.values() if own_density(f) and not f.agnostic]

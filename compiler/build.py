@@ -11,6 +11,7 @@ from gendsl.compiler.passes.networks import critic_net
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.compiler.passes.supports import base_support
 from gendsl.nn.adversarial import Constrain, CriticModule, PenaltyFunction
+from gendsl.nn.any_order import OrderAgnostic
 from gendsl.nn.building import build_net, builder
 from gendsl.nn.conditioning import Vector
 from gendsl.nn.corruptions import Channel
@@ -22,7 +23,9 @@ from gendsl.nn.ordering import rank_tensor, turns
 from gendsl.nn.transforms.stack import Stack
 from gendsl.schema.components.adversary import Clip, Constraint
 from gendsl.schema.components.dist import Implicit
+from gendsl.schema.components.net_ar import AutoregressiveNet
 from gendsl.schema.facts import NOISE, Density, Input, Support, numel
+from gendsl.schema.registry import function_of
 
 
 def build(graph: Graph) -> Model:
@@ -67,9 +70,13 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Mo
     if factor.net.autoregressive:
         assert factor.ordering is not None
         target = Input(factor.head, shape, support, head.labels)
+        like = torch.zeros(shape, dtype=torch.int64 if support.integer else torch.get_default_dtype())
+        if factor.agnostic:
+            assert isinstance(factor.net, AutoregressiveNet)
+            cloze = function_of(factor.net.cloze)(factor.net, factor.inputs, target, factor.raw[0])
+            return OrderAgnostic(cloze, family, stack, density, parents, like)
         ranks = rank_tensor(factor.ordering, shape)
         net = builder(factor.net)(factor.net, factor.inputs, target, factor.raw[0], ranks)
-        like = torch.zeros(shape, dtype=torch.int64 if support.integer else torch.get_default_dtype())
         return Autoregressive(net, family, stack, density, parents, turns(ranks), like)
     assert factor.features is not None
     body = bodies.get(factor.net_name) if factor.net_name is not None else None

@@ -9,6 +9,7 @@ from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Factor, Graph, Role, Term
 from gendsl.compiler.resolve import model_hash
 from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.facts import numel
 
 
 def as_json(graph: Graph) -> dict[str, Any]:
@@ -163,7 +164,8 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield ""
     yield "factors"
     for name, factor in graph.factors.items():
-        yield f"  {name:<16} {says(graph, factor):<18} {_built(graph, factor)}; {factor.bill.parameters:,} parameters"
+        built = _built(graph, factor) + _reach(graph, factor)
+        yield f"  {name:<16} {says(graph, factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.spec.net.tag
         made = ", ".join((*critic.real_makers, *critic.fake_makers))
@@ -234,6 +236,13 @@ def _built(graph: Graph, factor: Factor) -> str:
     )
     shared = f" (nets.{factor.net_name})" if factor.net_name is not None else ""
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
+
+
+def _reach(graph: Graph, factor: Factor) -> str:
+    """How far back an autoregressive net looks, where that is a limit."""
+    shape = graph.variables[factor.head].shape
+    reach = factor.net.reach(numel(shape)) if factor.net is not None and shape is not None else None
+    return "" if reach is None else f", seeing the last {reach:,} entries"
 
 
 def layer_words(layer: FlowLayer) -> str:

@@ -132,6 +132,12 @@ class Factor:
         return self.name.split(".")[0]
 
     @property
+    def agnostic(self) -> bool:
+        """Whether it is the mixture over all orders of its entries (`ordering: any`)."""
+        autoregressive = self.net is not None and self.net.autoregressive
+        return autoregressive and self.ordering is not None and self.ordering.agnostic
+
+    @property
     def context(self) -> int:
         """Width of the vector that conditions the flow; 0 without parents."""
         if self.base is not None:

@@ -181,3 +181,8 @@ def scored_by(graph: Graph, name: str) -> set[str]:
             if not cut:
                 found |= sources(graph, each)
     return found
+
+
+def agnostic(graph: Graph) -> list[str]:
+    """The variables whose density in p is a mixture over all orders of their entries."""
+    return [f.head for f in graph.side("p") if f.agnostic]

@@ -24,14 +24,25 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
         inside = f"{says(graph, base)} |d{factor.base}/d{name}|"
     inside = summed_over(graph, name) + inside
     known = " on known rows" if graph.variables[name].known else ""
+    if not inferred and factor.agnostic and not summed:
+        return Term(
+            f"likelihood.{name}",
+            f"-E_H[D / |H| sum over i in H of log p({name}_i | {', '.join([f'{name} not in H', *factor.parents])})]"
+            f"{known}",
+            "model",
+            Kind.ESTIMATE,
+            f"-E_order[log {marginal(graph, name)} in that order]",
+            "one random set H of hidden entries",
+            path=factor.path,
+        )
     if not inferred:
         return Term(
             f"likelihood.{name}",
             f"-log {inside}{known}",
             "model",
-            Kind.EXACT,
+            Kind.ESTIMATE if factor.agnostic else Kind.EXACT,
             f"-log {marginal(graph, name)}",
-            "exact" if not summed else "summed",
+            ("summed" if summed else "exact") + (", along one random order" if factor.agnostic else ""),
             path=factor.path,
         )
     option = graph.spec.objective.reconstruction.get(name)

@@ -279,6 +279,8 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     why = factor.ordering.problem(target.shape)
     place = graph.spec.mentioned(("ordering", factor.head), why or "")
     known = net.orderings()
+    if why is None and factor.agnostic and factor.side == "q":
+        why = "an encoder has to say log q exactly, and a mixture over orders only bounds it; name an order"
     if why is None and known is not None and factor.ordering.tag not in known:
         why = f"{net.tag} follows {', '.join(known)} only"
     if why is not None:

@@ -14,7 +14,7 @@ from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
 from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
-from gendsl.compiler.paths import above, how
+from gendsl.compiler.paths import above, agnostic, how
 from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.estimator import Gumbel
@@ -233,6 +233,10 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             )
         bound = bound_of(graph)
         return Kind.LOWER, target, f"minus the loss is the {bound.tag} bound: {target} is at least this"
+    mixed = agnostic(graph)
+    if mixed:
+        says = f"minus the loss is the mean over the orders of {', '.join(mixed)}: {target} is at least this"
+        return Kind.LOWER, target, says
     return worst(t.kind for t in mine), target, f"minus the loss is {target}"
 
 

@@ -118,7 +118,7 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
                 path,
                 related=((f"p({name}) is here", factor.path),),
             )
-        elif factor.net is not None and factor.net.autoregressive:
+        elif factor.net is not None and factor.net.autoregressive and not factor.agnostic:
             yield graph.spec.diagnostic(
                 "GD510",
                 f"{name} has missing entries, and its density is autoregressive: zeros in the context would "
@@ -126,6 +126,7 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
                 "for observed values",
                 path,
                 related=((f"p({name}) is here", factor.path),),
+                help=f"ordering: {{{name}: any}} with a transformer takes the entries that are there first",
             )
         else:
             yield from _read_missing(graph, name)

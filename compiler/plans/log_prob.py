@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gendsl.compiler.derive.energies import normaliser, targets, tilted
 from gendsl.compiler.graph import Capability, Graph, How, Kind, worst
-from gendsl.compiler.paths import DRAWN, above
+from gendsl.compiler.paths import DRAWN, above, agnostic
 
 FROM_ENCODER = DRAWN
 FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
@@ -63,6 +63,13 @@ def _beneath(graph: Graph) -> Capability:
             f"{', '.join(loose)} has no encoder with a density that can be used: proposals come from the "
             "prior, so the "
             "bound is loose",
+        )
+    mixed = agnostic(graph)
+    if mixed and not hows & set(FROM_ENCODER):
+        return Capability(
+            "density along one random order of each row",
+            Kind.LOWER,
+            f"p({', '.join(mixed)}) is the mixture over all orders: the mean of log p along an order is below log p",
         )
     if hows & set(FROM_ENCODER):
         return Capability("iwae", Kind.LOWER, "E log of the mean of k importance weights is below log p")

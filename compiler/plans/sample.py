@@ -7,6 +7,7 @@ from __future__ import annotations
 from gendsl.compiler.derive.energies import Way, chain_words, sampler, way
 from gendsl.compiler.derive.energies import targets as fixed
 from gendsl.compiler.graph import Capability, Graph, Kind, Role
+from gendsl.compiler.paths import agnostic
 from gendsl.compiler.plans.chain import chain_of, refused
 
 
@@ -30,6 +31,7 @@ def plan(graph: Graph) -> Capability:
         )
     sequential = [t for t in ordered(graph, targets) if _sequential(graph, t)]
     how = "ancestral" + (f"; {', '.join(sequential)} entry by entry" if sequential else "")
+    how += ", in a random order" if set(agnostic(graph)) & set(sequential) else ""
     chains = [n for n in ordered(graph, targets) if n in graph.spec.energy]
     if chains:
         words = [f"{n}: {_chain(graph, n)}" for n in chains]

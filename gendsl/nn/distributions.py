@@ -65,8 +65,11 @@ class Family(nn.Module):
         """The distribution; `temperature` below 1 makes samples less spread (discrete logits and scales only)."""
         raise TypeError(f"{type(self).__name__} is abstract")
 
-    def entry(self, index: int) -> Callable[[Tensor, float], Drawn]:
-        """The family of one flattened entry alone: raw [N, P], temperature -> distribution of [N]."""
+    def entry(self, index: int | Tensor) -> Callable[[Tensor, float], Drawn]:
+        """The family of one flattened entry alone, or of another one in each row, [N] of places.
+
+        raw [N, P], temperature -> distribution of [N].
+        """
         return self
 
     def mean(self, raw: Tensor) -> Tensor:
@@ -110,7 +113,7 @@ class LocationScaleFamily(Family):
         value = 1.0 if self.rule == "fixed" else float(self.rule)
         return raw.new_full((), value).expand_as(raw[:, 0])
 
-    def entry(self, index: int) -> Callable[[Tensor, float], Drawn]:
+    def entry(self, index: int | Tensor) -> Callable[[Tensor, float], Drawn]:
         if self.rule != "per_dimension":
             return self
 

@@ -24,6 +24,7 @@ from gendsl.compiler.graph import Factor, How, Role, Variable
 from gendsl.compiler.paths import DRAWN, chain
 from gendsl.compiler.plans.log_prob import proposals
 from gendsl.data.dataset import Batch
+from gendsl.nn.any_order import AnyOrder
 from gendsl.nn.estimators import expected, log_probabilities, relax
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
 from gendsl.nn.transforms.stack import flat_sum
@@ -249,11 +250,21 @@ class Trace:
         if factor.head in self.relaxed:
             table = log_probabilities(conditioned, rows, self.graph.variables[factor.head], self.model.device)
             return expected(table, self._lift(value, rows))
+        if isinstance(conditioned, AnyOrder):
+            missing = self.graph.variables[factor.head].missing
+            known = self._lift(self.batch.known[factor.head], rows) if missing else None
+            score = conditioned.bound if self.linear else conditioned.log_prob
+            return score(self._lift(value, rows), known)
         if self.graph.variables[factor.head].missing:
             entries = conditioned.entries(self._lift(value, rows))
             known = self._lift(self.batch.known[factor.head], rows)
             return flat_sum(torch.where(known, entries, torch.zeros_like(entries)))
         return conditioned.log_prob(self._lift(value, rows))
+
+    @property
+    def linear(self) -> bool:
+        """Whether log p is only ever averaged: not under a sum over states, nor in importance weights."""
+        return not (self.marginal or self.summed or self.model.weighted)
 
     @cached_property
     def known(self) -> dict[str, Tensor]:

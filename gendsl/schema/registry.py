@@ -52,7 +52,7 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "flow_elementwise",
             "flow_residual",
         ),
-        "net": ("net", "net_grid", "net_ar", "net_seq", "net_energy"),
+        "net": ("net", "net_grid", "net_ar", "net_seq", "net_wave", "net_energy"),
         "ordering": ("ordering",),
         "loss": ("adversary",),
         "penalty": ("adversary",),
@@ -139,7 +139,12 @@ def table(kind: str) -> dict[str, type[Component]]:
 
 def builder(component: Component) -> Callable[..., Any]:
     """The function that `build="module:function"` of a component names; imports its module."""
-    module, _, function = component.build.partition(":")
+    return function_of(component.build)
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The function of a `module:function`; imports the module."""
+    module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
 

@@ -137,8 +137,8 @@ def resolved(log_p: Tensor, log_w: Tensor) -> Tensor:
 
 
 def certified_factors(subject: Subject) -> list[Factor]:
-    """Factors with a distribution that has a density."""
-    return [f for f in subject.graph.factors.values() if own_density(f)]
+    """Factors with entries to look at: all that have a distribution with a density."""
+    return [f for f in subject.graph.factors.values() if own_density(f) and not f.agnostic]
 
 
 def marginals(factor: Factor) -> bool:

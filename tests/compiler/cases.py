@@ -336,6 +336,22 @@ objective: {reconstruction: {x: {in: d.features}}, adversary: {d: {weight: 0.1}}
         "exact",
         NO_CODES,
     ),
+    "cloze_image_transformer": case(
+        BINARY + "\nordering: {x: {type: any}}\ndecoder: {x: {dist: bernoulli, net: transformer}}",
+        "likelihood.x",
+        "lower",
+        "lower",
+        NO_CODES,
+    ),
+    "wavenet": case(
+        ORDINAL
+        + "\nordering: {x: {type: serpentine}}\n"
+        + "decoder: {x: {dist: categorical, net: {type: wavenet, layers: 3, width: 8}}}",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
     "realnvp": case(
         REALS
         + """
@@ -1146,6 +1162,42 @@ condition: [y]
         "exact",
         "exact",
         NO_CODES,
+    ),
+    "any_order_with_missing_pixels": case(
+        BINARY_Y
+        + """
+condition: [y]
+variables: {x: {missing: {rate: 0.3}}}
+ordering: {x: {type: any}}
+decoder: {x: {given: y, dist: bernoulli, net: transformer}}
+""",
+        "likelihood.x",
+        "lower",
+        "lower",
+        NO_CODES,
+    ),
+    "any_order_under_importance_weights": case(
+        BINARY
+        + "\nordering: {x: {type: any}}"
+        + VAE.replace("bernoulli, net: mlp", "bernoulli, net: transformer")
+        + "objective: {bound: {type: iwae, samples: 2}}",
+        "reconstruction.x kl.z bound.iwae",
+        "lower",
+        "lower",
+        NO_Y + " reconstruct interpolate",
+    ),
+    "any_order_above_a_summed_label": case(
+        MOONS_Y
+        + """
+variables: {y: {observed: {partial: 60}}}
+ordering: {x: {type: any}}
+prior: {y: {dist: categorical}}
+decoder: {x: {given: y, dist: normal, net: transformer}}
+""",
+        "likelihood.x likelihood.y",
+        "lower",
+        "lower",
+        ALWAYS + " encode reconstruct interpolate",
     ),
 }
 """Combinations that nobody named."""

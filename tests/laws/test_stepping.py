@@ -17,7 +17,7 @@ from gendsl.nn.stepping import Stepping, Whole, walk
 from gendsl.schema import registry
 from gendsl.schema.components import dist, net_ar, ordering
 from gendsl.schema.components.net import Net
-from gendsl.schema.facts import BINARY, Input, Inputs, Support, categories, numel
+from gendsl.schema.facts import BINARY, Input, Inputs, Support, categories
 
 LABEL, WORDS = Input("y", (), categories(5), labels=True), Input("t", (4,), categories(7), labels=True)
 INPUTS: dict[str, Inputs] = {
@@ -107,7 +107,7 @@ def test_samples_with_caches_are_those_of_whole_passes(
                 assert torch.equal(whole[0], cached[0])
             torch.testing.assert_close(whole, cached, rtol=1e-9, atol=1e-9)
         torch.manual_seed(2)
-        assert not torch.equal(exact.draw(0.7, prefix=prefix)[0], cached[0]) or numel(exact.like.shape) < 3
+        assert case != "reals" or not torch.equal(exact.draw(0.7, prefix=prefix)[0], cached[0])
 
 
 def teacher(subject: Sequential) -> None:

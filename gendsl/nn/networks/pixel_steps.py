@@ -130,7 +130,7 @@ def matrix(conv: GroupedConv) -> tuple[Tensor, Tensor]:
     return weight[:, :, 0].permute(2, 1, 0).flatten(0, 1).contiguous(), bias
 
 
-def gated(h: Tensor) -> Tensor:
-    """tanh(a) * sigmoid(b) of the two halves of the channels, [B, 2 C, ...]."""
-    a, b = h.chunk(2, dim=1)
+def gated(h: Tensor, dim: int = 1) -> Tensor:
+    """tanh(a) * sigmoid(b) of the two halves along `dim`: [B, 2 C, ...] -> [B, C, ...]."""
+    a, b = h.chunk(2, dim)
     return torch.tanh(a) * torch.sigmoid(b)

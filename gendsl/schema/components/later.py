@@ -17,7 +17,7 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "continuous",
             }
         ),
-        "net": frozenset({"unet", "pixelcnn_pp", "wavenet", "style"}),
+        "net": frozenset({"unet", "pixelcnn_pp", "style"}),
         "key": frozenset(
             {
                 "unroll",

@@ -77,6 +77,10 @@ class Net(Component):
         """Whether the normaliser of a net that is an energy is a sum over few enough states."""
         return False
 
+    def reach(self, entries: int) -> int | None:
+        """How many entries before it an entry can depend on, where the net states a limit below all of them."""
+        return None
+
     def orderings(self) -> tuple[str, ...] | None:
         """The tags of the orderings that an autoregressive net can follow; None where it does not matter."""
         return None

@@ -31,6 +31,8 @@ class AutoregressiveNet(Net):
     """Base of the networks that read the head variable itself."""
 
     autoregressive: ClassVar[bool] = True
+    cloze: ClassVar[str] = ""
+    """The builder of an order-agnostic form of the net, spec, inputs, target, outputs -> module, if it has one."""
 
     def problem(self, inputs: Inputs, target: Target) -> str | None:
         if target is None:
@@ -38,9 +40,10 @@ class AutoregressiveNet(Net):
         return readable((*inputs, as_input(target)))
 
     def orderings(self) -> tuple[str, ...] | None:
-        """All but `any`: one set of weights follows one order."""
+        """All; `any` only if there is an order-agnostic form, otherwise one set of weights follows one order."""
         table = registry.table("ordering").items()
-        return tuple(tag for tag, model in table if issubclass(model, Ordering) and not model.agnostic)
+        known = ((tag, model) for tag, model in table if issubclass(model, Ordering))
+        return tuple(tag for tag, model in known if self.cloze or not model.agnostic)
 
 
 def entry_bill(target: Input) -> Bill:

@@ -17,6 +17,7 @@ METRICS = (
     "bits_per_dim",
     "reconstruction_error",
     "accuracy",
+    "calibration",
     "mmd",
     "precision",
     "recall",

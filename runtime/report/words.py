@@ -33,6 +33,7 @@ TITLES = {
     "elbo": "Evidence lower bound",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
+    "calibration": "Calibration of the posterior",
     "compressed_bits_per_dim": "Compressed size",
 }
 UNITS = {"log_prob": "nats", "elbo": "nats", "bits_per_dim": "bits per dimension"}

@@ -134,6 +134,8 @@ def run(row: Row, data: Path, out: Path, seed: int) -> Path:
     folder = out / f"{row.spec}-{seed}"
     if finished(folder):
         return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside(folder).write_text(commit(), "utf-8")
     command = [sys.executable, "-m", "gendsl"]
     if (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir()):
         command += ["resume", str(folder)]
@@ -142,6 +144,11 @@ def run(row: Row, data: Path, out: Path, seed: int) -> Path:
         command += ["--set", f"data.path={(data / row.file).resolve()}"]
     subprocess.run(command, cwd=ROOT, check=True)
     return folder
+
+
+def beside(folder: Path) -> Path:
+    """The file that keeps the commit of a run."""
+    return folder.with_name(f"{folder.name}.commit")
 
 
 def finished(folder: Path) -> bool:
@@ -158,8 +165,8 @@ def minutes(folder: Path) -> float:
     return (trained + float(result["seconds"].get("evaluate", 0.0))) / 60
 
 
-def cells(row: Row, folder: Path, seed: int) -> list[list[str]]:
-    """The lines of a row, one for each of its numbers."""
+def cells(row: Row, folder: Path, seed: int, at: str) -> list[list[str]]:
+    """The lines of a row, one for each of its numbers; `at`: the commit that it was run at."""
     result = json.loads((folder / "result.json").read_text("utf-8"))
     metrics = result["metrics"]["test"]
     found = []
@@ -179,7 +186,7 @@ def cells(row: Row, folder: Path, seed: int) -> list[list[str]]:
                 f"<= {number.goal:g}" if math.isfinite(number.goal) else "",
                 number.published,
                 row.source,
-                commit(),
+                at,
                 f"{minutes(folder):.1f}",
                 f"`python -m benchmarks.papers {row.spec}`",
             ]
@@ -188,29 +195,27 @@ def cells(row: Row, folder: Path, seed: int) -> list[list[str]]:
 
 
 def commit() -> str:
-    """The commit of the checkout, with + where files differ from it."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--exclude", "*", "--dirty=+"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or "unknown"
+    """The commit of the checkout, with + where files other than the table differ from it."""
+    words = [["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", ".", ":!docs/results.md"]]
+    found = [
+        subprocess.run(["git", *w], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+        for w in words
+    ]
+    return (found[0].strip() or "unknown") + ("+" if found[1].strip() else "")
 
 
 def updated(text: str, lines: list[list[str]]) -> str:
-    """The document with these lines in the place of those of the same row, seed and metric, or at the end of the table."""
-    table = [line for line in text.splitlines() if line.startswith("| ")]
-    before, after = text.split("\n".join([table[0], *text.split(table[0], 1)[1].splitlines()[1:2]]), 1)
-    kept = {(c[0], c[3], c[4]): c for c in (split(line) for line in table[1:])}
-    kept |= {(c[0], c[3], c[4]): c for c in lines}
+    """The document, which ends with the table, with these lines in it.
+
+    They take the place of those of the same row, seed and metric.
+    """
+    table = [split(line) for line in text.splitlines() if line.startswith("|")]
+    before = text[: text.index("|")] if table else text
+    kept = {(c[0], c[3], c[4]): c for c in [*table[2:], *lines]}
     order = {row.spec: i for i, row in enumerate(ROWS)}
     body = sorted(kept.values(), key=lambda c: order.get(c[0], len(order)))
-    rest = "\n".join(line for line in after.splitlines() if not line.startswith("|")).lstrip("\n")
     head = [list(HEAD), ["---"] * len(HEAD)]
-    written = "\n".join("| " + " | ".join(c) + " |" for c in (*head, *body))
-    return before + written + "\n" + (f"\n{rest}\n" if rest else "")
+    return before + "".join("| " + " | ".join(c) + " |\n" for c in (*head, *body))
 
 
 def split(line: str) -> list[str]:
@@ -221,7 +226,9 @@ def split(line: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.papers", description=__doc__.splitlines()[0])
     parser.add_argument("row", nargs="?", choices=[r.spec for r in ROWS], help="a spec of specs/papers")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the data's folder")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="the data's folder"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "papers", help="where the runs lie")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="only say which rows there are")
@@ -235,7 +242,7 @@ def main() -> None:
     if not (arguments.data / row.file).is_file():
         parser.error(f"no {row.file} in {arguments.data}: give its folder as --data")
     folder = run(row, arguments.data, arguments.out, arguments.seed)
-    lines = cells(row, folder, arguments.seed)
+    lines = cells(row, folder, arguments.seed, beside(folder).read_text("utf-8"))
     RESULTS.write_text(updated(RESULTS.read_text("utf-8"), lines), "utf-8")
     for line in lines:
         print("  ".join(line))

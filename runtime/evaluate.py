@@ -20,6 +20,7 @@ from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
+from gendsl.runtime import calibration
 from gendsl.runtime.metrics import sample_quality
 from gendsl.runtime.streams import stream
 from gendsl.runtime.targets import kl_to_target, log_normaliser
@@ -32,6 +33,8 @@ CHUNK = 512
 """Rows that are scored at once, at most."""
 
 ELBO_DRAWS = 10
+CALIBRATED = 512
+"""Simulated rows at most."""
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
 MIN_JUDGED = 16
 """Fewer rows than this are not judged."""
@@ -77,6 +80,8 @@ class _Evaluator:
             names.append("reconstruction_error")
         if self.graph.capabilities["classify"].how is not None:
             names.append("accuracy")
+        if not calibration.refused(self.graph):
+            names.append("calibration")
         sampled = self.graph.capabilities["sample"].how is not None
         if sampled and self.part.rows >= MIN_JUDGED and self.data.source is not None:
             names += JUDGED
@@ -91,6 +96,7 @@ class _Evaluator:
             "kl_to_target": lambda: self.target(kl_to_target),
             "reconstruction_error": self.reconstruction,
             "accuracy": self.accuracy,
+            "calibration": self.calibration,
         }
         found: dict[str, Entry] = {n: makers[n]() for n in wanted if n in makers}
         if any(n in JUDGED for n in wanted):
@@ -266,6 +272,31 @@ class _Evaluator:
             "kind": "estimate",
             "estimator": "most probable label",
             "rows": len(joined),
+        }
+
+    def calibration(self) -> Entry:
+        """How widely the encoders spread around latents that the model drew itself; 1 is right."""
+        why = calibration.refused(self.graph)
+        if why:
+            return none(why)
+        conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
+        found, chunk = [], max(1, self.model.rows_at_once // calibration.DRAWS)
+        index = torch.arange(min(self.part.rows, CALIBRATED), device=self.model.device)
+        for i, rows in enumerate(torch.split(index, chunk)):
+            with stream(self.seed, "eval/calibration", i):
+                batch = self.part.batch(rows)
+                given = {n: batch.values[n] for n in conditions}
+                found.append(calibration.ranks(self.model, len(rows), given).double())
+        u = torch.cat(found).cpu()
+        value, error = calibration.spread(u)
+        return {
+            "value": value if math.isfinite(value) else None,
+            "stderr": error if math.isfinite(error) else None,
+            "unit": "1 is calibrated",
+            "kind": "estimate",
+            "estimator": f"ranks among {calibration.DRAWS} draws, simulated rows",
+            "rows": len(u),
+            "note": "above 1 the posterior is too narrow, below 1 too wide",
         }
 
     def judged(self) -> dict[str, Entry]:

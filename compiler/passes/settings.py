@@ -21,6 +21,7 @@ METRICS = (
     "kl_to_target",
     "reconstruction_error",
     "accuracy",
+    "calibration",
     "mmd",
     "precision",
     "recall",

@@ -27,6 +27,7 @@ FAMILIES = (
     "mutual_information",
     "classification",
     "adversary",
+    "classified",
     "mmd",
 )
 """Families of terms that `objective:` can re-weight."""
@@ -99,6 +100,14 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 f"{critic!r} is not an adversary that sees {name}: it has no features of {name}",
                 ("objective", "reconstruction", name, "in"),
                 help=f"adversaries: {', '.join(graph.critics) or 'none'}",
+            )
+        elif critic and graph.critics[critic].spec.pack > 1:
+            yield spec.diagnostic(
+                "GD507",
+                f"{critic!r} judges {graph.critics[critic].spec.pack} tuples together: it has no features of "
+                f"one {name}",
+                ("objective", "reconstruction", name, "in"),
+                related=(("pack is here", ("adversary", critic, "pack")),),
             )
 
 
@@ -182,7 +191,9 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is weighted by {term.weight:g}")
         elif term.auxiliary:
             reasons.append(f"{term.name} is an auxiliary term")
-        elif term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1):
+        elif term.family == "classified" or (
+            term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1)
+        ):
             reasons.append(f"{term.name} is adversarial")
     if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED) for v in graph.routes):
         reasons.append("codes have no density")

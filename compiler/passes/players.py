@@ -70,6 +70,8 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return scored_by(graph, subject)
     if term.family == "kl":
         return sources(graph, subject) | scored_by(graph, subject)
+    if term.family == "classified":
+        return set(graph.critics[subject].fake_makers)
     if term.family == "adversary":
         critic = graph.critics[subject]
         return {*critic.real_makers, *critic.fake_makers}

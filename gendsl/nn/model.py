@@ -132,10 +132,15 @@ class Model(nn.Module):
         chosen = [t for t in self.graph.terms if t.name in names]
         return loss(Evaluation(self, batch, step, training=training), chosen)
 
-    def constrain(self, player: str) -> None:
-        """What a critic's weights are held to after its step (weight clipping)."""
-        for constraint in self._constraints.get(player.removeprefix("adversary."), ()):
-            constraint(self.critic(player.removeprefix("adversary.")))
+    def constrain(self, player: str, loss: Loss, rows: int) -> None:
+        """After a critic's step on `rows` rows: its weights are held (clipping), its augmentation adapts."""
+        name = player.removeprefix("adversary.")
+        for constraint in self._constraints.get(name, ()):
+            constraint(self.critic(name))
+        sign = loss.seen.get(f"{name}.sign")
+        augment = self.critic(name).augment if sign is not None else None
+        if sign is not None and augment is not None:
+            augment.adapt(sign, rows)
 
     # -- distributions --------------------------------------------------------------------------------------------
 

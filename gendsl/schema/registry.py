@@ -27,6 +27,7 @@ KINDS: dict[str, str] = {
     "ordering": "ordering",
     "loss": "adversarial loss",
     "penalty": "penalty",
+    "augment": "augmentation",
     "energy": "energy",
     "negatives": "source of negatives",
     "corruption": "corruption",

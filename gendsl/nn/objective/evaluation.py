@@ -40,6 +40,8 @@ class Evaluation:
         self.model, self.graph, self.batch = model, model.graph, batch
         self.step, self.training = step, training
         self.bound = bound_of(model.graph)
+        self.seen: dict[str, Tensor] = {}
+        """Diagnostics by name, for the log; those of gradients come with the backward pass."""
 
     @cached_property
     def trace(self) -> Trace:

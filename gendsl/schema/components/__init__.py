@@ -2,6 +2,7 @@
 
 from gendsl.schema.components import (  # noqa: F401
     adversary,
+    augment,
     bound,
     corruption,
     dist,

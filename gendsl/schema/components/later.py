@@ -25,10 +25,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
         "corruption": frozenset({"block"}),
         "key": frozenset(
             {
-                "unroll",
-                "pack",
-                "augment",
-                "classify",
                 "total_correlation",
                 "path_length",
                 "codebook",

@@ -203,6 +203,7 @@ class State:
 def _seen(graph: Graph) -> list[str]:
     """The diagnostics that are averaged: where there are adversaries, of each and of every player's gradient."""
     found = [f"seen:{name}" for critic in graph.critics.values() for name in diagnostics(critic)]
+    found += [f"seen:{t.subject}.path" for t in graph.terms if t.family == "path_length"]
     return found + [f"seen:gradient.{p.name}" for p in graph.players if graph.critics]
 
 

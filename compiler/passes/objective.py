@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
 from gendsl.compiler.derive.latents import classification, discrepancies, latent, weighting
+from gendsl.compiler.derive.paths import path_lengths
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
@@ -16,7 +17,13 @@ from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
 from gendsl.compiler.paths import how
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.facts import Density
-from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
+from gendsl.schema.sections import (
+    KlOptions,
+    MmdOptions,
+    PathLengthOptions,
+    ReconstructionOptions,
+    TermOptions,
+)
 from gendsl.schema.suggest import nearest
 
 FAMILIES = (
@@ -29,6 +36,7 @@ FAMILIES = (
     "adversary",
     "classified",
     "mmd",
+    "path_length",
 )
 """Families of terms that `objective:` can re-weight."""
 
@@ -70,6 +78,7 @@ def _derive(graph: Graph) -> Iterator[Term]:
     yield from weighting(graph, bound)
     yield from classification(graph)
     yield from discrepancies(graph)
+    yield from path_lengths(graph)
     for critic in graph.critics.values():
         yield from adversarial(graph, critic)
 
@@ -165,6 +174,8 @@ def _weighted(graph: Graph, term: Term) -> Term:
         extra["in"] = option.in_
     elif isinstance(option, MmdOptions) and option.scale is not None:
         extra["scale"] = option.scale
+    elif isinstance(option, PathLengthOptions):
+        extra["every"] = option.every
     return replace(term, weight=option.weight, warmup=option.warmup, options=extra)
 
 

@@ -70,6 +70,10 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return scored_by(graph, subject)
     if term.family == "kl":
         return sources(graph, subject) | scored_by(graph, subject)
+    if term.family == "path_length":
+        factor = graph.p(subject)
+        assert factor is not None
+        return {factor.name}
     if term.family == "classified":
         return set(graph.critics[subject].fake_makers)
     if term.family == "adversary":

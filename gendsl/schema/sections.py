@@ -207,6 +207,13 @@ class MmdOptions(TermOptions):
     scale: Positive | None = Field(default=None, description="kernel scale; sqrt(D) if not written")
 
 
+class PathLengthOptions(TermOptions):
+    """Path-length regularisation of a decoder (Karras et al. 2020, eq. 4): every so many steps, times that number."""
+
+    weight: NonNegative = 2.0
+    every: Count = Field(default=4, description="computed every so many steps, times that number (lazy)")
+
+
 Terms = dict[Name, TermOptions]
 
 
@@ -223,4 +230,5 @@ class Objective(Strict):
     adversary: Terms = {}
     classified: Terms = {}
     mmd: dict[Name, MmdOptions] = {}
+    path_length: dict[Name, PathLengthOptions] = {}
     estimator: dict[Name, Literal["enumerate", "gumbel", "score_function", "straight_through"]] = {}

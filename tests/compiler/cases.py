@@ -279,6 +279,33 @@ adversary: {d: {sees: [x, z], pack: 2, unroll: {steps: 2, lr: 0.1}, penalty: [cl
         "lower",
         NO_Y,
     ),
+    "stylegan2": case(
+        UNIT
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: z, dist: deterministic, net: {type: style, width: 4, style: 6, mapping: 1, mixing: 0.9}}}
+adversary: {d: {sees: x, penalty: {type: r1, every: 2}, net: conv_down}}
+objective: {path_length: {x: {weight: 2, every: 2}}}
+""",
+        "path_length.x adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "vae_with_even_paths": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [3]}}
+decoder: {x: {given: [z, y], dist: normal, net: {type: mlp, hidden: [8], activation: tanh}}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp}}
+objective: {path_length: {x: {weight: 0.5}}}
+""",
+        "reconstruction.x kl.z path_length.x",
+        "none",
+        "lower",
+        "impute compress classify",
+    ),
     "conditional_gan": case(
         UNIT_Y
         + """

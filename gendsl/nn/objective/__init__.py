@@ -21,6 +21,7 @@ from gendsl.nn.objective.adversarial import adversary, classified, classify, cri
 from gendsl.nn.objective.discrepancies import mmd
 from gendsl.nn.objective.evaluation import Evaluation, Value, weight_at
 from gendsl.nn.objective.likelihoods import classification, information, kl, prior, score, weighting
+from gendsl.nn.objective.paths import path_length
 from gendsl.schema.components.bound import Bound
 
 
@@ -63,6 +64,7 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "mutual_information": information,
     "classification": classification,
     "mmd": mmd,
+    "path_length": path_length,
     "adversary": adversary,
     "critic": critic,
     "classify": classify,

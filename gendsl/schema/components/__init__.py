@@ -18,6 +18,7 @@ from gendsl.schema.components import (  # noqa: F401
     net_ar,
     net_grid,
     net_seq,
+    net_style,
     optim,
     ordering,
     source,

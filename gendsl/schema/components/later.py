@@ -19,14 +19,13 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "continuous",
             }
         ),
-        "net": frozenset({"unet", "pixelcnn_pp", "wavenet", "style"}),
+        "net": frozenset({"unet", "pixelcnn_pp", "wavenet"}),
         "energy": frozenset({"u1", "u2", "u3", "u4"}),
         "negatives": frozenset({"langevin", "contrastive_divergence"}),
         "corruption": frozenset({"block"}),
         "key": frozenset(
             {
                 "total_correlation",
-                "path_length",
                 "codebook",
                 "relative_to",
                 "covariance",

@@ -124,7 +124,14 @@ def _stack(graph: Graph, factor: Factor) -> Stack | None:
 def _critic(graph: Graph, critic: Critic) -> CriticModule:
     assert critic.features is not None
     body = build_net(critic_net(graph, critic), critic.inputs, None)
-    module = CriticModule(body, numel(critic.features), critic.spec.sees)
+    augment = critic.spec.augment
+    module = CriticModule(
+        body,
+        numel(critic.features),
+        critic.spec.sees,
+        critic.labels,
+        builder(augment)(augment) if augment is not None else None,
+    )
     for penalty in critic.spec.penalty:
         if isinstance(penalty, Constraint) and not isinstance(penalty, Clip):
             builder(penalty)(penalty)(module)

@@ -213,6 +213,8 @@ class Critic:
     path: Path
     inputs: Inputs = ()
     features: Shape | None = None
+    labels: int = 0
+    """The width of the second head, that tells a label of each packed tuple."""
     stands_in: str | None = None
     """The latent whose KL the adversary replaces: then observed variables are data on both sides."""
     real_makers: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ WRITTEN: Mapping[str, str] = {
     "ordering": "ordering: {x: TAG}",
     "loss": "adversary: {d: {loss: TAG}}",
     "penalty": "adversary: {d: {penalty: TAG}}",
+    "augment": "adversary: {d: {augment: TAG}}",
     "energy": "energy: {z: {type: TAG}}",
     "negatives": "energy: {x: {negatives: TAG}}",
     "corruption": "corruption: {x_noisy: {given: x, dist: TAG}}",

@@ -9,6 +9,7 @@ from gendsl.compiler.graph import Factor, Graph, How, Role, Route
 from gendsl.compiler.paths import has_no_encoder
 from gendsl.errors import Diagnostic
 from gendsl.schema.facts import Density
+from gendsl.schema.nodes import Path
 
 STOCHASTIC = (Density.ANY, Density.OWN)
 
@@ -145,6 +146,14 @@ def _point(
     )
 
 
+def lacking(factor: Factor) -> tuple[str, Path]:
+    """What takes a factor's density, in words, and where it is written: a random network, or the distribution."""
+    assert factor.dist is not None
+    if factor.net is not None and factor.net.random:
+        return f"{factor.dist.tag} with a random {factor.net.tag} network", (*factor.path, "net")
+    return factor.dist.tag, (*factor.path, "dist")
+
+
 def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagnostic:
     """log p is needed at given points, and the factor cannot say it."""
     layer = one_way(factor)
@@ -161,11 +170,11 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
             help="use layers with an inverse, such as coupling",
             related=((f"{other.name} needs it", other.path),),
         )
-    assert factor.dist is not None
+    what, path = lacking(factor)
     return graph.spec.diagnostic(
         "GD503",
-        f"{factor.dist.tag} has no density: log {factor.side}({factor.head}) is needed {where}",
-        (*factor.path, "dist"),
+        f"{what} has no density: log {factor.side}({factor.head}) is needed {where}",
+        path,
         help="use a distribution with a density, or an adversary that compares samples",
         related=((f"{other.name} needs it", other.path),),
     )

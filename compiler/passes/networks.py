@@ -22,6 +22,7 @@ from gendsl.schema.facts import (
     embedding_parameters,
     mask_name,
     numel,
+    packed,
 )
 from gendsl.schema.nodes import Path
 
@@ -302,7 +303,8 @@ def critic_net(graph: Graph, critic: Critic) -> Net:
 
 
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
-    inputs = tuple(graph.variables[v].as_input() for v in critic.spec.sees)
+    seen = (graph.variables[v].as_input() for v in critic.spec.sees)
+    inputs = tuple(replace(i, shape=packed(i.shape, critic.spec.pack)) for i in seen)
     net = critic_net(graph, critic)
     why = "a critic's network gives one number for each tuple; an autoregressive one cannot"
     if not net.autoregressive:
@@ -311,4 +313,8 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
         return _refused(graph, why, (*critic.path, "net"))
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
-    return replace(critic, inputs=inputs, features=features, bill=bill)
+    told = graph.variables[critic.spec.classify].support if critic.spec.classify is not None else None
+    labels = critic.spec.pack * (told.count or 0) if told is not None else 0
+    if labels:
+        bill += dense(numel(features), labels)
+    return replace(critic, inputs=inputs, features=features, labels=labels, bill=bill)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from gendsl.compiler.derive.adversaries import adversarial
 from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
 from gendsl.compiler.derive.latents import classification, codebooks, discrepancies, latent, weighting
+from gendsl.compiler.derive.path_lengths import path_lengths
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
@@ -19,7 +20,13 @@ from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.estimator import Gumbel
 from gendsl.schema.facts import Density
-from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
+from gendsl.schema.sections import (
+    KlOptions,
+    MmdOptions,
+    PathLengthOptions,
+    ReconstructionOptions,
+    TermOptions,
+)
 from gendsl.schema.suggest import nearest
 
 FAMILIES = (
@@ -31,8 +38,10 @@ FAMILIES = (
     "classification",
     "codebook",
     "adversary",
+    "classified",
     "mmd",
     "energy",
+    "path_length",
 )
 """Families of terms that `objective:` can re-weight."""
 
@@ -77,6 +86,7 @@ def _derive(graph: Graph) -> Iterator[Term]:
     yield from codebooks(graph)
     yield from discrepancies(graph)
     yield from energies(graph)
+    yield from path_lengths(graph)
     for critic in graph.critics.values():
         yield from adversarial(graph, critic)
 
@@ -116,6 +126,14 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 f"{critic!r} is not an adversary that sees {name}: it has no features of {name}",
                 ("objective", "reconstruction", name, "in"),
                 help=f"adversaries: {', '.join(graph.critics) or 'none'}",
+            )
+        elif critic and graph.critics[critic].spec.pack > 1:
+            yield spec.diagnostic(
+                "GD507",
+                f"{critic!r} judges {graph.critics[critic].spec.pack} tuples together: it has no features of "
+                f"one {name}",
+                ("objective", "reconstruction", name, "in"),
+                related=(("pack is here", ("adversary", critic, "pack")),),
             )
 
 
@@ -178,6 +196,8 @@ def _weighted(graph: Graph, term: Term) -> Term:
         extra |= {k: v for k, v in (("in", option.in_), ("walkback", option.walkback)) if v is not None}
     elif isinstance(option, MmdOptions) and option.scale is not None:
         extra["scale"] = option.scale
+    elif isinstance(option, PathLengthOptions):
+        extra["every"] = option.every
     return replace(term, weight=option.weight, warmup=option.warmup, options=extra)
 
 
@@ -211,7 +231,9 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is no likelihood ({way(graph, term.subject)})")
         elif term.auxiliary:
             reasons.append(f"{term.name} is an auxiliary term")
-        elif term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1):
+        elif term.family == "classified" or (
+            term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1)
+        ):
             reasons.append(f"{term.name} is adversarial")
     if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED, How.QUANTISED) for v in graph.routes):
         reasons.append("codes have no density")

@@ -30,7 +30,10 @@ def _own(graph: Graph, factor: Factor) -> Offers:
         return Offers(sample=True, rsample=True)
     support = graph.variables[factor.head].support
     assert support is not None
-    return _flowed(factor, factor.dist.offers(support))
+    own = factor.dist.offers(support)
+    if factor.net is not None and factor.net.random:
+        own = replace(own, density=Density.NONE, enumerate=False)
+    return _flowed(factor, own)
 
 
 def _flowed(factor: Factor, base: Offers) -> Offers:

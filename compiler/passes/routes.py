@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gendsl.compiler.derive.discrete import CHOICES, relaxed, states
 from gendsl.compiler.derive.layers import one_way
-from gendsl.compiler.derive.routes import route, seen_by
+from gendsl.compiler.derive.routes import lacking, route, seen_by
 from gendsl.compiler.graph import Graph, How, Role, Route
 from gendsl.compiler.paths import DRAWN, above, varies
 from gendsl.errors import Diagnostic, SpecError
@@ -101,8 +101,7 @@ def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
             path,
             help="use layers with an inverse, such as coupling",
         )
-    what = factor.dist.tag if factor.dist is not None else "flow"
-    what, path = layer if layer is not None else (what, (*factor.path, "dist"))
+    what, path = layer or (lacking(factor) if factor.dist is not None else ("flow", (*factor.path, "dist")))
     return graph.spec.diagnostic(
         "GD501",
         f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no "

@@ -32,6 +32,7 @@ from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
 from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
+from gendsl.nn.objective.paths import PATH_DECAY
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.nn.quantised import VqFamily
 from gendsl.schema.components.flow import base_of
@@ -64,6 +65,11 @@ class Model(nn.Module):
         self._losses, self._penalties, self._constraints = losses, penalties, constraints
         self._channels = channels
         self.weighted = bound_of(graph).weighted
+        self.lengths = nn.Module()
+        """Running means of the lengths that `path_length` terms hold a decoder to."""
+        for term in graph.terms:
+            if term.family == "path_length":
+                self.lengths.register_buffer(term.subject, torch.zeros(()))
         self.arrays: dict[str, Any] | None = None
         """Columns passed in by an embedding program, kept for training."""
         self.register_buffer("_where", torch.zeros(()), persistent=False)
@@ -151,10 +157,24 @@ class Model(nn.Module):
         chosen = [t for t in self.graph.terms if t.name in names]
         return loss(Evaluation(self, batch, step, training=training), chosen)
 
-    def constrain(self, player: str) -> None:
-        """What a critic's weights are held to after its step (weight clipping)."""
-        for constraint in self._constraints.get(player.removeprefix("adversary."), ()):
-            constraint(self.critic(player.removeprefix("adversary.")))
+    def length(self, name: str) -> Tensor:
+        """The running mean of the length that a `path_length` term holds variable `name` to."""
+        return self.lengths.get_buffer(name)
+
+    def constrain(self, player: str, loss: Loss, rows: int) -> None:
+        """What follows a player's step on `rows` rows: weights are held (clipping), an augmentation adapts, a
+        running mean moves.
+        """
+        for subject, mean in self.lengths.named_buffers():
+            if f"{subject}.path" in loss.seen:
+                mean.lerp_(loss.seen[f"{subject}.path"].to(mean), PATH_DECAY)
+        name = player.removeprefix("adversary.")
+        for constraint in self._constraints.get(name, ()):
+            constraint(self.critic(name))
+        sign = loss.seen.get(f"{name}.sign")
+        augment = self.critic(name).augment if sign is not None else None
+        if sign is not None and augment is not None:
+            augment.adapt(sign, rows)
 
     # -- distributions --------------------------------------------------------------------------------------------
 

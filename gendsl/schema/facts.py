@@ -147,6 +147,15 @@ def numel(shape: Shape) -> int:
     return math.prod(shape)
 
 
+def packed(shape: Shape, count: int) -> Shape:
+    """The shape of `count` values side by side: scalars a vector, vectors one vector, grids their channels."""
+    if count == 1:
+        return shape
+    if len(shape) == 2:
+        return (count, *shape)
+    return (count * shape[0], *shape[1:]) if shape else (count,)
+
+
 def vector_width(inputs: Inputs) -> int:
     """The width of all parents concatenated into one vector."""
     return sum(i.width for i in inputs)

@@ -15,7 +15,19 @@ FACTOR_KEYS = ("given", "net", "shape", "flow")
 
 _FACTOR_SECTIONS = ("prior", "decoder", "encoder", "corruption")
 _NAMED_SECTIONS = ("ordering", "energy", "nets")
-_SLOTS = ("dist", "net", "loss", "penalty", "bound", "optim", "schedule", "negatives", "of", "ordering")
+_SLOTS = (
+    "dist",
+    "net",
+    "loss",
+    "penalty",
+    "augment",
+    "bound",
+    "optim",
+    "schedule",
+    "negatives",
+    "of",
+    "ordering",
+)
 _LISTS = ("flow", "stack", "as", "penalty", "of", "components")
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from gendsl.schema.components.adversary import Loss, NonSaturating, Penalty
+from gendsl.schema.components.augment import Augment
 from gendsl.schema.components.bound import Bound
 from gendsl.schema.components.corruption import Corruption as Channel
 from gendsl.schema.components.dist import Dist
@@ -98,6 +99,13 @@ class Noise(Strict):
     anneal: Count | None = Field(default=None, description="steps over which it goes linearly to zero")
 
 
+class Unroll(Strict):
+    """The model answers a critic that has moved on (Metz et al. 2017): steps of gradient descent on its own loss."""
+
+    steps: Count = 5
+    lr: Positive = Field(default=0.05, description="step size of the inner gradient descent")
+
+
 class Adversary(Strict):
     """A critic; `sees` names the variables whose two joints it compares."""
 
@@ -113,6 +121,21 @@ class Adversary(Strict):
     start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step at which it first acts on the model"
     )
+    unroll: Count | Unroll | None = Field(
+        default=None, description="the model's gradient goes through so many steps of the critic"
+    )
+    pack: Count = Field(default=1, description="tuples that the critic judges together (PacGAN)")
+    classify: Name | None = Field(
+        default=None, description="label that a second head of the critic tells (AC-GAN)"
+    )
+    augment: Annotated[Augment, Slot("augment")] | None = Field(
+        default=None, description="augmentation of what the critic sees, on both sides"
+    )
+
+    @property
+    def unrolled(self) -> Unroll | None:
+        """`unroll: 5` is `unroll: {steps: 5}`."""
+        return Unroll(steps=self.unroll) if isinstance(self.unroll, int) else self.unroll
 
     @model_validator(mode="before")
     @classmethod
@@ -206,6 +229,13 @@ class EnergyOptions(TermOptions):
         return gather(cls, "type", value, "energy_objective")
 
 
+class PathLengthOptions(TermOptions):
+    """Path-length regularisation of a decoder (Karras et al. 2020, eq. 4): every so many steps, times that number."""
+
+    weight: NonNegative = 2.0
+    every: Count = Field(default=4, description="computed every so many steps, times that number (lazy)")
+
+
 Terms = dict[Name, TermOptions]
 
 
@@ -221,6 +251,8 @@ class Objective(Strict):
     classification: Terms = {}
     codebook: Terms = {}
     adversary: Terms = {}
+    classified: Terms = {}
     mmd: dict[Name, MmdOptions] = {}
     energy: dict[Name, EnergyOptions] = {}
+    path_length: dict[Name, PathLengthOptions] = {}
     estimator: dict[Name, Annotated[Estimator, Slot("estimator")]] = {}

@@ -251,6 +251,80 @@ encoder: {c: {given: x, dist: {type: vq, codes: 7, dim: 3}, shape: [4, 4], net: 
         None,
         NO_DENSITY + " encode reconstruct interpolate",
     ),
+    "unrolled_gan": case(
+        UNIT + GAN.replace("sees: x,", "sees: x, unroll: 2, penalty: {type: r1, every: 2},"),
+        "adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "packed_gan": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: [x, y], pack: 3, augment: {type: differentiable, policy: [color, cutout]}, net: conv_down}}
+""",
+        "adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "auxiliary_classifier_gan": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: x, classify: y, augment: adaptive, penalty: [{type: r1, every: 2}, gradient], net: conv_down}}
+objective: {classified: {d: {weight: 0.5}}}
+""",
+        "adversary.d critic.d classify.d classified.d r1.d gradient.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "packed_codes_unrolled": case(
+        UNIT
+        + """
+prior: {z: {dist: normal, shape: [3], flow: [{type: coupling, repeat: 2}]}}
+decoder: {x: {given: z, dist: normal, net: mlp}}
+encoder: {z: {given: x, dist: implicit, net: mlp}}
+adversary: {d: {sees: [x, z], pack: 2, unroll: {steps: 2, lr: 0.1}, penalty: [clip, spectral], net: mlp}}
+""",
+        "reconstruction.x adversary.d critic.d",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "stylegan2": case(
+        UNIT
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: z, dist: deterministic, net: {type: style, width: 4, style: 6, mapping: 1, mixing: 0.9}}}
+adversary: {d: {sees: x, penalty: {type: r1, every: 2}, net: conv_down}}
+objective: {path_length: {x: {weight: 2, every: 2}}}
+""",
+        "path_length.x adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "vae_with_even_paths": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [3]}}
+decoder: {x: {given: [z, y], dist: normal, net: {type: mlp, hidden: [8], activation: tanh}}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp}}
+objective: {path_length: {x: {weight: 0.5}}}
+""",
+        "reconstruction.x kl.z path_length.x",
+        "none",
+        "lower",
+        "impute compress classify",
+    ),
     "conditional_gan": case(
         UNIT_Y
         + """

@@ -53,6 +53,8 @@ class Evaluation:
         """What is corrupted in place of the data."""
         self.step, self.training = step, training
         self.bound, self.draws = bound_of(model.graph), draws_of(model.graph)
+        self.seen: dict[str, Tensor] = {}
+        """Diagnostics by name, for the log; those of gradients come with the backward pass."""
 
     @cached_property
     def trace(self) -> Trace:

@@ -184,6 +184,17 @@ CAPABILITIES: dict[str, Code] = {
 }
 
 RESOURCES: dict[str, Code] = {
+    "GD520": Code(
+        "an option that does not suit what the adversary sees",
+        page(
+            "augment: transforms images [C, H, W]; pack: puts several rows of a batch side by side; classify: names "
+            "a label that is known on every row, that the decoder is given, and that the critic does not see.",
+            _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
+            "adversary: {d: {sees: [x, y], classify: y, net: conv_down}}",
+            _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
+            "adversary: {d: {sees: x, classify: y, net: conv_down}}",
+        ),
+    ),
     "GD601": Code(
         "more memory than there is",
         page(

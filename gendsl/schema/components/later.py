@@ -17,15 +17,10 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "continuous",
             }
         ),
-        "net": frozenset({"unet", "pixelcnn_pp", "style"}),
+        "net": frozenset({"unet", "pixelcnn_pp"}),
         "key": frozenset(
             {
-                "unroll",
-                "pack",
-                "augment",
-                "classify",
                 "total_correlation",
-                "path_length",
                 "relative_to",
                 "covariance",
             }

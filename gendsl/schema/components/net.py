@@ -48,6 +48,8 @@ class Net(Component):
     autoregressive: ClassVar[bool] = False
     energy: ClassVar[bool] = False
     """It gives an energy itself rather than features."""
+    styled: ClassVar[bool] = False
+    """Whether it maps its inputs to styles first (`mapping`), which path lengths are measured in."""
 
     @abstractmethod
     def problem(self, inputs: Inputs, target: Target) -> str | None:
@@ -56,6 +58,11 @@ class Net(Component):
     @abstractmethod
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         """The whole cost; an autoregressive net includes its layer of `outputs` raw numbers per entry."""
+
+    @property
+    def random(self) -> bool:
+        """Whether its output is random given its inputs: a factor with such a net has no density."""
+        return False
 
     def features(self, inputs: Inputs, target: Target) -> Shape:
         """The shape of a direct net's features, (H,) or (F, h, w). Raises ValueError if autoregressive."""

@@ -6,6 +6,7 @@ from gendsl.schema.components import (  # noqa: F401
     corruption,
     dist,
     dist_quantised,
+    dist_vamp,
     energy,
     estimator,
     flow,

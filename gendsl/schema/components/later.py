@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "dist": frozenset({"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "langevin"}),
+        "dist": frozenset({"discretized_logistic", "mixture_of_logistics", "mixture", "langevin"}),
         "flow": frozenset(
             {
                 "residual",
@@ -29,7 +29,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "classify",
                 "total_correlation",
                 "path_length",
-                "relative_to",
                 "covariance",
             }
         ),

@@ -99,6 +99,7 @@ def _vamp(graph: Graph, factor: Factor, built: dict[str, nn.Module]) -> nn.Modul
     assert encoder is not None
     module = built[encoder.name]
     assert isinstance(module, FactorModule)
+    assert isinstance(factor.dist, Vamp)
     names = pseudo_parents(graph, encoder)
     pseudo = tuple(graph.variables[n].as_input() for n in names)
     masked = tuple(n for n in names if graph.variables[n].missing)

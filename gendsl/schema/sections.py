@@ -201,4 +201,5 @@ class Objective(Strict):
     codebook: Terms = {}
     adversary: Terms = {}
     mmd: dict[Name, MmdOptions] = {}
+    total_correlation: Terms = {}
     estimator: dict[Name, Annotated[Estimator, Slot("estimator")]] = {}

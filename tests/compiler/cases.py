@@ -492,6 +492,19 @@ encoder:
         "lower",
         ALWAYS,
     ),
+    "total_correlation_of_two": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [3]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z2: {given: x, dist: normal, net: mlp}, z1: {given: [x, z2], dist: normal, relative_to: prior, net: mlp}}
+objective: {total_correlation: {z1: {weight: 5}, z2: {}}, bound: {type: elbo, samples: 2}}
+""",
+        "reconstruction.x kl.z2 kl.z1 total_correlation.z1 total_correlation.z2",
+        "none",
+        "lower",
+        NO_Y,
+    ),
     "mixture_model": case(
         MOONS
         + """

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Term
 from gendsl.nn.objective.adversarial import adversary, critic, penalty
-from gendsl.nn.objective.discrepancies import mmd
+from gendsl.nn.objective.discrepancies import mmd, total_correlation
 from gendsl.nn.objective.evaluation import Evaluation, Value, weight_at
 from gendsl.nn.objective.likelihoods import classification, codebook, information, kl, prior, score, weighting
 from gendsl.schema.components.bound import Bound
@@ -62,6 +62,7 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "classification": classification,
     "codebook": codebook,
     "mmd": mmd,
+    "total_correlation": total_correlation,
     "adversary": adversary,
     "critic": critic,
     "penalty": penalty,

@@ -27,7 +27,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "pack",
                 "augment",
                 "classify",
-                "total_correlation",
                 "path_length",
                 "covariance",
             }

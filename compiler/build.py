@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from gendsl.compiler.derive.energies import Way, negatives, way
+from gendsl.compiler.derive.made_of import pseudo_parents
 from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.compiler.passes.networks import critic_net
 from gendsl.compiler.passes.shapes import flow_shape
@@ -16,13 +17,15 @@ from gendsl.nn.building import build_net, builder
 from gendsl.nn.conditioning import Vector
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.energies import EnergyModule, NetEnergy
-from gendsl.nn.factor import Autoregressive, Direct, FlowSection, Unconditional
+from gendsl.nn.factor import Autoregressive, Direct, FactorModule, FlowSection, Unconditional
 from gendsl.nn.head import Head
 from gendsl.nn.model import Model
 from gendsl.nn.ordering import rank_tensor, turns
+from gendsl.nn.relative import Relative
 from gendsl.nn.transforms.stack import Stack
 from gendsl.schema.components.adversary import Clip, Constraint
 from gendsl.schema.components.dist import Implicit
+from gendsl.schema.components.dist_vamp import Vamp
 from gendsl.schema.components.net_ar import AutoregressiveNet
 from gendsl.schema.facts import NOISE, Density, Input, Support, numel
 from gendsl.schema.registry import function_of
@@ -31,7 +34,11 @@ from gendsl.schema.registry import function_of
 def build(graph: Graph) -> Model:
     """The model of an analysed graph, on the CPU, initialised from torch's default generator."""
     bodies: dict[str, nn.Module] = {}
-    factors = {n: _factor(graph, f, bodies) for n, f in graph.factors.items() if f.channel is None}
+    built: dict[str, nn.Module] = {}
+    own = [f for f in graph.factors.values() if f.channel is None]
+    for factor in sorted(own, key=lambda f: f.uses is not None):
+        built[factor.name] = _factor(graph, factor, bodies, built)
+    factors = {f.name: built[f.name] for f in own}
     critics = {n: _critic(graph, c) for n, c in graph.critics.items()}
     return Model(
         graph,
@@ -44,7 +51,9 @@ def build(graph: Graph) -> Model:
     )
 
 
-def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Module:
+def _factor(
+    graph: Graph, factor: Factor, bodies: dict[str, nn.Module], built: dict[str, nn.Module]
+) -> nn.Module:
     if factor.side == "e":
         return _energy(graph, factor, bodies)
     if factor.base is not None:
@@ -61,6 +70,8 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Mo
     assert isinstance(support, Support)
     assert factor.dist is not None
     assert factor.raw is not None
+    if isinstance(factor.dist, Vamp):
+        return _vamp(graph, factor, built)
     family = builder(factor.dist)(factor.dist, shape, support)
     density = factor.dist.density is not Density.NONE
     stack = _stack(graph, factor)
@@ -85,7 +96,26 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Mo
         if factor.net_name is not None:
             bodies[factor.net_name] = body
     noise = factor.dist.noise if isinstance(factor.dist, Implicit) else 0
-    return Direct(body, Head(factor.features, factor.raw), family, stack, density, parents, noise)
+    direct = Direct(body, Head(factor.features, factor.raw), family, stack, density, parents, noise)
+    if factor.uses is None:
+        return direct
+    prior = built[factor.uses]
+    assert isinstance(prior, FactorModule)
+    return Relative(direct, prior)
+
+
+def _vamp(graph: Graph, factor: Factor, built: dict[str, nn.Module]) -> nn.Module:
+    """A prior made of the encoder of its variable, which is built already."""
+    encoder = graph.q(factor.head)
+    assert encoder is not None
+    module = built[encoder.name]
+    assert isinstance(module, FactorModule)
+    assert isinstance(factor.dist, Vamp)
+    names = pseudo_parents(graph, encoder)
+    pseudo = tuple(graph.variables[n].as_input() for n in names)
+    masked = tuple(n for n in names if graph.variables[n].missing)
+    prior: nn.Module = builder(factor.dist)(factor.dist, module, pseudo, masked, _stack(graph, factor))
+    return prior
 
 
 def _energy(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> EnergyModule:

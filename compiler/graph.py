@@ -122,6 +122,8 @@ class Factor:
     features: Shape | None = None
     base_shape: Shape | None = None
     raw: Shape | None = None
+    uses: str | None = None
+    """Another factor of the same variable whose distribution this one is made of (vamp, relative_to)."""
     standard: bool = False
     """A prior without parents and net: no parameters, the standard distribution."""
     offers: Offers = field(default_factory=Offers)

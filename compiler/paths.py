@@ -128,6 +128,8 @@ def sources(graph: Graph, name: str) -> set[str]:
     if factor is None:
         return set()
     own = {factor.name} if factor.channel is None else set()
+    if factor.uses is not None:
+        own |= {factor.uses}.union(*(sources(graph, p) for p in graph.factors[factor.uses].parents))
     return own.union(*(sources(graph, p) for p in factor.parents if how(graph, p) is not How.FITTED))
 
 
@@ -149,7 +151,8 @@ def made(graph: Graph, name: str, *, given_data: bool = False) -> set[str]:
     role, factor = graph.variables[name].role, graph.p(name)
     if factor is None or role is Role.CONDITION or (given_data and role is Role.OBSERVED):
         return set()
-    return {factor.name}.union(*(made(graph, p, given_data=given_data) for p in factor.parents))
+    own = {factor.name, factor.uses or factor.name}
+    return own.union(*(made(graph, p, given_data=given_data) for p in factor.parents))
 
 
 def moved(graph: Graph, name: str) -> set[str]:
@@ -170,9 +173,10 @@ def scored_by(graph: Graph, name: str) -> set[str]:
     for head in joint(graph, name):
         factor = graph.p(head)
         assert factor is not None
-        found.add(factor.name)
+        found |= {factor.name, factor.uses or factor.name}
         if factor.base is not None:
-            found.add(f"prior.{factor.base}")
+            base = graph.factors[f"prior.{factor.base}"]
+            found |= {base.name, base.uses or base.name}
         for each in _reads(graph, head):
             codes = how(graph, each) in (How.FITTED, How.QUANTISED)
             cut = codes and (each == head or factor.section == "prior")

@@ -22,6 +22,7 @@ from gendsl.errors import RunError
 from gendsl.nn.model import Model
 from gendsl.nn.objective import Loss
 from gendsl.runtime import checkpoint
+from gendsl.runtime.activity import ROWS, activity, watched
 from gendsl.runtime.rundir import RunDirectory
 from gendsl.runtime.state import State
 from gendsl.runtime.stop import Stop
@@ -264,6 +265,7 @@ class Trainer:
         if self.state.skipped:
             diagnostics["skipped_steps"] = self.state.skipped
         if self.run is not None:
+            diagnostics |= self._activity()
             self.run.append_metrics(
                 {
                     "step": self.step,
@@ -275,6 +277,18 @@ class Trainer:
             )
             self.run.append_timings({"step": self.step, "seconds": round(seconds, 4)})
         self._tell(means, pace, logged=True)
+
+    def _activity(self) -> dict[str, float]:
+        """Active units over some rows of the training part, spread evenly."""
+        if not watched(self.graph):
+            return {}
+        rows = min(ROWS, self.part.rows)
+        index = torch.linspace(0, self.part.rows - 1, rows, device=self.model.device).long()
+        with stream(self.seed, "eval/activity", self.step):
+            self.model.eval()
+            found = activity(self.model, self.part.batch(index))
+            self.model.train()
+        return found
 
     def _tell(self, means: dict[str, float], pace: float, *, logged: bool) -> None:
         losses, terms, _ = split(means)

@@ -45,14 +45,15 @@ def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) ->
         )
     if named is None or isinstance(named, Enumerate):
         return Route(name, How.ENUMERATED, encoder.name)
-    if named.relaxed and (autoregressive(encoder) or autoregressive(prior)):
-        which = encoder if autoregressive(encoder) else prior
+    if named.relaxed and not all(_listed(f) for f in (encoder, prior)):
+        which = prior if _listed(encoder) else encoder
         return spec.diagnostic(
             "GD505",
-            f"{which.name} reads the entries of {name} one after another, which relaxed ones cannot be",
+            f"relaxed values of {name} need the log-probability of every value of every entry, and {which.name} is no "
+            "product over entries",
             path,
             help="score_function draws real values",
-            related=(("its network is here", (*which.path, "net")),),
+            related=((f"{which.name} is here", which.path),),
         )
     return _drawn(graph, name, encoder, prior, named)
 
@@ -60,6 +61,13 @@ def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) ->
 def _drawn(graph: Graph, name: str, encoder: Factor, prior: Factor, named: Estimator) -> Route:
     found = kl(graph, name, encoder, prior)
     return Route(name, found.how, encoder.name, found.why, named)
+
+
+def _listed(factor: Factor) -> bool:
+    """Whether it gives the log-probability of each value of each entry at once."""
+    return (
+        factor.dist is not None and factor.dist.factorises and not autoregressive(factor) and not factor.flow
+    )
 
 
 def score_functions(graph: Graph) -> list[str]:

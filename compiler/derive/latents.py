@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gendsl.compiler.derive.divergence import autoregressive
 from gendsl.compiler.derive.notation import says, summed_over
 from gendsl.compiler.derive.sampling import COMPARED, sampled
 from gendsl.compiler.graph import Graph, How, Kind, Role, Route, Term
-from gendsl.compiler.paths import above, how, noisy
+from gendsl.compiler.paths import DRAWN, above, how, noisy
 from gendsl.schema.components.bound import Bound
 from gendsl.schema.components.dist_quantised import Vq
 
@@ -124,6 +125,27 @@ def codebooks(graph: Graph) -> Iterator[Term]:
             "exact" if not any(noisy(graph, v) for v in encoder.parents) else "sampled",
             auxiliary=True,
             path=encoder.path,
+        )
+
+
+def total_correlations(graph: Graph) -> Iterator[Term]:
+    """Total correlations that are asked for, of latents drawn from an encoder that is a product over entries."""
+    for name in graph.spec.objective.total_correlation:
+        encoder = graph.q(name)
+        if how(graph, name) not in DRAWN or graph.routes[name].estimator is not None or encoder is None:
+            continue
+        product = encoder.dist is not None and encoder.dist.factorises and not encoder.flow
+        if not product or autoregressive(encoder):
+            continue
+        yield Term(
+            f"total_correlation.{name}",
+            f"E_q[log q({name}) - sum_d log q({name}_d)], q({name}) the mean of {says(graph, encoder)} over the data",
+            "model",
+            Kind.ESTIMATE,
+            f"total correlation of the aggregate posterior of {name}",
+            "minibatch-weighted",
+            auxiliary=True,
+            path=("objective", "total_correlation", name),
         )
 
 

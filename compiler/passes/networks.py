@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gendsl.compiler.derive.made_of import made_of, pseudo_bill
 from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
+from gendsl.schema.components.dist_vamp import Vamp
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
 from gendsl.schema.facts import (
     NOISE,
@@ -29,7 +31,9 @@ from gendsl.schema.nodes import Path
 
 def networks(graph: Graph) -> Graph:
     """Fills in inputs, features, raw shapes and bills of every factor and critic."""
-    problems: list[Diagnostic] = []
+    problems: list[Diagnostic] = list(made_of(graph))
+    if problems:
+        raise SpecError(problems)
     bodies: dict[str, Factor] = {}
     factors: dict[str, Factor] = {}
     for name, factor in graph.factors.items():
@@ -100,7 +104,9 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         inputs = (*inputs, Input(NOISE, (dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
     bill = Bill(parameters=sum(numel(s) for s in dist.free(shape).values()))
-    if net is None:
+    if isinstance(dist, Vamp):
+        bill += pseudo_bill(graph, factor)
+    elif net is None:
         bill += Bill() if factor.standard else Bill(parameters=numel(raw))
     elif net.autoregressive:
         target = Input(factor.head, shape, support, head.labels)

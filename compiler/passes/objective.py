@@ -9,7 +9,14 @@ from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
 from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
-from gendsl.compiler.derive.latents import classification, codebooks, discrepancies, latent, weighting
+from gendsl.compiler.derive.latents import (
+    classification,
+    codebooks,
+    discrepancies,
+    latent,
+    total_correlations,
+    weighting,
+)
 from gendsl.compiler.derive.path_lengths import path_lengths
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
@@ -42,6 +49,7 @@ FAMILIES = (
     "mmd",
     "energy",
     "path_length",
+    "total_correlation",
 )
 """Families of terms that `objective:` can re-weight."""
 
@@ -87,6 +95,7 @@ def _derive(graph: Graph) -> Iterator[Term]:
     yield from discrepancies(graph)
     yield from energies(graph)
     yield from path_lengths(graph)
+    yield from total_correlations(graph)
     for critic in graph.critics.values():
         yield from adversarial(graph, critic)
 
@@ -161,15 +170,17 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
 
 def _compared(graph: Graph) -> Iterator[Diagnostic]:
     """Codes that are compared with the prior's samples depend on no discrete latent, tried or drawn."""
-    for name in graph.spec.objective.mmd:
+    asked = [("mmd", n) for n in graph.spec.objective.mmd]
+    asked += [("total_correlation", n) for n in graph.spec.objective.total_correlation]
+    for family, name in asked:
         above_it = sorted(n for n in above(graph, "q", name) if n in graph.routes)
         discrete = [n for n in above_it if graph.routes[n].estimator or how(graph, n) is How.ENUMERATED]
         if discrete:
             yield graph.spec.diagnostic(
                 "GD507",
-                f"mmd.{name} compares codes, and the encoder of {name} reads {', '.join(discrete)}, which is "
+                f"{family}.{name} compares codes, and the encoder of {name} reads {', '.join(discrete)}, which is "
                 "discrete: that is not built in this version",
-                ("objective", "mmd", name),
+                ("objective", family, name),
                 on="key",
             )
 
@@ -213,14 +224,10 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
         target = f"log Z of {named}"
     reasons: list[str] = []
     for term in mine:
-        if term.family == "kl" and (term.weight > 1 or term.options.get("free_bits")) and term.warmup == 0:
-            reasons.append("a looser bound, not the ELBO")
-        elif term.family == "kl" and term.weight < 1:
-            reasons.append("not a bound: the KL counts less than it should")
-        elif term.warmup:
+        if term.warmup:
             reasons.append(f"the weight of {term.name} changes while training" + _after(term))
-        elif term.options.get("capacity") is not None:
-            reasons.append("not a bound: the KL is driven to a target")
+        elif term.family == "kl" and _of_kl(term):
+            reasons.append(_of_kl(term))
         elif "in" in term.options:
             reasons.append(f"{term.name} is not a likelihood")
         elif term.weight != 1 and term.family != "adversary":
@@ -262,7 +269,15 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
     return worst(t.kind for t in mine), target, f"minus the loss is {target}"
 
 
+def _of_kl(term: Term) -> str:
+    """What the options of a KL make of the bound, or an empty string."""
+    if term.options.get("capacity") is not None:
+        return "not a bound: the KL is driven to a target"
+    if term.weight < 1:
+        return "not a bound: the KL counts less than it should"
+    return "a looser bound, not the ELBO" if term.weight > 1 or term.options.get("free_bits") else ""
+
+
 def _after(term: Term) -> str:
-    if term.family != "kl" or term.weight == 1:
-        return ""
-    return ": a looser bound, not the ELBO" if term.weight > 1 else ": not a bound"
+    says = _of_kl(term).split(":")[0] if term.family == "kl" else ""
+    return f": {says}" if says else ""

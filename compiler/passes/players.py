@@ -87,7 +87,7 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return {encoder.name}.union(*(moved(graph, v) for v in (subject, *encoder.parents)))
     if term.family == "mmd":
         return sources(graph, subject) | moved(graph, subject)
-    if term.family == "codebook":
+    if term.family in ("codebook", "total_correlation"):
         return sources(graph, subject)
     assert term.family == "classification", term.name
     return {encoder.name}.union(*(sources(graph, p) for p in encoder.parents))

@@ -31,6 +31,9 @@ CHUNK_ROWS = 16384
 EVALUATED_ROWS = 512
 """Rows of data that are scored at once."""
 
+ONE_PASS = {How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION, How.QUANTISED}
+"""Routes that need no importance samples."""
+
 MANY_FLOPS = 50_000_000_000
 """A training step with more work than this uses two threads.
 
@@ -84,11 +87,7 @@ def _training(graph: Graph) -> int:
 
 def _evaluation(graph: Graph) -> int:
     """Bytes of one pass of importance sampling, which keeps nothing for a backward pass."""
-    inferred = [r.how for r in graph.routes.values()]
-    if all(
-        how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION, How.QUANTISED)
-        for how in inferred
-    ):
+    if {r.how for r in graph.routes.values()} <= ONE_PASS:
         return 0
     rows = min(CHUNK_ROWS, EVALUATED_ROWS * graph.spec.evaluate.samples)
     held = 0

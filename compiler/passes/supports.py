@@ -50,10 +50,11 @@ def supports(graph: Graph) -> Graph:
     return graph
 
 
-def _decides(factor: Factor) -> tuple[bool, int]:
+def _decides(factor: Factor) -> tuple[bool, bool, int]:
     """Which factor of a variable says where it lies: a codebook first, then p, channels, q."""
     fixes = factor.dist is not None and factor.dist.fixes_support
-    return not fixes, ("p", "c", "q", "e").index(factor.side)
+    follows = factor.dist is not None and factor.dist.follows_support
+    return not fixes, follows, ("p", "c", "q", "e").index(factor.side)
 
 
 def _written(

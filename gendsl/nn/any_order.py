@@ -138,7 +138,7 @@ class OrderAgnostic(FactorModule):
         self.net, self.parents = net, parents
         self.register_buffer("like", like, persistent=False)
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         read = {name: values[name] for name in self.parents}
         rows = next(iter(read.values())).shape[0] if read else rows
-        return self._flowed(AnyOrder(self.net, self.family, read, rows, self.like), None)
+        return AnyOrder(self.net, self.family, read, rows, self.like), None

@@ -177,10 +177,12 @@ class FactorModule(nn.Module):
 
         Raises KeyError where a parent's value is missing.
         """
-        raise TypeError(f"{type(self).__name__} is abstract")
-
-    def _flowed(self, base: Conditioned, context: Tensor | None) -> Conditioned:
+        base, context = self.parts(values, rows)
         return base if self.stack is None else Flowed(base, self.stack, context)
+
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
+        """The distribution before the flow, and the vector that conditions the flow."""
+        raise TypeError(f"{type(self).__name__} is abstract")
 
 
 class Unconditional(FactorModule):
@@ -197,9 +199,9 @@ class Unconditional(FactorModule):
         else:
             self.register_buffer("raw", torch.zeros(raw), persistent=False)
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         raw = self.raw.expand(rows, *self.raw.shape)
-        return self._flowed(Plain(self.family, raw, self.density), None)
+        return Plain(self.family, raw, self.density), None
 
 
 class Direct(FactorModule):
@@ -219,15 +221,14 @@ class Direct(FactorModule):
         self.body, self.head = body, head
         self.parents, self.noise = parents, noise
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         read = {name: values[name] for name in self.parents}
         if self.noise:
             rows = next(iter(read.values())).shape[0] if read else rows
             weight = next(self.parameters())
             read[NOISE] = torch.randn(rows, self.noise, dtype=weight.dtype, device=weight.device)
         features = self.body(read)
-        base = Plain(self.family, widened(self.head(features)), self.density)
-        return self._flowed(base, features.flatten(1))
+        return Plain(self.family, widened(self.head(features)), self.density), features.flatten(1)
 
 
 class Autoregressive(FactorModule):
@@ -251,10 +252,10 @@ class Autoregressive(FactorModule):
         self.register_buffer("turns", turns, persistent=False)
         self.register_buffer("like", like, persistent=False)
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         read = {name: values[name] for name in self.parents}
         rows = next(iter(read.values())).shape[0] if read else rows
-        return self._flowed(Sequential(self.net, self.family, read, rows, self.turns, self.like), None)
+        return Sequential(self.net, self.family, read, rows, self.turns, self.like), None
 
 
 class FlowSection(nn.Module):

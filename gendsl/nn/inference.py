@@ -194,7 +194,7 @@ class Trace:
         """Indices, and beside them the codewords that networks read, with the gradient of the encoder's vectors."""
         assert isinstance(vectors, Plain)
         found = self.model.codebook(name).quantise(vectors.raw)
-        self.values[name], self.values[code_name(name)] = found.indices, found.words
+        self.values[name], self.values[code_name(name)] = found.codes, found.words
         self.distance[name] = found.loss
 
     def _invert(self) -> None:

@@ -105,7 +105,11 @@ class Model(nn.Module):
 
     def reads(self, factor: str) -> tuple[str, ...]:
         """The values that a factor's module reads, masks of missing entries included."""
-        return tuple(i.name for i in self.graph.factors[factor].inputs if i.name != NOISE)
+        found = self.graph.factors[factor]
+        inputs = found.inputs
+        if found.uses is not None and found.side == "q":
+            inputs += self.graph.factors[found.uses].inputs
+        return tuple(dict.fromkeys(i.name for i in inputs if i.name != NOISE))
 
     def read(self, factor: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those of the values that a factor's module reads; codewords are looked up by their indices."""

@@ -21,7 +21,7 @@ from gendsl.schema.facts import Shape, Support
 class Quantised(NamedTuple):
     """Indices [N, *shape], codewords with the encoder's gradient [N, dim, *shape], and the loss of each row [N]."""
 
-    indices: Tensor
+    codes: Tensor
     words: Tensor
     loss: Tensor
 
@@ -60,7 +60,8 @@ class VqFamily(Family):
         flat = vectors.reshape(-1, vectors.shape[-1])
         if self.training and not bool(self.started):
             self._start(flat)
-        return torch.cdist(flat, self.codebook).argmin(1).view(vectors.shape[:-1])
+        nearest: Tensor = torch.cdist(flat, self.codebook).argmin(1)
+        return nearest.view(vectors.shape[:-1])
 
     def embed(self, index: Tensor) -> Tensor:
         """Indices [N, *shape] -> codewords [N, dim, *shape]."""

@@ -255,4 +255,5 @@ class Objective(Strict):
     mmd: dict[Name, MmdOptions] = {}
     energy: dict[Name, EnergyOptions] = {}
     path_length: dict[Name, PathLengthOptions] = {}
+    total_correlation: Terms = {}
     estimator: dict[Name, Annotated[Estimator, Slot("estimator")]] = {}

@@ -222,6 +222,25 @@ encoder: {c: {given: x, dist: {type: vq, codes: 7, dim: 3}, shape: [4, 4], net: 
         "lower",
         NO_Y + " interpolate",
     ),
+    "vamp_vae": case(
+        BINARY + VAE.replace("{dist: normal, shape", "{dist: {type: vamp, pseudo_inputs: 3}, shape"),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "ladder_vae": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [3]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z2: {given: x, dist: normal, net: mlp}, z1: {given: [x, z2], dist: normal, relative_to: prior, net: mlp}}
+""",
+        "reconstruction.x kl.z2 kl.z1",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
     "pixel_vae": case(
         BINARY
         + "\nordering: {x: {type: raster}}"
@@ -521,6 +540,60 @@ encoder:
         "none",
         "lower",
         NO_Y + " interpolate",
+    ),
+    "conditional_vamp_under_a_flow_iwae": case(
+        BINARY_Y
+        + """
+condition: [y]
+prior: {z: {dist: {type: vamp, pseudo_inputs: 3}, shape: [4], flow: [{type: coupling, repeat: 2}]}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp, flow: [{type: planar, repeat: 2}]}}
+objective: {bound: {type: iwae, samples: 3}}
+""",
+        "reconstruction.x kl.z bound.iwae",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "discrete_vamp": case(
+        BINARY
+        + """
+prior: {c: {dist: {type: vamp, pseudo_inputs: 3}}}
+decoder: {x: {given: c, dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, classes: 5, net: mlp}}
+""",
+        "reconstruction.x kl.c",
+        "lower",
+        "exact",
+        NO_Y + " interpolate",
+    ),
+    "relative_under_a_flow_with_a_label": case(
+        BINARY_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {y: {dist: categorical}, z: {given: y, dist: laplace, shape: [4], net: mlp}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder:
+  y: {given: x, dist: categorical, net: mlp}
+  z: {given: [x, y], dist: {type: laplace, relative_to: prior}, net: mlp, flow: [planar]}
+""",
+        "reconstruction.x likelihood.y kl.y kl.z classification.y",
+        "none",
+        "lower",
+        ALWAYS,
+    ),
+    "total_correlation_of_two": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [3]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z2: {given: x, dist: normal, net: mlp}, z1: {given: [x, z2], dist: normal, relative_to: prior, net: mlp}}
+objective: {total_correlation: {z1: {weight: 5}, z2: {}}, bound: {type: elbo, samples: 2}}
+""",
+        "reconstruction.x kl.z2 kl.z1 total_correlation.z1 total_correlation.z2",
+        "none",
+        "lower",
+        NO_Y,
     ),
     "mixture_model": case(
         MOONS

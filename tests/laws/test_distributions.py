@@ -37,7 +37,12 @@ def smallest(spec: Dist) -> Shape:
     return (2,) if fits(spec, (2,)) else (3, 1, 1)
 
 
-DISTS = [m.model_validate(e) for m in table("dist").values() if issubclass(m, Dist) for e in m.examples]
+DISTS = [
+    m.model_validate(e)
+    for m in table("dist").values()
+    if issubclass(m, Dist) and not m.uses_encoder
+    for e in m.examples
+]
 SCORED = [d for d in DISTS if d.density is not Density.NONE]
 CHANNELS: Shape = (3, 1, 2)
 """Of the distributions that need three channels."""

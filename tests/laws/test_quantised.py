@@ -54,12 +54,12 @@ def test_the_nearest_codeword_by_brute_force() -> None:
         for i in range(2):
             for j in range(2):
                 each = (quantiser.codebook - raw[n, :, i, j]).square().sum(1)
-                assert int(found.index[n, i, j]) == int(each.argmin())
+                assert int(found.codes[n, i, j]) == int(each.argmin())
                 assert torch.allclose(found.words[n, :, i, j], quantiser.codebook[each.argmin()], rtol=1e-12)
-    apart = (raw - quantiser.embed(found.index)).square().flatten(1).sum(1)
+    apart = (raw - quantiser.embed(found.codes)).square().flatten(1).sum(1)
     assert torch.allclose(found.loss, 1.25 * apart, rtol=1e-12)
     assert float(apart.detach().min()) > 0
-    assert torch.equal(quantiser.nearest(quantiser.embed(found.index)), found.index)
+    assert torch.equal(quantiser.nearest(quantiser.embed(found.codes)), found.codes)
 
 
 def test_gradients_go_straight_through_and_the_loss_is_split() -> None:
@@ -73,11 +73,11 @@ def test_gradients_go_straight_through_and_the_loss_is_split() -> None:
     assert torch.equal(straight, direction)
     assert book is None or float(book.abs().max()) == 0.0
     to_raw, to_book = torch.autograd.grad(found.loss.sum(), [raw, quantiser.codebook])
-    words = quantiser.embed(found.index)
+    words = quantiser.embed(found.codes)
     assert torch.allclose(to_raw, 0.25 * 2 * (raw - words), rtol=1e-12)
     wanted = torch.zeros_like(quantiser.codebook)
     apart = (2 * (words - raw)).movedim(1, -1).reshape(-1, DIM)
-    wanted.index_add_(0, found.index.flatten(), apart.detach())
+    wanted.index_add_(0, found.codes.flatten(), apart.detach())
     assert torch.allclose(to_book, wanted, rtol=1e-12)
 
 

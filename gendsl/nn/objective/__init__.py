@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Term
 from gendsl.nn.objective.adversarial import adversary, classified, classify, critic, penalty
-from gendsl.nn.objective.discrepancies import mmd
+from gendsl.nn.objective.discrepancies import mmd, total_correlation
 from gendsl.nn.objective.energies import energy
 from gendsl.nn.objective.evaluation import Evaluation, Value, weight_at
 from gendsl.nn.objective.likelihoods import classification, codebook, information, kl, prior, score, weighting
@@ -68,6 +68,7 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "mmd": mmd,
     "energy": energy,
     "path_length": path_length,
+    "total_correlation": total_correlation,
     "adversary": adversary,
     "critic": critic,
     "classify": classify,

@@ -51,6 +51,10 @@ class Dist(Component):
     """Where it may stand."""
     fixes_support: ClassVar[bool] = False
     """Whether it says where its variable lies before anything else does."""
+    follows_support: ClassVar[bool] = False
+    """Whether it lies where the variable's other factor does."""
+    uses_encoder: ClassVar[bool] = False
+    """Whether it is made of its variable's encoder: then it always learns."""
     numbers: ClassVar[int] = 1
     """P, the raw numbers for each entry."""
 
@@ -80,6 +84,10 @@ class LocationScale(Dist):
     scale: Scale | Positive = Field(
         default="learned",
         description="learned (from the net), shared (one), per_dimension, fixed (1), or a number",
+    )
+    relative_to: Literal["prior"] | None = Field(
+        default=None,
+        description="of an encoder: the prior's location plus loc, the prior's scale times scale",
     )
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {},

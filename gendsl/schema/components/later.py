@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "dist": frozenset({"vamp", "langevin"}),
+        "dist": frozenset({"langevin"}),
         "flow": frozenset(
             {
                 "residual",
@@ -20,8 +20,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
         "net": frozenset({"unet", "pixelcnn_pp"}),
         "key": frozenset(
             {
-                "total_correlation",
-                "relative_to",
                 "covariance",
             }
         ),

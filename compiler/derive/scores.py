@@ -5,7 +5,7 @@ from __future__ import annotations
 from gendsl.compiler.derive.notation import marginal, says, summed_over
 from gendsl.compiler.derive.sampling import SAMPLED, estimator
 from gendsl.compiler.graph import Graph, How, Kind, Term
-from gendsl.compiler.paths import above, how, joint, noisy
+from gendsl.compiler.paths import above, how, joint, noisy, scored_by
 from gendsl.schema.components.bound import Bound
 
 
@@ -25,13 +25,14 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
     inside = summed_over(graph, name) + inside
     known = " on known rows" if graph.variables[name].known else ""
     if not inferred:
+        random = any(graph.factors[f].offers.estimated for f in scored_by(graph, name))
         return Term(
             f"likelihood.{name}",
             f"-log {inside}{known}",
             "model",
-            Kind.EXACT,
+            Kind.ESTIMATE if random else Kind.EXACT,
             f"-log {marginal(graph, name)}",
-            "exact" if not summed else "summed",
+            "log-determinant estimated" if random else "exact" if not summed else "summed",
             path=factor.path,
         )
     option = graph.spec.objective.reconstruction.get(name)
@@ -47,8 +48,9 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
             path=factor.path,
         )
     codes = all(how(graph, v) is How.CODE for v in inferred)
-    random = any(noisy(graph, v) for v in inferred)
-    expect = "E_q[" if random or not codes else "["
+    drawn = any(noisy(graph, v) for v in inferred)
+    random = drawn or factor.offers.estimated
+    expect = "E_q[" if drawn or not codes else "["
     return Term(
         f"reconstruction.{name}",
         f"-{expect}log {inside}]{known}",

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
 from gendsl.compiler.derive.latents import classification, discrepancies, latent, weighting
+from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
@@ -193,7 +194,13 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
     if any(t.family == "adversary" for t in mine):
         return Kind.ESTIMATE, target, "the critic's logit stands for log q - log p"
     if any(how(graph, v) in SAMPLED for v in graph.routes):
-        bound = bound_of(graph)
+        bound, layers = bound_of(graph), estimated(graph)
+        if layers and bound.weighted:
+            return (
+                Kind.ESTIMATE,
+                target,
+                f"{bound.tag} is a bound of exact weights: {', '.join(layers)} estimates them",
+            )
         return Kind.LOWER, target, f"minus the loss is the {bound.tag} bound: {target} is at least this"
     return worst(t.kind for t in mine), target, f"minus the loss is {target}"
 

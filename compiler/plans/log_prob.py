@@ -7,6 +7,9 @@ encoder where it has a density and from the prior (loose) where it has none.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.graph import Capability, Graph, How, Kind
 from gendsl.compiler.paths import DRAWN, above
 
@@ -15,6 +18,14 @@ FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
 
 
 def plan(graph: Graph) -> Capability:
+    found, layers = _plan(graph), estimated(graph)
+    if found.how is None or not layers:
+        return found
+    why = f"the log-determinant of {', '.join(layers)} is an unbiased estimate"
+    return replace(found, kind=Kind.ESTIMATE, why=f"{found.why}; {why}" if found.why else why)
+
+
+def _plan(graph: Graph) -> Capability:
     for name, variable in graph.variables.items():
         if variable.bound and graph.p(name) is not None and name not in graph.scored:
             return Capability(None, Kind.NONE, f"p({name}) has no density that can be computed")

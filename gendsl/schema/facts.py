@@ -92,6 +92,8 @@ class Offers:
     rsample: bool = False
     density: Density = Density.NONE
     enumerate: bool = False
+    estimated: bool = False
+    """Whether its log density is an unbiased estimate instead of the number."""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[C
     """The density that comes with a sample, against the base's density and the whole stack's Jacobian."""
     shape = subject.graph.variables[factor.head].shape
     assert shape is not None
-    if numel(shape) > LARGEST or any(f.forward_cost is Cost.NONE for f in factor.flow):
+    one_way = any(f.forward_cost is Cost.NONE for f in factor.flow)
+    if numel(shape) > LARGEST or factor.offers.estimated or one_way:
         return
     with subject.draws("density/twice"):
         value, density = conditioned.draw()
@@ -144,7 +145,8 @@ def _section(subject: Subject, base: str, factor: Factor) -> Iterator[Certificat
     assert prior is not None
     module = model.factor(factor.name)
     assert isinstance(module, FlowSection)
-    if numel(shape) > LARGEST or any(f.inverse_cost is Cost.NONE for f in factor.flow):
+    one_way = any(f.inverse_cost is Cost.NONE for f in factor.flow)
+    if numel(shape) > LARGEST or factor.offers.estimated or one_way:
         return
     trace = Trace(model, subject.rows, 1, marginal=True, corrupt=False)
     if factor.head not in trace.log_det or trace.values[base].shape[0] != len(subject.rows):

@@ -999,6 +999,27 @@ condition: [y]
         "exact",
         NO_CODES,
     ),
+    "residual_flow_estimated": case(
+        REALS
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: residual, hidden: [12], log_det: estimate}]}}
+""",
+        "likelihood.x",
+        "estimate",
+        "estimate",
+        NO_Y,
+    ),
+    "residual_posterior_and_prior": case(
+        BINARY
+        + VAE.replace(
+            "x, dist: normal, net: mlp}", "x, dist: normal, net: mlp, flow: [{type: residual, hidden: [6]}]}"
+        ).replace("shape: [4]", "shape: [4], flow: [{type: residual, hidden: [6], log_det: estimate}]"),
+        "reconstruction.x kl.z",
+        "lower",
+        "estimate",
+        NO_Y,
+    ),
 }
 """Combinations that nobody named."""
 

@@ -11,6 +11,7 @@ from gendsl.schema.components import (  # noqa: F401
     flow,
     flow_autoregressive,
     flow_elementwise,
+    flow_iterative,
     flow_linear,
     flow_residual,
     flow_shape,

@@ -13,7 +13,6 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
         "dist": frozenset({"vamp", "vq", "langevin"}),
         "flow": frozenset(
             {
-                "residual",
                 "continuous",
             }
         ),

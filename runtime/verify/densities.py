@@ -129,7 +129,14 @@ def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[C
     error = float((density - (own - log_det)).abs().max()) / size
     if factor.offers.density is Density.ANY:
         error = max(error, float((conditioned.log_prob(value) - density).abs().max()) / size)
-    yield at_most(f"density:{factor.name}", error, FLOW_BOUND, FLOW_POWER, "of own samples, drawn parameters")
+    note = "of own samples, drawn parameters"
+    yield at_most(f"density:{factor.name}", error, *_within(factor), note)
+
+
+def _within(factor: Factor) -> tuple[float, float]:
+    """Bound and power of a flow's density; layers that are solved numerically say how far they go."""
+    slack = sum(layer.error for layer in factor.flow)
+    return max(FLOW_BOUND, slack), max(FLOW_POWER, 10 * slack)
 
 
 def _outwards(conditioned: Flowed, inner: Tensor) -> Tensor:
@@ -158,9 +165,7 @@ def _section(subject: Subject, base: str, factor: Factor) -> Iterator[Certificat
     inner = trace.values[base][:PARENTS]
     exact = model.distribution(prior.name, first(trace.values, PARENTS), PARENTS).log_prob(inner) + log_det
     error = float((found - exact).abs().max() / exact.abs().mean())
-    yield at_most(
-        f"density:{factor.name}", error, FLOW_BOUND, FLOW_POWER, f"p({factor.head}), drawn parameters"
-    )
+    yield at_most(f"density:{factor.name}", error, *_within(factor), f"p({factor.head}), drawn parameters")
 
 
 def _inwards(module: FlowSection, context: Tensor | None, x: Tensor) -> Tensor:

@@ -153,14 +153,17 @@ def _layer(own: Case, drawn: Case) -> Iterator[Certificate]:
         yield from _back(own, drawn, note)
         return
     error = max(log_det_error(own), log_det_error(drawn))
-    yield at_most(f"log_det:{own.name}", error if reached else torch.inf, LOG_DET_BOUND, LOG_DET_POWER, note)
+    slack = own.spec.error  # of a numeric solution, which has no smaller bound
+    bound, power = max(LOG_DET_BOUND, slack), max(LOG_DET_POWER, 10 * slack)
+    yield at_most(f"log_det:{own.name}", error if reached else torch.inf, bound, power, note)
     yield from _back(own, drawn, note)
 
 
 def _back(own: Case, drawn: Case, note: str) -> Iterator[Certificate]:
     if own.back is not None:
-        error = max(round_trip_error(own), round_trip_error(drawn))
-        yield at_most(f"round_trip:{own.name}", error, ROUND_TRIP_BOUND, ROUND_TRIP_POWER, note)
+        error, slack = max(round_trip_error(own), round_trip_error(drawn)), own.spec.error
+        bound, power = max(ROUND_TRIP_BOUND, slack), max(ROUND_TRIP_POWER, 10 * slack)
+        yield at_most(f"round_trip:{own.name}", error, bound, power, note)
     else:
         folds = max(folding(own), folding(drawn))
         note = f"{LINES} lines of {POINTS} points, {REACH:g} standard deviations to each side; {note}"

@@ -1020,6 +1020,18 @@ flow: {x: {given: z, stack: [{type: residual, hidden: [12], log_det: estimate}]}
         "estimate",
         NO_Y,
     ),
+    "continuous_flow_given_a_label": case(
+        MOONS_Y
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: [z, y], stack: [{type: continuous, hidden: [8], steps: 4}]}}
+condition: [y]
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_Y,
+    ),
 }
 """Combinations that nobody named."""
 

@@ -96,6 +96,10 @@ class Chain(FlowLayer):
     def estimated(self, shape: Shape) -> bool:
         return bool(estimates(self.layers(), shape))
 
+    @property
+    def error(self) -> float:
+        return sum(layer.error for layer in self.layers())
+
     def base_shape(self, shape: Shape) -> Shape:
         return base_of(self.layers(), shape)
 

@@ -11,11 +11,6 @@ from types import MappingProxyType
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "dist": frozenset({"vamp", "vq", "langevin"}),
-        "flow": frozenset(
-            {
-                "continuous",
-            }
-        ),
         "net": frozenset({"unet", "pixelcnn_pp", "wavenet", "style"}),
         "energy": frozenset({"u1", "u2", "u3", "u4"}),
         "negatives": frozenset({"langevin", "contrastive_divergence"}),

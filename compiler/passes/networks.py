@@ -10,7 +10,10 @@ from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
+from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.components.flow_shape import Chain
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
+from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.facts import (
     NOISE,
     Density,
@@ -50,20 +53,32 @@ def networks(graph: Graph) -> Graph:
 
 
 def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
-    """Autoregressive flow layers follow the natural order of the entries only."""
-    if factor.ordering is None or not any(layer.ordered for layer in factor.flow):
+    """Autoregressive flow layers follow one fixed order, on the shape that they act on."""
+    if factor.ordering is None:
         return None
     shape = graph.variables[factor.head].shape
     assert shape is not None
-    why = factor.ordering.problem(shape)
-    if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
-        why = "flow layers follow the natural order; another one is not built in this version"
-    place = ("ordering", factor.head)
-    return (
-        None
-        if why is None
-        else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
-    )
+    why = _unordered(factor.flow, shape, factor.ordering)
+    if why is None:
+        return None
+    place = graph.spec.mentioned(("ordering", factor.head), why)
+    return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+
+
+def _unordered(layers: tuple[FlowLayer, ...], shape: Shape, ordering: Ordering) -> str | None:
+    """Why an autoregressive layer of a list cannot follow the order, or None."""
+    for layer in layers:
+        why = None
+        if isinstance(layer, Chain):
+            why = _unordered(layer.layers(), shape, ordering)
+        elif layer.ordered and ordering.agnostic:
+            why = f"{layer.tag} follows one order; `{ordering.tag}` is the mixture over all of them"
+        elif layer.ordered:
+            why = ordering.problem(shape)
+        if why is not None:
+            return why
+        shape = layer.base_shape(shape)
+    return None
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
@@ -73,7 +88,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     assert head.shape is not None
     assert head.support is not None
     if factor.base is not None:
-        inputs = tuple(graph.variables[v].as_input() for v in factor.parents[1:])
+        inputs = _inputs(graph, factor.parents[1:])
         factor = replace(factor, inputs=inputs, base_shape=graph.variables[factor.base].shape)
         return replace(factor, bill=_flow_bill(factor, head.shape) + Bill(embedding_parameters(inputs)))
     shape = flow_shape(graph, factor, head.shape, [])

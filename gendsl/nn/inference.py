@@ -149,7 +149,7 @@ class Trace:
                 continue
             module = self.model.factor(factor.name)
             assert isinstance(module, FlowSection)
-            names = [factor.head, *factor.parents[1:]]
+            names = [factor.head, *module.parents]
             if self.inner & set(names):
                 self.inner.add(base)
             most = max(self.values[n].shape[0] for n in names)

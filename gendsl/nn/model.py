@@ -31,7 +31,7 @@ from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.schema.components.flow import base_of
-from gendsl.schema.facts import NOISE, numel
+from gendsl.schema.facts import NOISE, mask_name, numel
 
 CHUNK_NUMBERS = 1 << 22
 """Numbers that the largest variable has in these rows at most."""
@@ -156,6 +156,8 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
 
+        A sample is complete: where entries may be missing, the mask beside it says that none is.
+
         `given_data`: observed variables are taken from `given` too.
         """
         given = given or {}
@@ -171,6 +173,8 @@ class Model(nn.Module):
             if factor is None or any(p not in values for p in factor.parents):
                 continue
             values[name] = self._draw(name, values, rows, temperature)
+            if self.graph.variables[name].missing:
+                values[mask_name(name)] = torch.ones_like(values[name])
         return values
 
     def _draw(self, name: str, values: Mapping[str, Tensor], rows: int, temperature: float) -> Tensor:

@@ -22,6 +22,7 @@ ORDINAL_Y = "data: {source: digits, bind: {x: {column: image, as: [ordinal]}, y:
 REALS = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}}}"
 REALS_Y = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}, y: label}}"
 MOONS = "data: {source: two_moons, bind: {x: point}}"
+POINT_TWICE = "data: {source: two_moons, bind: {x: point, c: point}}"
 MOONS_Y = "data: {source: two_moons, bind: {x: point, y: label}}"
 
 SMALL = {
@@ -1031,6 +1032,30 @@ condition: [y]
         "exact",
         "exact",
         NO_Y,
+    ),
+    "label_given_an_image_with_holes": case(
+        UNIT_Y
+        + """
+variables: {x: {missing: {rate: 0.3}}}
+decoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
+    "flow_given_a_point_with_holes": case(
+        POINT_TWICE
+        + """
+variables: {c: {missing: {rate: 0.3}}}
+prior: {z: {dist: normal}}
+decoder: {c: {dist: normal}}
+flow: {x: {given: [z, c], stack: [{type: coupling}]}}
+""",
+        "likelihood.x likelihood.c",
+        "exact",
+        "exact",
+        ALWAYS + " classify",
     ),
 }
 """Combinations that nobody named."""

@@ -22,6 +22,7 @@ from gendsl.nn.head import Head
 from gendsl.nn.model import Model
 from gendsl.nn.ordering import rank_tensor, turns
 from gendsl.nn.relative import Relative
+from gendsl.nn.transforms.reordered import reordered
 from gendsl.nn.transforms.stack import Stack
 from gendsl.schema.components.adversary import Clip, Constraint
 from gendsl.schema.components.dist import Implicit
@@ -146,7 +147,10 @@ def _stack(graph: Graph, factor: Factor) -> Stack | None:
     layers = []
     for layer in factor.flow:
         context = factor.context if layer.amortized else 0
-        layers.append(builder(layer)(layer, shape, context, graph.spec.run.kernels))
+        built = builder(layer)(layer, shape, context, graph.spec.run.kernels)
+        if factor.ordering is not None:
+            built = reordered(layer, built, shape, factor.ordering)
+        layers.append(built)
         shape = layer.base_shape(shape)
     return Stack(layers, [layer.amortized and factor.context > 0 for layer in factor.flow], shape)
 

@@ -82,6 +82,7 @@ def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
             "rsample": factor.offers.rsample,
             "log_prob": str(factor.offers.density),
             "enumerate": factor.offers.enumerate,
+            "estimated": factor.offers.estimated,
         },
         "parameters": factor.bill.parameters,
     }

@@ -51,7 +51,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         )
     elif route.how in (How.FITTED, How.QUANTISED):
         assert prior is not None
-        random = any(noisy(graph, v) for v in above(graph, "p", name))
+        random = prior.offers.estimated or any(noisy(graph, v) for v in above(graph, "p", name))
         yield Term(
             f"prior.{name}",
             f"-log {summed_over(graph, name)}{says(graph, prior)} at the codes, which are cut",
@@ -101,7 +101,7 @@ def classification(graph: Graph) -> Iterator[Term]:
                 f"-log {says(graph, factor)}"
                 + (" on known rows" if graph.variables[factor.head].known else ""),
                 "model",
-                Kind.EXACT,
+                Kind.ESTIMATE if factor.offers.estimated else Kind.EXACT,
                 f"cross-entropy of {says(graph, factor)}",
                 "exact",
                 auxiliary=True,

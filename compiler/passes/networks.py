@@ -12,7 +12,10 @@ from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.dist_vamp import Vamp
+from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.components.flow_shape import Chain
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
+from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.facts import (
     NOISE,
     Density,
@@ -56,20 +59,32 @@ def networks(graph: Graph) -> Graph:
 
 
 def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
-    """Autoregressive flow layers follow the natural order of the entries only."""
-    if factor.ordering is None or not any(layer.ordered for layer in factor.flow):
+    """Autoregressive flow layers follow one fixed order, on the shape that they act on."""
+    if factor.ordering is None:
         return None
     shape = graph.variables[factor.head].shape
     assert shape is not None
-    why = factor.ordering.problem(shape)
-    if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
-        why = "flow layers follow the natural order; another one is not built in this version"
-    place = ("ordering", factor.head)
-    return (
-        None
-        if why is None
-        else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
-    )
+    why = _unordered(factor.flow, shape, factor.ordering)
+    if why is None:
+        return None
+    place = graph.spec.mentioned(("ordering", factor.head), why)
+    return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+
+
+def _unordered(layers: tuple[FlowLayer, ...], shape: Shape, ordering: Ordering) -> str | None:
+    """Why an autoregressive layer of a list cannot follow the order, or None."""
+    for layer in layers:
+        why = None
+        if isinstance(layer, Chain):
+            why = _unordered(layer.layers(), shape, ordering)
+        elif layer.ordered and ordering.agnostic:
+            why = f"{layer.tag} follows one order; `{ordering.tag}` is the mixture over all of them"
+        elif layer.ordered:
+            why = ordering.problem(shape)
+        if why is not None:
+            return why
+        shape = layer.base_shape(shape)
+    return None
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
@@ -81,7 +96,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     assert head.shape is not None
     assert head.support is not None
     if factor.base is not None:
-        inputs = tuple(_input(graph, v, factor.section) for v in factor.parents[1:])
+        inputs = _inputs(graph, factor)
         factor = replace(factor, inputs=inputs, base_shape=graph.variables[factor.base].shape)
         return replace(factor, bill=_flow_bill(factor, head.shape) + Bill(embedding_parameters(inputs)))
     shape = flow_shape(graph, factor, head.shape, [])
@@ -214,9 +229,9 @@ def _input(graph: Graph, name: str, section: str) -> Input:
 
 
 def _inputs(graph: Graph, factor: Factor) -> Inputs:
-    """The parents as a network reads them; one with missing entries comes with its mask."""
+    """The parents as a network reads them, without a base; one with missing entries comes with its mask."""
     found: list[Input] = []
-    for name in factor.parents:
+    for name in factor.parents if factor.base is None else factor.parents[1:]:
         variable = graph.variables[name]
         found.append(_input(graph, name, factor.section))
         if variable.missing:

@@ -17,6 +17,7 @@ from gendsl.compiler.derive.latents import (
     total_correlations,
     weighting,
 )
+from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.derive.path_lengths import path_lengths
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
@@ -260,7 +261,13 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
                 target,
                 f"not a bound: relaxed weights stand for values of {', '.join(soft)}",
             )
-        bound = bound_of(graph)
+        bound, layers = bound_of(graph), estimated(graph)
+        if layers and bound.weighted:
+            return (
+                Kind.ESTIMATE,
+                target,
+                f"{bound.tag} is a bound of exact weights: {', '.join(layers)} estimates them",
+            )
         return Kind.LOWER, target, f"minus the loss is the {bound.tag} bound: {target} is at least this"
     mixed = agnostic(graph)
     if mixed:

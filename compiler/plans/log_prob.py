@@ -7,7 +7,10 @@ encoder where it has a density and from the prior (loose) where it has none.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gendsl.compiler.derive.energies import normaliser, targets, tilted
+from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.graph import Capability, Graph, How, Kind, worst
 from gendsl.compiler.paths import DRAWN, above, agnostic
 
@@ -17,7 +20,7 @@ FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
 
 def plan(graph: Graph) -> Capability:
     """The plan beneath the energies, then what is known of their normalisers."""
-    found = _beneath(graph)
+    found = _with_estimates(graph)
     if found.how is None:
         return found
     for name in tilts(graph):
@@ -36,6 +39,15 @@ def tilts(graph: Graph) -> list[str]:
     """Energies that stand in log p of what is observed."""
     fixed = targets(graph)
     return [name for name in graph.spec.energy if name not in fixed]
+
+
+def _with_estimates(graph: Graph) -> Capability:
+    """The plan beneath the energies; an estimate where a layer estimates its log-determinant."""
+    found, layers = _beneath(graph), estimated(graph)
+    if found.how is None or not layers:
+        return found
+    why = f"the log-determinant of {', '.join(layers)} is an unbiased estimate"
+    return replace(found, kind=Kind.ESTIMATE, why=f"{found.why}; {why}" if found.why else why)
 
 
 def _beneath(graph: Graph) -> Capability:

@@ -36,7 +36,7 @@ from gendsl.nn.objective.paths import PATH_DECAY
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.nn.quantised import VqFamily
 from gendsl.schema.components.flow import base_of
-from gendsl.schema.facts import NOISE, code_name, numel
+from gendsl.schema.facts import NOISE, code_name, mask_name, numel
 
 CHUNK_NUMBERS = 1 << 22
 """Numbers that the largest variable has in these rows at most."""
@@ -200,6 +200,8 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
 
+        A sample is complete: where entries may be missing, the mask beside it says that none is.
+
         `given_data`: observed variables are taken from `given` too. `latents`: values that are not drawn.
         """
         given, latents = given or {}, latents or {}
@@ -221,6 +223,8 @@ class Model(nn.Module):
             if factor is None or any(p not in values for p in factor.parents):
                 continue
             values[name] = self._draw(name, values, rows, temperature)
+            if self.graph.variables[name].missing:
+                values[mask_name(name)] = torch.ones_like(values[name])
         return values
 
     def _draw(self, name: str, values: Mapping[str, Tensor], rows: int, temperature: float) -> Tensor:

@@ -77,7 +77,7 @@ class Density(StrEnum):
 
 
 class Cost(StrEnum):
-    """What one direction of a transform costs: one pass, D passes, or no closed form at all."""
+    """What one direction of a transform costs: one pass, many (one for each entry, or as a solver needs), or no way."""
 
     CHEAP = "cheap"
     SEQUENTIAL = "sequential"
@@ -92,6 +92,8 @@ class Offers:
     rsample: bool = False
     density: Density = Density.NONE
     enumerate: bool = False
+    estimated: bool = False
+    """Whether its log density is an unbiased estimate instead of the number."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "flow_autoregressive",
             "flow_elementwise",
             "flow_residual",
+            "flow_iterative",
         ),
         "net": ("net", "net_grid", "net_ar", "net_seq", "net_wave", "net_energy", "net_style"),
         "ordering": ("ordering",),

@@ -22,6 +22,7 @@ ORDINAL_Y = "data: {source: digits, bind: {x: {column: image, as: [ordinal]}, y:
 REALS = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}}}"
 REALS_Y = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}, y: label}}"
 MOONS = "data: {source: two_moons, bind: {x: point}}"
+POINT_TWICE = "data: {source: two_moons, bind: {x: point, c: point}}"
 MOONS_Y = "data: {source: two_moons, bind: {x: point, y: label}}"
 
 SMALL = {
@@ -1345,6 +1346,63 @@ decoder: {x: {given: y, dist: normal, net: transformer}}
         "lower",
         "lower",
         ALWAYS + " encode reconstruct interpolate",
+    ),
+    "residual_flow_estimated": case(
+        REALS
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: residual, hidden: [12], log_det: estimate}]}}
+""",
+        "likelihood.x",
+        "estimate",
+        "estimate",
+        NO_Y,
+    ),
+    "residual_posterior_and_prior": case(
+        BINARY
+        + VAE.replace(
+            "x, dist: normal, net: mlp}", "x, dist: normal, net: mlp, flow: [{type: residual, hidden: [6]}]}"
+        ).replace("shape: [4]", "shape: [4], flow: [{type: residual, hidden: [6], log_det: estimate}]"),
+        "reconstruction.x kl.z",
+        "lower",
+        "estimate",
+        NO_Y,
+    ),
+    "continuous_flow_given_a_label": case(
+        MOONS_Y
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: [z, y], stack: [{type: continuous, hidden: [8], steps: 4}]}}
+condition: [y]
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_Y,
+    ),
+    "label_given_an_image_with_holes": case(
+        UNIT_Y
+        + """
+variables: {x: {missing: {rate: 0.3}}}
+decoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
+    "flow_given_a_point_with_holes": case(
+        POINT_TWICE
+        + """
+variables: {c: {missing: {rate: 0.3}}}
+prior: {z: {dist: normal}}
+decoder: {c: {dist: normal}}
+flow: {x: {given: [z, c], stack: [{type: coupling}]}}
+""",
+        "likelihood.x likelihood.c",
+        "exact",
+        "exact",
+        ALWAYS + " classify",
     ),
 }
 """Combinations that nobody named."""

@@ -11,12 +11,6 @@ from types import MappingProxyType
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "dist": frozenset({"langevin"}),
-        "flow": frozenset(
-            {
-                "residual",
-                "continuous",
-            }
-        ),
         "net": frozenset({"unet", "pixelcnn_pp"}),
         "key": frozenset(
             {

@@ -771,6 +771,30 @@ def report(run_: RunArgument, json_: Json = False) -> int:
     return DONE
 
 
+@app.command()
+def impute(
+    run_: RunArgument,
+    n: Annotated[int, typer.Option("--n", min=1, help="draws of each row")] = 1,
+    seed: Seed = None,
+    split: Split = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="remove this share of the entries at random")
+    ] = None,
+    out_: Out = None,
+    json_: Json = False,
+) -> int:
+    """Draws of the missing entries given the known ones, for the rows of one part; --out FILE.npz or FILE.png."""
+    from gendsl.runtime import impute as runtime
+    from gendsl.runtime import run as runs
+
+    trained = runs.restored(run_, warn=_warn)
+    chosen = seed if seed is not None else trained.graph.spec.run.seed
+    part = trained.part(split)
+    path = out_ or run_ / "samples" / f"imputations-{part}.npz"
+    values = runtime.impute(trained.model, trained.data, part, n=n, seed=chosen, rate=rate, path=path)
+    return _saved(path, values, json_, split=part, seed=chosen, n=n)
+
+
 def entry() -> None:
     """The console script."""
     raise SystemExit(main())

@@ -10,6 +10,7 @@ from gendsl.compiler.graph import Graph, Role
 from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
+from gendsl.schema.settings import ChainOptions
 from gendsl.schema.suggest import nearest
 
 METRICS = (
@@ -18,6 +19,8 @@ METRICS = (
     "bits_per_dim",
     "reconstruction_error",
     "accuracy",
+    "imputation_error",
+    "imputation_accuracy",
     "mmd",
     "precision",
     "recall",
@@ -85,7 +88,7 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _chain(graph: Graph) -> Iterator[Diagnostic]:
-    if "chain" in graph.spec.sample.model_fields_set and chain_of(graph) is None:
+    if graph.spec.sample.chain != ChainOptions() and chain_of(graph) is None:
         yield graph.spec.diagnostic(
             "GD507",
             f"this model is not sampled by a chain: {refused(graph)}",

@@ -34,6 +34,13 @@ class Conditioned(ABC):
     def entries(self, value: Tensor) -> Tensor:
         """log p of each entry, [N, *shape]; only for densities that are products over entries."""
 
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        """`value` [N, *shape] with draws in place of the entries that are not `known`, each given what comes before.
+
+        Only for densities that are products over entries, in an order or not. Raises TypeError for a flow.
+        """
+        return torch.where(known, value, self.draw()[0].to(value.dtype))
+
     @abstractmethod
     def mean(self) -> Tensor:
         """The mean, or for a flow the image of the base's mean, [N, *shape]."""
@@ -93,6 +100,15 @@ class Sequential(Conditioned):
             value = _put(value, turn, fresh)
         return value, self.log_prob(value)
 
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        value, known = value.clone(), known.flatten(1)
+        for turn in self.turns.tolist():
+            if bool(known[:, turn].all()):
+                continue
+            fresh = self.family(self._raw(value), 1.0).sample().to(value.dtype).flatten(1)[:, turn]
+            value = _put(value, turn, torch.where(known[:, turn], value.flatten(1)[:, turn], fresh))
+        return value
+
     def log_prob(self, value: Tensor) -> Tensor:
         return flat_sum(self.entries(value))
 
@@ -132,6 +148,9 @@ class Flowed(Conditioned):
     def log_prob(self, value: Tensor) -> Tensor:
         inner, log_det = self.stack.inverse(value, self.context)
         return self.base.log_prob(inner) + log_det
+
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        raise TypeError("the density of a flow does not say what some entries imply for the others")
 
     def entries(self, value: Tensor) -> Tensor:
         raise TypeError("the density of a flow is not a product over entries")

@@ -185,6 +185,20 @@ class Trace:
                 self.inner.add(name)
             self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
 
+    def fill(self, name: str) -> Tensor:
+        """Draws of an observed variable's missing entries given their parents, one for each row of the grid.
+
+        What is below reads them, unless networks were trained to read zeros and the mask. Returns [full, *shape].
+        """
+        factor = self.graph.p(name)
+        assert factor is not None
+        value, known = (self._lift(t, self.full) for t in (self.values[name], self.batch.known[name]))
+        completed = self.condition(factor, self.full).complete(value, known)
+        if not self.graph.variables[name].missing:
+            self.values[name] = completed
+            self._invert()
+        return completed
+
     # -- log-probabilities ----------------------------------------------------------------------------------------
 
     def log_p(self, name: str) -> Tensor:
@@ -203,7 +217,7 @@ class Trace:
     def _score(self, factor: Factor, value: Tensor) -> Tensor:
         conditioned = self.condition(factor, value.shape[0])
         rows = max(value.shape[0], _rows_of(self, factor))
-        if self.graph.variables[factor.head].missing:
+        if factor.head in self.batch.known and self.graph.variables[factor.head].role is Role.OBSERVED:
             entries = conditioned.entries(self._lift(value, rows))
             known = self._lift(self.batch.known[factor.head], rows)
             return flat_sum(torch.where(known, entries, torch.zeros_like(entries)))
@@ -312,6 +326,20 @@ class Trace:
         assert isinstance(p, Plain)
         assert isinstance(q, Plain)
         return kl_divergence(q.distribution(), p.distribution())  # type: ignore[arg-type]
+
+    def log_states(self) -> Tensor:
+        """log w of every joint state of what is summed out, [S_M, k, B]; needs a marginal trace."""
+        total = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        for name in chain(self.graph):
+            if not self._counts(name):
+                continue
+            total = total + self.grid(self.log_p(name))
+            if name in self.log_q:
+                total = total - self.grid(self.log_q[name])
+            if name in self.summed and name in self.known:
+                certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(total.dtype)
+                total = total + torch.where(self.known[name], certain, torch.zeros_like(certain))
+        return total[0]
 
     def log_joint(self) -> Tensor:
         """log w = log p(observed, latents) - log q(latents), [k, B]; needs a marginal trace."""

@@ -795,6 +795,61 @@ def impute(
     return _saved(path, values, json_, split=part, seed=chosen, n=n)
 
 
+@app.command()
+def compress(
+    run_: RunArgument,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="IN", help=".npz or .npy in the variables' own space")
+    ] = None,
+    split: Split = None,
+    out_: Annotated[Path | None, typer.Option("--out", help="the compressed file")] = None,
+    json_: Json = False,
+) -> int:
+    """Compress rows without loss; a part of the data, or an array file."""
+    from gendsl.runtime import compress as runtime
+    from gendsl.runtime import run as runs
+
+    if out_ is None:
+        raise UsageError("say where to write: --out FILE")
+    trained = runs.restored(run_, warn=_warn)
+    part, seed = trained.part(split), trained.graph.spec.run.seed
+    rows = runtime.rows_of(trained.model, None if file else trained.data, file or part, seed)
+    packed = runtime.compress(trained.model, rows)
+    size = runtime.write(out_, trained.model, packed)
+    said = {"file": str(out_), "rows": packed.rows, "bytes": size, "coded_bytes": packed.size}
+    if json_:
+        _json(
+            {**said, "claimed_bits": packed.claimed, "kind": str(trained.graph.capabilities["compress"].kind)}
+        )
+    else:
+        out.print(
+            f"wrote {out_}: {packed.rows} rows in {packed.size} bytes (and a header of {size - packed.size}); "
+            f"the model claims {packed.claimed / 8:.0f}"
+        )
+    return DONE
+
+
+@app.command()
+def decompress(
+    run_: RunArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="what compress wrote")],
+    out_: Annotated[Path | None, typer.Option("--out", help="a .npz file")] = None,
+    json_: Json = False,
+) -> int:
+    """Get compressed rows back, in the variables' own space; --out FILE.npz."""
+    from gendsl.runtime import compress as runtime
+    from gendsl.runtime import run as runs
+    from gendsl.runtime.samples import check_target, save_arrays
+
+    if out_ is None or out_.suffix != ".npz":
+        raise UsageError("say where to write: --out FILE.npz")
+    check_target(out_)
+    trained = runs.restored(run_, warn=_warn)
+    values = runtime.decompress(trained.model, runtime.read(file, trained.model))
+    save_arrays(out_, values)
+    return _saved(out_, values, json_)
+
+
 def entry() -> None:
     """The console script."""
     raise SystemExit(main())

@@ -88,13 +88,14 @@ class Sequential(Conditioned):
         self.net, self.family, self.values, self.rows = net, family, values, rows
         self.turns, self.like = turns, like
 
-    def _raw(self, value: Tensor) -> Tensor:
+    def raw(self, value: Tensor) -> Tensor:
+        """The raw numbers of every entry given the entries of `value` before it."""
         return widened(self.net(dict(self.values), value))
 
     def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
         value = self.like.new_zeros(self.rows, *self.like.shape)
         for turn in self.turns.tolist():
-            drawn: Drawn = self.family(self._raw(value), temperature)
+            drawn: Drawn = self.family(self.raw(value), temperature)
             sample = drawn.rsample() if self.family.reparameterised else drawn.sample()
             fresh = sample.to(value.dtype).flatten(1)[:, turn]
             value = _put(value, turn, fresh)
@@ -105,7 +106,7 @@ class Sequential(Conditioned):
         for turn in self.turns.tolist():
             if bool(known[:, turn].all()):
                 continue
-            fresh = self.family(self._raw(value), 1.0).sample().to(value.dtype).flatten(1)[:, turn]
+            fresh = self.family(self.raw(value), 1.0).sample().to(value.dtype).flatten(1)[:, turn]
             value = _put(value, turn, torch.where(known[:, turn], value.flatten(1)[:, turn], fresh))
         return value
 
@@ -113,7 +114,7 @@ class Sequential(Conditioned):
         return flat_sum(self.entries(value))
 
     def entries(self, value: Tensor) -> Tensor:
-        raw = self._raw(value)
+        raw = self.raw(value)
         return self.family(raw).log_prob(value.to(raw.dtype))  # type: ignore[no-any-return]
 
     def mean(self) -> Tensor:

@@ -75,7 +75,7 @@ decoder: {x: {given: z, dist: deterministic, net: conv_up}}
 adversary: {d: {sees: x, net: conv_down}}
 """
 
-ALWAYS = "compress"
+ALWAYS = ""
 NO_Y = ALWAYS + " classify"
 NO_DENSITY = NO_Y + " log_prob ood"
 NO_CODES = NO_Y + " encode reconstruct interpolate"
@@ -976,8 +976,18 @@ NOT_IMPUTED = frozenset(f"autoencoder {FLOWS} {IMPLICIT}".split())
 """Cases without a density of what is observed, and those whose density is a flow's."""
 
 
+LATENT_FREE = "pixelcnn image_gpt pixelcnn_with_label made"
+PLAIN_NORMAL = (
+    "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk"
+)
+COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
+"""Cases of discrete rows, without latents or with one level of plain normal ones."""
+
+
 def _whole(name: str, case: Case) -> Case:
-    return replace(case, refused=case.refused | {"impute"}) if name in NOT_IMPUTED else case
+    imputed, compressed = name not in NOT_IMPUTED, name in COMPRESSED
+    more = {query for query, answered in (("impute", imputed), ("compress", compressed)) if not answered}
+    return replace(case, refused=case.refused | more)
 
 
 CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS).items()}

@@ -36,6 +36,8 @@ from tests.compiler.cases import BINARY, BINARY_Y, CASES, MOONS_Y, UNIT, VAE, gr
         ("denoising_autoencoder", "sample", "corrupt-and-denoise chain", "estimate"),
         ("walkback_of_two_observed", "sample", "corrupt-and-denoise chain", "estimate"),
         ("denoising_vae", "sample", "ancestral", "exact"),
+        ("vae", "compress", "bits-back coding with asymmetric numeral systems", "upper"),
+        ("pixelcnn", "compress", "range coding", "exact"),
         ("vae", "impute", "self-normalised importance sampling", "estimate"),
         ("adversarial_autoencoder", "impute", "self-normalised importance sampling", "estimate"),
         ("pixelcnn", "impute", "in the order of p; importance sampling where that is not exact", "estimate"),
@@ -77,7 +79,13 @@ def test_how_a_question_is_answered(name: str, query: str, how: str, kind: str) 
         ("gan", "impute", "p(x) has no density"),
         ("realnvp", "impute", "the density of a flow does not say"),
         ("vae_gan", "impute", "it needs log_prob"),
-        ("vae", "compress", "not built in this version"),
+        ("gan", "compress", "p(x) has no density"),
+        ("realnvp", "compress", "x is real-valued"),
+        ("conditional_vae", "compress", "the condition y is no part of the model"),
+        ("mixture_prior_vae", "compress", "c is summed out"),
+        ("hierarchical_vae", "compress", "several levels"),
+        ("vae_flow_prior", "compress", "a normal prior and encoder of z"),
+        ("missing_data_vae", "compress", "x is not known on every row"),
     ],
 )
 def test_why_a_question_is_refused(name: str, query: str, why: str) -> None:

@@ -144,3 +144,18 @@ def test_missing_entries_are_imputed(gendsl: Command, vae: Path, tmp_path: Path)
     complete = gendsl("impute", vae, "--json")
     assert complete.status == 2
     assert "--rate" in complete.document["error"]
+
+
+def test_rows_are_compressed_and_come_back(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    pytest.importorskip("constriction")
+    said = gendsl("compress", vae, "--split", "test", "--out", "a.bin", "--json")
+    assert said.status == 0
+    assert said.document["kind"] == "upper"
+    assert said.document["bytes"] == (tmp_path / "a.bin").stat().st_size
+    assert gendsl("decompress", vae, "a.bin", "--out", "a.npz").status == 0
+    rows = np.load(tmp_path / "a.npz")["x"]
+    assert rows.shape == (said.document["rows"], 1, 8, 8)
+    assert gendsl("compress", vae, "a.npz", "--out", "b.bin").status == 0
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
+    assert gendsl("compress", vae).status == 2
+    assert gendsl("decompress", vae, "a.npz", "--out", "b.npz").status == 2

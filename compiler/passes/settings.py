@@ -22,6 +22,8 @@ METRICS = (
     "reconstruction_error",
     "accuracy",
     "calibration",
+    "imputation_error",
+    "imputation_accuracy",
     "mmd",
     "precision",
     "recall",

@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "language": ("schema", "components", "new"),
         "running": ("run", "resume"),
         "asking": ("sample", "encode", "evaluate", "verify", "report"),
+        "completing": ("impute", "compress", "decompress"),
     }
 )
 """Module -> its commands, in the order of the help. A module is imported where one of its commands is asked for."""

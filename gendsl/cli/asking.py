@@ -43,7 +43,7 @@ def sample(
         seed=chosen,
     )
     samples.save(path, trained.model, values)
-    return _saved(path, values, json_, n=n, seed=chosen)
+    return saved(path, values, json_, n=n, seed=chosen)
 
 
 def _given(pairs: list[str] | None) -> dict[str, float]:
@@ -59,7 +59,8 @@ def _given(pairs: list[str] | None) -> dict[str, float]:
     return found
 
 
-def _saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
+def saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
+    """Say what was written where."""
     shapes = {name: list(value.shape) for name, value in values.items()}
     if json_:
         put_json({**facts, "file": str(path), "variables": {n: {"shape": s} for n, s in shapes.items()}})
@@ -83,7 +84,7 @@ def encode(
     samples.check_target(path)
     values = samples.encode(trained.model, trained.data, part, chosen)
     samples.save(path, trained.model, values)
-    return _saved(path, values, json_, split=part, seed=chosen)
+    return saved(path, values, json_, split=part, seed=chosen)
 
 
 @app.command()

@@ -39,6 +39,13 @@ class Conditioned(ABC):
         """log p of each entry by itself, [N, *shape]. Raises TypeError where that has no closed form."""
         return self.entries(value)
 
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        """`value` [N, *shape] with draws in place of the entries that are not `known`, each given what comes before.
+
+        Only for densities that are products over entries, in an order or not. Raises TypeError for a flow.
+        """
+        return torch.where(known, value, self.draw()[0].to(value.dtype))
+
     @abstractmethod
     def mean(self) -> Tensor:
         """The mean, or for a flow the image of the base's mean, [N, *shape]."""
@@ -89,7 +96,8 @@ class Sequential(Conditioned):
         self.net, self.family, self.values, self.rows = net, family, values, rows
         self.turns, self.like = turns, like
 
-    def _raw(self, value: Tensor) -> Tensor:
+    def raw(self, value: Tensor) -> Tensor:
+        """The raw numbers of every entry given the entries of `value` before it."""
         return widened(self.net(dict(self.values), value))
 
     def draw(
@@ -116,11 +124,21 @@ class Sequential(Conditioned):
             found.append(sample.to(self.like.dtype))
         return torch.stack(found, 1)[:, torch.argsort(self.turns)].view(self.rows, *self.like.shape)
 
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        stepper = walk(self.net, dict(self.values), self.rows, self.turns, self.like)
+        value, known = value.flatten(1), known.flatten(1)
+        found: list[Tensor] = []
+        for entry in self.turns.tolist():
+            raw = widened(stepper.next(found[-1] if found else None))
+            fresh = self.family.entry(entry)(raw, 1.0).sample().to(self.like.dtype)
+            found.append(torch.where(known[:, entry], value[:, entry].to(self.like.dtype), fresh))
+        return torch.stack(found, 1)[:, torch.argsort(self.turns)].view(self.rows, *self.like.shape)
+
     def log_prob(self, value: Tensor) -> Tensor:
         return flat_sum(self.entries(value))
 
     def entries(self, value: Tensor) -> Tensor:
-        raw = self._raw(value)
+        raw = self.raw(value)
         return self.family(raw).log_prob(value.to(raw.dtype))  # type: ignore[no-any-return]
 
     def mean(self) -> Tensor:
@@ -147,6 +165,9 @@ class Flowed(Conditioned):
     def log_prob(self, value: Tensor) -> Tensor:
         inner, log_det = self.stack.inverse(value, self.context)
         return self.base.log_prob(inner) + log_det
+
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        raise TypeError("the density of a flow does not say what some entries imply for the others")
 
     def entries(self, value: Tensor) -> Tensor:
         raise TypeError("the density of a flow is not a product over entries")

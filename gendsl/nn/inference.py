@@ -229,6 +229,20 @@ class Trace:
             if self.graph.codewords(name) is not None:
                 self.values[code_name(name)] = self.model.codebook(name).embed(self.values[name])
 
+    def fill(self, name: str) -> Tensor:
+        """Draws of an observed variable's missing entries given their parents, one for each row of the grid.
+
+        What is below reads them, unless networks were trained to read zeros and the mask. Returns [full, *shape].
+        """
+        factor = self.graph.p(name)
+        assert factor is not None
+        value, known = (self._lift(t, self.full) for t in (self.values[name], self.batch.known[name]))
+        completed = self.condition(factor, self.full).complete(value, known)
+        if not self.graph.variables[name].missing:
+            self.values[name] = completed
+            self._invert()
+        return completed
+
     # -- log-probabilities ----------------------------------------------------------------------------------------
 
     def log_p(self, name: str) -> Tensor:
@@ -251,11 +265,13 @@ class Trace:
             table = log_probabilities(conditioned, rows, self.graph.variables[factor.head], self.model.device)
             return expected(table, self._lift(value, rows))
         if isinstance(conditioned, AnyOrder):
-            missing = self.graph.variables[factor.head].missing
+            missing = (
+                factor.head in self.batch.known and self.graph.variables[factor.head].role is Role.OBSERVED
+            )
             known = self._lift(self.batch.known[factor.head], rows) if missing else None
             score = conditioned.bound if self.linear else conditioned.log_prob
             return score(self._lift(value, rows), known)
-        if self.graph.variables[factor.head].missing:
+        if factor.head in self.batch.known and self.graph.variables[factor.head].role is Role.OBSERVED:
             entries = conditioned.entries(self._lift(value, rows))
             known = self._lift(self.batch.known[factor.head], rows)
             return flat_sum(torch.where(known, entries, torch.zeros_like(entries)))
@@ -386,6 +402,20 @@ class Trace:
         assert isinstance(p, Plain)
         assert isinstance(q, Plain)
         return kl_divergence(q.distribution(), p.distribution())  # type: ignore[arg-type]
+
+    def log_states(self) -> Tensor:
+        """log w of every joint state of what is summed out, [S_M, k, B]; needs a marginal trace."""
+        total = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        for name in chain(self.graph):
+            if not self._counts(name):
+                continue
+            total = total + self.grid(self.log_p(name))
+            if name in self.log_q:
+                total = total - self.grid(self.log_q[name])
+            if name in self.summed and name in self.known:
+                certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(total.dtype)
+                total = total + torch.where(self.known[name], certain, torch.zeros_like(certain))
+        return total[0]
 
     def log_joint(self) -> Tensor:
         """log w = log p(observed, latents) - log q(latents), [k, B]; needs a marginal trace."""

@@ -20,11 +20,12 @@ from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
+from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.reconstruct import rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
-from gendsl.nn import chain, tilt
+from gendsl.nn import chain, imputation, tilt
 from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, PenaltyFunction
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
@@ -369,6 +370,58 @@ class Model(nn.Module):
             for name, value in self.decode({n: (1 - t) * a[n] + t * b[n] for n in codes}, a).items():
                 found.setdefault(name, []).append(value)
         return {name: torch.stack(values) for name, values in found.items()}
+
+    @torch.no_grad()
+    def impute(
+        self,
+        data: Batch | Mapping[str, Tensor] | Tensor,
+        known: Mapping[str, Tensor] | None = None,
+        n: int = 1,
+        particles: int = 100,
+    ) -> dict[str, Tensor]:
+        """n draws of the missing entries of each row given the known ones: [n, B, *shape] of whole rows.
+
+        Missing is what is NaN, what `known` (masks [B, *shape] of booleans by name) says is not known, and a variable
+        that is left out. `particles`: importance samples for each draw, where they are needed; how the draws are made
+        is in `graph.capabilities["impute"]`. Raises UsageError where the model cannot fill something in.
+        """
+        self._refuse("impute")
+        return imputation.impute(self, self._holes(data, known or {}), n, particles)
+
+    def _holes(self, data: Batch | Mapping[str, Tensor] | Tensor, known: Mapping[str, Tensor]) -> Batch:
+        """A batch with the masks of whatever is missing."""
+        if isinstance(data, Batch):
+            return data
+        variables = self.graph.variables
+        if isinstance(data, Tensor):
+            data = {filled(self.graph)[0]: data} if len(filled(self.graph)) == 1 else self.batch(data).values
+        rows = next((len(v) for v in data.values()), 0)
+        masks: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = dict(data)
+        for name in filled(self.graph):
+            shape, support = variables[name].shape, variables[name].support
+            assert shape is not None
+            assert support is not None
+            low = max(0.0, support.low)
+            if name not in values:
+                dtype = torch.int64 if support.integer and variables[name].labels else self.dtype
+                values[name] = torch.full((rows, *shape), low, device=self.device).to(dtype)
+                masks[name] = torch.zeros(rows, *shape, dtype=torch.bool, device=self.device)
+                continue
+            present = ~values[name].isnan() if values[name].is_floating_point() else None
+            if name in known:
+                present = known[name] if present is None else present & known[name]
+            if present is not None and not bool(present.all()):
+                masks[name] = present.to(self.device)
+                values[name] = torch.where(present, values[name], torch.full_like(values[name], low))
+        for name, value in values.items():
+            if value.is_floating_point() and bool(value.isnan().any()):
+                raise UsageError(f"{name} has missing entries, and they cannot be filled in")
+        absent = [n for n in known if n not in filled(self.graph)]
+        if absent:
+            raise UsageError(f"there is a mask of {', '.join(absent)}, which cannot be filled in")
+        batch = self.batch(values, "impute")
+        return replace(batch, known={**batch.known, **masks})
 
     @torch.no_grad()
     def ood(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 100) -> Tensor:

@@ -6,7 +6,7 @@ Nets are small so that every case trains and answers within a fraction of a seco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.pipeline import analyse
@@ -82,7 +82,7 @@ decoder: {x: {given: z, dist: deterministic, net: conv_up}}
 adversary: {d: {sees: x, net: conv_down}}
 """
 
-ALWAYS = "impute compress"
+ALWAYS = ""
 NO_Y = ALWAYS + " classify"
 NO_DENSITY = NO_Y + " log_prob ood"
 NO_CODES = NO_Y + " encode reconstruct interpolate"
@@ -1506,7 +1506,33 @@ ENERGIES = {
     ),
 }
 
-CASES = NAMED | HYBRIDS | ENERGIES
+FLOWS = """
+realnvp flow_gan conditional_flow flow_with_a_mixture_base flow_decoder realnvp_conditional density_of_one_variable
+flow_with_a_latent_context
+"""
+IMPLICIT = """
+gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
+gan_with_a_stochastic_decoder gan_beside_a_classifier
+"""
+NOT_IMPUTED = frozenset(f"autoencoder {FLOWS} {IMPLICIT}".split())
+"""Cases without a density of what is observed, and those whose density is a flow's."""
+
+
+LATENT_FREE = "pixelcnn image_gpt pixelcnn_with_label made"
+PLAIN_NORMAL = (
+    "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk"
+)
+COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
+"""Cases of discrete rows, without latents or with one level of plain normal ones."""
+
+
+def _whole(name: str, case: Case) -> Case:
+    imputed, compressed = name not in NOT_IMPUTED, name in COMPRESSED
+    more = {query for query, answered in (("impute", imputed), ("compress", compressed)) if not answered}
+    return replace(case, refused=case.refused | more)
+
+
+CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES).items()}
 
 
 def problems(body: str) -> list[tuple[str, str]]:

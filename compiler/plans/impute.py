@@ -23,10 +23,6 @@ ENUMERATED = 4096
 
 
 def plan(graph: Graph) -> Capability:
-    if graph.spec.energy:
-        return Capability(
-            None, why=f"an energy tilts {', '.join(graph.spec.energy)}: its conditionals are not known"
-        )
     points = [n for n, r in graph.routes.items() if r.how is How.QUANTISED]
     if points:
         return Capability(
@@ -108,6 +104,9 @@ def followed(graph: Graph, name: str) -> bool:
 
 def _reasons(graph: Graph) -> dict[str, str]:
     """The observed variables that cannot be filled in, each with the reason."""
+    tilted = ", ".join(graph.spec.energy)
+    if tilted:
+        return dict.fromkeys(drawn(graph), f"an energy tilts {tilted}: its conditionals are not known")
     found = {}
     for name in drawn(graph):
         factor = graph.p(name)

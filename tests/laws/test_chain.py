@@ -16,7 +16,8 @@ from gendsl.nn import chain
 from gendsl.nn.building import builder
 from gendsl.nn.inference import Trace
 from gendsl.nn.model import Model
-from gendsl.nn.objective import Evaluation
+from gendsl.nn.objective import loss
+from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.facts import BINARY, REAL, UNIT, Support, categories
 from gendsl.schema.load import loads
@@ -185,7 +186,7 @@ def test_walk_back_reconstructs_the_row_from_the_states_that_the_chain_visits() 
     batch = model.batch(x)
     term = model.graph.terms[0]
     torch.manual_seed(3)
-    found = Evaluation(model, batch, 0, training=True).loss([term])
+    found = loss(Evaluation(model, batch, 0, training=True), [term])
     torch.manual_seed(3)
     trace, values = Trace(model, batch, 1, corrupt=True), []
     for visited in range(3):

@@ -200,6 +200,6 @@ def test_walk_back_reconstructs_the_row_from_the_states_that_the_chain_visits() 
     found.total.backward()
     for name in ("encoder.z", "decoder.x"):
         assert all(p.grad is not None and bool(p.grad.any()) for _, p in model.parameters_of([name]))
-    clean = Evaluation(model, batch, 0, training=False).loss([term]).total
+    clean = loss(Evaluation(model, batch, 0, training=False), [term]).total
     plain = Trace(model, batch, 1, corrupt=False)
     assert torch.allclose(clean, -plain.contributions["x"].mean(), rtol=1e-12)

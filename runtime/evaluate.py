@@ -7,14 +7,17 @@ An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import Capability, Kind, Role
+from gendsl.compiler.derive.energies import targets, tilted
+from gendsl.compiler.graph import Capability, Graph, Kind, Role, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
+from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.nn.model import Model
@@ -22,6 +25,7 @@ from gendsl.nn.preprocessing import bits_per_dim
 from gendsl.runtime import calibration
 from gendsl.runtime.metrics import sample_quality
 from gendsl.runtime.streams import stream
+from gendsl.runtime.targets import kl_to_target, log_normaliser
 from gendsl.schema.components.step import through
 from gendsl.schema.facts import numel
 
@@ -34,6 +38,10 @@ ELBO_DRAWS = 10
 CALIBRATED = 512
 """Simulated rows at most."""
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
+IMPUTED = MappingProxyType({"imputation_error": "squared error", "imputation_accuracy": "fraction"})
+"""Metrics of imputation and their units."""
+IMPUTATIONS = 20
+"""Draws of each removed entry."""
 MIN_JUDGED = 16
 """Fewer rows than this are not judged."""
 
@@ -67,7 +75,9 @@ class _Evaluator:
 
     def default(self) -> tuple[str, ...]:
         """Everything that says something of this graph, log_prob first."""
-        names = ["log_prob"]
+        names = ["log_prob"] if self.data.source is not None else []
+        if targets(self.graph):
+            names += ["log_normaliser", "kl_to_target"]
         if self._scored.how is not None:
             if any(r.how in FROM_ENCODER for r in self.graph.routes.values()):
                 names.append("elbo")
@@ -78,7 +88,10 @@ class _Evaluator:
             names.append("accuracy")
         if not calibration.refused(self.graph):
             names.append("calibration")
-        if self.graph.capabilities["sample"].how is not None and self.part.rows >= MIN_JUDGED:
+        if self.graph.capabilities["impute"].how is not None and self._removed():
+            names += IMPUTED
+        sampled = self.graph.capabilities["sample"].how is not None
+        if sampled and self.part.rows >= MIN_JUDGED and self.data.source is not None:
             names += JUDGED
         return tuple(names)
 
@@ -87,11 +100,15 @@ class _Evaluator:
             "log_prob": self.log_prob,
             "elbo": self.elbo,
             "bits_per_dim": self.bits,
+            "log_normaliser": lambda: self.target(log_normaliser),
+            "kl_to_target": lambda: self.target(kl_to_target),
             "reconstruction_error": self.reconstruction,
             "accuracy": self.accuracy,
             "calibration": self.calibration,
         }
         found: dict[str, Entry] = {n: makers[n]() for n in wanted if n in makers}
+        if any(n in IMPUTED for n in wanted):
+            found |= {n: e for n, e in self.imputed().items() if n in wanted}
         if any(n in JUDGED for n in wanted):
             judged = self.judged()
             found |= {n: judged.get(n, judged.get("*", {})) for n in wanted if n in JUDGED}
@@ -117,7 +134,7 @@ class _Evaluator:
             for i, batch in enumerate(self._batches("eval/rows")):
                 with stream(self.seed, "eval/log_prob", i):
                     values.append(self.model.log_prob(batch, self.samples).double())
-                names = [n for n in batch.log_det if n in self.graph.scored]
+                names = [n for n in batch.log_det if n in self._densities]
                 log_dets.append(
                     sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double())
                 )
@@ -140,6 +157,11 @@ class _Evaluator:
             **({"why": plan.why} if plan.why else {}),
         }
 
+    def target(self, measure: Callable[[Model, str, int], Entry]) -> Entry:
+        """A number about the first fixed energy."""
+        names = targets(self.graph)
+        return measure(self.model, names[0], self.seed) if names else none("there is no fixed energy")
+
     def elbo(self) -> Entry:
         if self._scored.how is None:
             return none(self._scored.why)
@@ -153,7 +175,7 @@ class _Evaluator:
         return {
             **mean(joined),
             "unit": "nats",
-            "kind": str(Kind.LOWER),
+            "kind": str(worst((Kind.LOWER, self._scored.kind or Kind.LOWER))),
             "estimator": "elbo",
             "samples": ELBO_DRAWS,
             "rows": len(joined),
@@ -168,11 +190,10 @@ class _Evaluator:
         if why:
             return none(why)
         values, log_det = self._values()
-        dims = sum(self._dims(name) for name in self.graph.scored)
+        dims = sum(self._dims(name) for name in self._densities)
         bits = bits_per_dim(values, log_det, dims)
-        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[
-            plan.kind or Kind.EXACT
-        ]
+        kinds = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}
+        kind = kinds.get(plan.kind or Kind.EXACT, Kind.ESTIMATE)
         return {
             **mean(bits),
             "unit": "bits",
@@ -182,6 +203,11 @@ class _Evaluator:
             "rows": len(bits),
             **({"why": "uniform dequantization bounds the discrete probability"} if is_bound else {}),
         }
+
+    @property
+    def _densities(self) -> tuple[str, ...]:
+        """The variables that log_prob is the density of."""
+        return (*self.graph.scored, *tilted(self.graph))
 
     def _dims(self, name: str) -> int:
         column = self.graph.variables[name].raw_column
@@ -193,7 +219,7 @@ class _Evaluator:
         assert self.graph.source is not None
         assert self.graph.spec.data is not None
         is_bound = False
-        for name in self.graph.scored:
+        for name in self._densities:
             variable, binding = self.graph.variables[name], self.graph.spec.data.bind[name]
             facts = through(self.graph.source.columns[binding.column], binding.as_)
             is_bound = is_bound or facts.bound
@@ -202,10 +228,11 @@ class _Evaluator:
             if not _recoverable(facts.lossy, variable.support is not None and variable.support.count == 2):
                 return f"the preprocessing of {name} loses information ({facts.variant})", False
             factor = self.graph.p(name)
-            assert factor is not None
-            continuous = factor.base is not None or (
-                factor.offers.enumerate is False and not _discrete(factor.dist)
-            )
+            continuous = variable.support is not None and not variable.support.integer
+            if factor is not None:
+                continuous = factor.base is not None or (
+                    factor.offers.enumerate is False and not _discrete(factor.dist)
+                )
             if continuous and facts.column.levels is not None and not facts.bound:
                 return (
                     f"p({name}) is a density, and {name} takes {facts.column.levels} values: dequantize it first",
@@ -282,6 +309,36 @@ class _Evaluator:
             "note": "above 1 the posterior is too narrow, below 1 too wide",
         }
 
+    def _removed(self) -> list[str]:
+        """Variables whose missing entries are known to the metrics, and can be filled in."""
+        variables = [self.graph.variables[n] for n in filled(self.graph)]
+        return [v.name for v in variables if v.missing and v.missing is not True]
+
+    def imputed(self) -> dict[str, Entry]:
+        """How near the missing entries are that were removed: squared error of the mean of IMPUTATIONS draws, and how
+        often the most frequent of them is the truth.
+        """
+        plan, names = self.graph.capabilities["impute"], self._removed()
+        if plan.how is None or not names:
+            refusal = none(plan.why if plan.how is None else "no entries were removed: missing: {rate: ...}")
+            return dict.fromkeys(IMPUTED, refusal)
+        scores: dict[str, list[Tensor]] = {n: [] for n in IMPUTED}
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/impute", i):
+                draws = self.model.impute(batch, n=IMPUTATIONS)
+            for metric, values in imputation_scores(self.graph, batch, draws, names).items():
+                scores[metric].append(values)
+        about = {"kind": "estimate", "estimator": f"{IMPUTATIONS} draws, {plan.how}"}
+        found = {}
+        for metric, unit in IMPUTED.items():
+            joined = torch.cat(scores[metric]).cpu() if scores[metric] else torch.zeros(0)
+            found[metric] = (
+                {**mean(joined), "unit": unit, **about, "rows": len(joined)}
+                if len(joined)
+                else none("no row has a removed entry that it is defined for")
+            )
+        return found
+
     def judged(self) -> dict[str, Entry]:
         """Samples against real rows, each beside the same metric between two halves of the real rows."""
         plan = self.graph.capabilities["sample"]
@@ -306,6 +363,31 @@ class _Evaluator:
         if not bool(torch.isfinite(two).all()):
             return {"*": none("samples are not finite")}
         return sample_quality(one, two, seed=self.seed)
+
+
+def imputation_scores(
+    graph: Graph, batch: Batch, draws: Mapping[str, Tensor], names: list[str]
+) -> dict[str, Tensor]:
+    """Scores of draws [n, B, *shape] against what was removed, means over each row's removed entries [R].
+
+    Squared errors are of what is no label, hits of what has finitely many values.
+    """
+    sums = {metric: torch.zeros(len(batch), dtype=torch.float64) for metric in IMPUTED}
+    counts = {metric: torch.zeros(len(batch), dtype=torch.float64) for metric in IMPUTED}
+    for name in names:
+        gone = ~batch.known[name].reshape(len(batch), -1).cpu()
+        true = batch.hidden[name].reshape(len(batch), -1).cpu()
+        drawn_ = draws[name].reshape(len(draws[name]), len(batch), -1).cpu()
+        variable = graph.variables[name]
+        scored = {}
+        if not variable.labels:
+            scored["imputation_error"] = (drawn_.double().mean(0) - true.double()).square()
+        if variable.support is not None and variable.support.count is not None:
+            scored["imputation_accuracy"] = (drawn_.mode(0).values == true).double()
+        for metric, value in scored.items():
+            sums[metric] += (value * gone).sum(1)
+            counts[metric] += gone.sum(1)
+    return {m: sums[m][counts[m] > 0] / counts[m][counts[m] > 0] for m in IMPUTED}
 
 
 def none(why: str) -> Entry:

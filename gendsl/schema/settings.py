@@ -1,8 +1,6 @@
 """The sections of a spec that say how the model is fed, trained, evaluated, sampled and run."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,12 +9,13 @@ from gendsl.schema.components.source_base import Source
 from gendsl.schema.components.source_generated import Digits
 from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size, Words
-from gendsl.schema.registry import Component, Slot, Strict, table
+from gendsl.schema.registry import Component, Slot, Strict, find
 
 
 class Binding(Strict):
     """Which column a variable is, and through which preprocessing. A bare word names the column."""
 
+    bare = "any"
     column: str
     as_: Annotated[tuple[Annotated[Step, Slot("step")], ...], Field(strict=False)] = Field(
         default=(), alias="as"
@@ -125,7 +124,7 @@ class Train(Strict):
             return value
         common = value.get("optim", {})
         common = {"type": common} if isinstance(common, str) else common
-        model = table("optim").get(str(common.get("type", "adam"))) if isinstance(common, dict) else None
+        model = find("optim", str(common.get("type", "adam"))) if isinstance(common, dict) else None
         if model is None:
             return value
         common = {k: v for k, v in common.items() if k == "type" or k in model.model_fields}
@@ -139,7 +138,7 @@ class Train(Strict):
         return {**value, "players": merged}
 
     @model_validator(mode="after")
-    def _one_length(self) -> Train:
+    def _one_length(self) -> Self:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("write `steps` or `epochs`, not both")
         return self
@@ -163,12 +162,21 @@ class Evaluate(Strict):
     split: Literal["train", "valid", "test"] = "test"
 
 
+class ChainOptions(Strict):
+    """The chain that corrupts and denoises in turn: how many steps each sample is away from noise."""
+
+    steps: Count = 100
+
+
 class Sample(Strict):
     """How many samples are drawn after training, how warm, under which conditions."""
 
     n: Count = 64
     temperature: Positive = 1.0
     given: dict[Name, int | float] = {}
+    chain: ChainOptions = Field(
+        default=ChainOptions(), description="of a denoiser without a prior: its corrupt-and-denoise chain"
+    )
 
 
 class Run(Strict):

@@ -33,6 +33,8 @@ TITLES = {
     "elbo": "Evidence lower bound",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
+    "log_normaliser": "log Z of the energy",
+    "kl_to_target": "KL to the energy",
     "calibration": "Calibration of the posterior",
     "compressed_bits_per_dim": "Compressed size",
 }

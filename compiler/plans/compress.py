@@ -31,6 +31,8 @@ def plan(graph: Graph) -> Capability:
 
 
 def _refused(graph: Graph) -> str:
+    if graph.spec.energy:
+        return f"an energy tilts {', '.join(graph.spec.energy)}: probabilities are known up to a constant"
     score = log_prob.plan(graph)
     if score.how is None:
         return f"it needs log_prob: {score.why}"
@@ -43,6 +45,8 @@ def _refused(graph: Graph) -> str:
             return f"{name} takes more than {MOST_VALUES} values"
         if factor.flow or factor.dist is None or not factor.dist.factorises:
             return f"p({name}) is not a product over its entries, one by one or in an order"
+        if factor.agnostic:
+            return f"{name} has no order of its own: its probabilities are those of a mixture over orders"
     for name, variable in graph.variables.items():
         if variable.role is Role.CONDITION:
             return f"the condition {name} is no part of the model: a file would not hold it"
@@ -71,4 +75,5 @@ def coded(graph: Graph) -> list[str]:
 
 def _plain_normal(factor: Factor) -> bool:
     sequential = factor.net is not None and factor.net.autoregressive
-    return isinstance(factor.dist, Normal) and not factor.flow and not sequential
+    diagonal = isinstance(factor.dist, Normal) and factor.dist.factorises and factor.uses is None
+    return diagonal and not factor.flow and not sequential

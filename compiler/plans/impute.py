@@ -6,12 +6,13 @@
 - Else by self-normalised importance sampling (Mattei and Frellsen 2019, section 4): latents from their proposals,
   missing entries from p given what came before them, each weighed by p of what is known. Consistent in the number of
   particles.
+- Under `ordering: any`: an order that begins with the known entries.
 - Without a prior: the chain that corrupts and denoises, with the known entries held (Bengio et al. 2014, section 3.4).
 """
 
 from __future__ import annotations
 
-from gendsl.compiler.graph import Capability, Factor, Graph, Kind, Role
+from gendsl.compiler.graph import Capability, Factor, Graph, How, Kind, Role
 from gendsl.compiler.paths import DRAWN
 from gendsl.compiler.plans import log_prob
 from gendsl.compiler.plans.chain import chain_of
@@ -22,6 +23,15 @@ ENUMERATED = 4096
 
 
 def plan(graph: Graph) -> Capability:
+    if graph.spec.energy:
+        return Capability(
+            None, why=f"an energy tilts {', '.join(graph.spec.energy)}: its conditionals are not known"
+        )
+    points = [n for n, r in graph.routes.items() if r.how is How.QUANTISED]
+    if points:
+        return Capability(
+            None, why=f"the encoder of {', '.join(points)} gives one code of a whole row: no proposals"
+        )
     targets, reasons = filled(graph), _reasons(graph)
     refused = "; ".join(f"not {name}: {why}" for name, why in reasons.items())
     if not targets:
@@ -55,6 +65,9 @@ def plan(graph: Graph) -> Capability:
             f"exact where what is known comes before what is missing ({', '.join(late(graph))}), and where the missing "
             f"entries have at most {ENUMERATED} joint values"
         )
+    elif any(f.agnostic for f in (graph.p(n) for n in targets) if f is not None):
+        how, kind = "a random order that begins with the known entries", Kind.ESTIMATE
+        why = "p weighs the orders alike, its conditionals need not"
     else:
         how, kind, why = "draw given the known entries", Kind.EXACT, ""
         how += ", finite latents summed out" if score.how.startswith("summed") else ""
@@ -80,7 +93,7 @@ def late(graph: Graph) -> list[str]:
 
 
 def sequential(factor: Factor | None) -> bool:
-    return factor is not None and factor.net is not None and factor.net.autoregressive
+    return factor is not None and factor.net is not None and factor.net.autoregressive and not factor.agnostic
 
 
 def followed(graph: Graph, name: str) -> bool:

@@ -53,6 +53,9 @@ class AnyOrder(Conditioned):
                 value = torch.where(here, sample[:, None].to(value.dtype), value)
         return value.view(self.rows, *self.like.shape), None
 
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        return self.draw(given=value, known=known)[0]
+
     def log_prob(self, value: Tensor, known: Tensor | None = None) -> Tensor:
         """log p_sigma(value) along one random order of each row, [N]: in the mean a lower bound of log p.
 

@@ -82,8 +82,7 @@ decoder: {x: {given: z, dist: deterministic, net: conv_up}}
 adversary: {d: {sees: x, net: conv_down}}
 """
 
-ALWAYS = ""
-NO_Y = ALWAYS + " classify"
+NO_Y = "classify"
 NO_DENSITY = NO_Y + " log_prob ood"
 NO_CODES = NO_Y + " encode reconstruct interpolate"
 
@@ -185,7 +184,7 @@ encoder: {z: {given: x, dist: normal, net: mlp}}
         "reconstruction.x reconstruction.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "semi_supervised_vae": case(
         BINARY_Y
@@ -198,7 +197,7 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         "reconstruction.x likelihood.y kl.y kl.z classification.y",
         "none",
         "lower",
-        ALWAYS,
+        "",
     ),
     "missing_data_vae": case(
         BINARY
@@ -343,7 +342,7 @@ objective: {path_length: {x: {weight: 0.5}}}
         "reconstruction.x kl.z path_length.x",
         "none",
         "lower",
-        "impute compress classify",
+        "classify",
     ),
     "conditional_gan": case(
         UNIT_Y
@@ -514,7 +513,7 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}, w: {given: x, dist: normal
         "reconstruction.x reconstruction.y kl.z kl.w",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "quantised_code_without_prior": case(
         UNIT
@@ -581,7 +580,7 @@ encoder:
         "reconstruction.x likelihood.y kl.y kl.z classification.y",
         "none",
         "lower",
-        ALWAYS,
+        "",
     ),
     "total_correlation_of_two": case(
         BINARY
@@ -616,7 +615,7 @@ decoder: {x: {given: c, dist: normal, net: mlp}, y: {given: c, dist: categorical
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "mixture_prior_vae": case(
         BINARY
@@ -728,7 +727,7 @@ objective: {bound: {type: iwae, samples: 3}}
         "reconstruction.x likelihood.y kl.y kl.z bound.iwae classification.y",
         "none",
         "lower",
-        ALWAYS,
+        "",
     ),
     "semi_supervised_without_classifier": case(
         BINARY_Y
@@ -741,7 +740,7 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}}
         "reconstruction.x likelihood.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "partial_leaf": case(
         BINARY_Y
@@ -754,7 +753,7 @@ encoder: {z: {given: x, dist: normal, net: mlp}}
         "reconstruction.x reconstruction.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "hierarchy_with_adversary": case(
         BINARY
@@ -791,7 +790,7 @@ flow: {x: {given: [u, y], stack: [{type: coupling, repeat: 4}]}}
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS,
+        "",
     ),
     "flow_with_a_mixture_base": case(
         MOONS
@@ -954,7 +953,7 @@ decoder: {y: {dist: categorical}, x: {given: y, dist: categorical, net: gated_pi
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "made_prior": case(
         BINARY
@@ -1023,7 +1022,7 @@ adversary: {d: {sees: x, net: conv_down}}
         "likelihood.y adversary.d critic.d",
         "none",
         None,
-        ALWAYS + " log_prob ood encode reconstruct interpolate",
+        "log_prob ood encode reconstruct interpolate",
     ),
     "denoising_vae": case(
         BINARY
@@ -1044,7 +1043,7 @@ encoder: {z: {given: x, dist: normal, net: mlp}}
         "reconstruction.x likelihood.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "classifier_of_observed": case(
         BINARY_Y
@@ -1056,7 +1055,7 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}, y: {given: x, dist: catego
         "reconstruction.x likelihood.y kl.z classification.y",
         "none",
         "lower",
-        ALWAYS,
+        "",
     ),
     "iwae_hierarchy": case(
         BINARY
@@ -1162,7 +1161,7 @@ flow: {x: {given: [u, y], stack: [{type: coupling, repeat: 2}]}}
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS,
+        "",
     ),
     "flow_given_a_classified_label": case(
         MOONS_Y
@@ -1175,7 +1174,7 @@ encoder: {y: {given: x, dist: categorical, net: mlp}}
         "reconstruction.x likelihood.y kl.y classification.y",
         "none",
         "exact",
-        ALWAYS,
+        "",
     ),
     "label_prior_with_an_implicit_posterior": case(
         UNIT_Y
@@ -1188,7 +1187,7 @@ adversary: {d: {sees: [x, y, z], net: mlp}}
         "reconstruction.x likelihood.y adversary.d critic.d",
         "estimate",
         "lower",
-        ALWAYS,
+        "",
     ),
     "two_summed_latents": case(
         UNIT_Y
@@ -1201,7 +1200,7 @@ decoder: {x: {given: b, dist: normal, net: mlp}, y: {given: a, dist: categorical
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "walkback_of_two_observed": case(
         UNIT_Y
@@ -1242,7 +1241,7 @@ decoder: {x: {given: y, dist: normal, net: mlp}}
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "mixture_of_bernoullis": case(
         BINARY + "\ndecoder: {x: {dist: {type: mixture, of: bernoulli, components: 5}}}",
@@ -1298,7 +1297,7 @@ decoder: {x: {given: y, dist: mixture_of_logistics, components: 2, net: mlp}, y:
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "conditional_mixture_density_network": case(
         MOONS_Y
@@ -1345,7 +1344,7 @@ decoder: {x: {given: y, dist: normal, net: transformer}}
         "likelihood.x likelihood.y",
         "lower",
         "lower",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "residual_flow_estimated": case(
         REALS
@@ -1389,7 +1388,7 @@ decoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "flow_given_a_point_with_holes": case(
         POINT_TWICE
@@ -1402,7 +1401,7 @@ flow: {x: {given: [z, c], stack: [{type: coupling}]}}
         "likelihood.x likelihood.c",
         "exact",
         "exact",
-        ALWAYS + " classify",
+        "classify",
     ),
 }
 """Combinations that nobody named."""
@@ -1508,19 +1507,24 @@ ENERGIES = {
 
 FLOWS = """
 realnvp flow_gan conditional_flow flow_with_a_mixture_base flow_decoder realnvp_conditional density_of_one_variable
-flow_with_a_latent_context
+flow_with_a_latent_context residual_flow_estimated continuous_flow_given_a_label
 """
 IMPLICIT = """
 gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
-gan_with_a_stochastic_decoder gan_beside_a_classifier
+gan_with_a_stochastic_decoder gan_beside_a_classifier unrolled_gan packed_gan auxiliary_classifier_gan stylegan2
 """
-NOT_IMPUTED = frozenset(f"autoencoder {FLOWS} {IMPLICIT}".split())
-"""Cases without a density of what is observed, and those whose density is a flow's."""
+QUANTISED = "vq_vae quantised_code_without_prior two_quantised_levels"
+JOINT = "mixture_of_bernoullis"
+NOT_IMPUTED = frozenset((*f"autoencoder {FLOWS} {IMPLICIT} {QUANTISED} {JOINT}".split(), *ENERGIES))
+"""Cases without a density of what is observed, of a flow or another joint density, of codes, and tilted ones."""
 
-
-LATENT_FREE = "pixelcnn image_gpt pixelcnn_with_label made"
+LATENT_FREE = """
+pixelcnn image_gpt pixelcnn_with_label made wavenet mixture_of_logistics_entry_by_entry
+mixture_of_logistics_given_a_label
+"""
 PLAIN_NORMAL = (
-    "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk"
+    "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk "
+    "discretized_logistic_vae"
 )
 COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
 """Cases of discrete rows, without latents or with one level of plain normal ones."""

@@ -172,8 +172,9 @@ def posterior_collapse(records: Sequence[Record]) -> list[str]:
     """Says that most dimensions of a latent carry nothing: at the end "kl.z.active" < half of "kl.z.units".
 
     A unit is active if the variance over rows of E_q[z] is above 0.01 (`gendsl.runtime.activity`); the sentence
-    also has "kl.z.informed", how many have a mean KL of at least 0.01 nats. Without these diagnostics: the term kl.z itself, averaged over the last quarter of the training records (four or more),
-    is within 0.01 nats of 0.
+    also has "kl.z.informed", how many have a mean KL of at least 0.01 nats.
+    Without these diagnostics: the term kl.z itself, averaged over the last quarter of the training records (four
+    or more), is within 0.01 nats of 0.
     """
     found = []
     for name in names(records, "terms"):

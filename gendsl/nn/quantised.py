@@ -44,7 +44,8 @@ class VqFamily(Family):
     @property
     def codebook(self) -> Tensor:
         """The codewords, [codes, dim]."""
-        return self.free["codebook"]
+        book: Tensor = self.free["codebook"]
+        return book
 
     def forward(self, raw: Tensor, temperature: float = 1.0) -> Dirac:
         return Dirac(self.nearest(raw))
@@ -59,7 +60,7 @@ class VqFamily(Family):
         flat = vectors.reshape(-1, vectors.shape[-1])
         if self.training and not bool(self.started):
             self._start(flat)
-        nearest: Tensor = torch.cdist(flat, self.codebook).argmin(1)
+        nearest = torch.cdist(flat, self.codebook).argmin(1)
         return nearest.view(vectors.shape[:-1])
 
     def embed(self, index: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def test_parameters_are_as_billed(spec: FlowLayer, shape: Shape, context: int) -
 @pytest.mark.parametrize(("spec", "shape", "context"), CASES, ids=name)
 def test_log_det_is_that_of_the_jacobian(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
-    assert flows.log_det_error(found) < 1e-10
+    assert flows.log_det_error(found) < max(1e-10, spec.error)
     y, log_det = found.run(found.x, found.context)
     assert y.shape == (ROWS, *shape)
     assert log_det.shape == (ROWS,)
@@ -96,7 +96,7 @@ def test_round_trip(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
     assert found.back is not None
     # solving for entries in turn passes each one's rounding on to the next
-    bound = 1e-11 if found.both else 1e-8
+    bound = max(spec.error, 1e-11 if found.both else 1e-8)
     assert flows.round_trip_error(found) < bound
     y, log_det = found.run(found.x, found.context)
     back = found.back(y, found.context)[1]
@@ -178,10 +178,11 @@ def test_a_planted_error_in_log_det_shows(spec: FlowLayer, shape: Shape, context
 
     def wrong(x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, log_det = forward(x, context)
-        return y, log_det * (1 + LOG_DET_POWER) if bool(log_det.any()) else log_det + LOG_DET_POWER
+        power = max(LOG_DET_POWER, 10 * spec.error)
+        return y, log_det * (1 + power) if bool(log_det.any()) else log_det + power
 
     found.layer.forward = wrong  # type: ignore[method-assign]
-    assert flows.log_det_error(found) > flows.LOG_DET_BOUND
+    assert flows.log_det_error(found) > max(flows.LOG_DET_BOUND, spec.error)
 
 
 @pytest.mark.parametrize(("spec", "shape", "context"), BOTH, ids=name)
@@ -191,10 +192,10 @@ def test_a_planted_error_in_the_inverse_shows(spec: FlowLayer, shape: Shape, con
 
     def wrong(y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_det = inverse(y, context)
-        return x * (1 + ROUND_TRIP_POWER), log_det
+        return x * (1 + max(ROUND_TRIP_POWER, 10 * spec.error)), log_det
 
     found.layer.inverse = wrong  # type: ignore[method-assign]
-    assert flows.round_trip_error(found) > flows.ROUND_TRIP_BOUND
+    assert flows.round_trip_error(found) > max(flows.ROUND_TRIP_BOUND, spec.error)
 
 
 def folded(w_dot_u: float) -> Case:

@@ -87,13 +87,13 @@ class Continuous(FlowLayer):
     forward_cost = Cost.SEQUENTIAL
     inverse_cost = Cost.SEQUENTIAL
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
-        {"hidden": [16], "trace": "exact"},
-        {"hidden": [8, 8], "steps": 40},
+        {"hidden": [16], "steps": 8},
+        {"hidden": [8, 8], "steps": 8, "trace": "exact"},
     )
 
     @property
     def error(self) -> float:
-        return 10.0 * self.steps**-4 if self.solver == "rk4" else 100.0 * self.tolerance
+        return 1.0 * self.steps**-4 if self.solver == "rk4" else 100.0 * self.tolerance
 
     def estimated(self, shape: Shape) -> bool:
         return self.trace == "estimate" or (self.trace == "auto" and numel(shape) > EXACT)

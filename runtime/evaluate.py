@@ -20,10 +20,13 @@ from gendsl.compiler.paths import DRAWN as FROM_ENCODER
 from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
+from gendsl.data.density import known_modes
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
 from gendsl.runtime import calibration
 from gendsl.runtime.metrics import sample_quality
+from gendsl.runtime.metrics.modes import SAMPLES, mode_coverage
+from gendsl.runtime.samples import to_column
 from gendsl.runtime.streams import stream
 from gendsl.runtime.targets import kl_to_target, log_normaliser
 from gendsl.schema.components.step import through
@@ -37,6 +40,7 @@ CHUNK = 512
 ELBO_DRAWS = 10
 CALIBRATED = 512
 """Simulated rows at most."""
+MODES = ("modes", "high_quality", "reverse_kl")
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
 IMPUTED = MappingProxyType({"imputation_error": "squared error", "imputation_accuracy": "fraction"})
 """Metrics of imputation and their units."""
@@ -60,7 +64,7 @@ def evaluate(
     Deterministic given the seed; training is not touched. Raises KeyError where the data has no such part.
     """
     part = data.parts[split].to(model.device)
-    evaluator = _Evaluator(model, data, part, seed, samples)
+    evaluator = _Evaluator(model, data, part, seed, samples, split)
     wanted = metrics if metrics is not None else evaluator.default()
     model.eval()
     with torch.no_grad():
@@ -68,7 +72,8 @@ def evaluate(
 
 
 class _Evaluator:
-    def __init__(self, model: Model, data: Dataset, part: Part, seed: int, samples: int) -> None:
+    def __init__(self, model: Model, data: Dataset, part: Part, seed: int, samples: int, split: str) -> None:
+        self.split = split
         self.model, self.graph, self.data, self.part = model, model.graph, data, part
         self.seed, self.samples = seed, samples
         self._log_prob: tuple[Tensor, Tensor] | None = None
@@ -93,6 +98,7 @@ class _Evaluator:
         sampled = self.graph.capabilities["sample"].how is not None
         if sampled and self.part.rows >= MIN_JUDGED and self.data.source is not None:
             names += JUDGED
+            names += MODES if self._points() else ()
         return tuple(names)
 
     def entries(self, wanted: tuple[str, ...]) -> dict[str, Entry]:
@@ -112,6 +118,9 @@ class _Evaluator:
         if any(n in JUDGED for n in wanted):
             judged = self.judged()
             found |= {n: judged.get(n, judged.get("*", {})) for n in wanted if n in JUDGED}
+        if any(n in MODES for n in wanted):
+            covered = self.covered()
+            found |= {n: covered.get(n, covered.get("*", {})) for n in wanted if n in MODES}
         return {n: found[n] for n in wanted if n in found}
 
     @property
@@ -362,7 +371,32 @@ class _Evaluator:
         two = torch.cat([torch.cat(fake[n]) for n in judged], 1)
         if not bool(torch.isfinite(two).all()):
             return {"*": none("samples are not finite")}
-        return sample_quality(one, two, seed=self.seed)
+        entries = sample_quality(one, two, seed=self.seed)
+        return {name: {**entry, "split": self.split, "resize": "none"} for name, entry in entries.items()}
+
+    def _points(self) -> list[str]:
+        """The observed variables that are points of a source whose modes are known."""
+        data = self.graph.spec.data
+        if data is None or known_modes(data.source) is None:
+            return []
+        return [n for n in drawn(self.graph) if data.bind[n].column == "point"]
+
+    def covered(self) -> dict[str, Entry]:
+        """The modes that samples reach, where they are known, in the column's space."""
+        plan, points = self.graph.capabilities["sample"], self._points()
+        data = self.graph.spec.data
+        modes = known_modes(data.source) if data is not None else None
+        if plan.how is None or modes is None or not points:
+            return {
+                "*": none(plan.why or "the modes of the data are not known (ring and grid have known ones)")
+            }
+        with stream(self.seed, "eval/modes"):
+            batch = self.part.batch(torch.randint(self.part.rows, (SAMPLES,)).to(self.model.device))
+            given = {n: batch.values[n] for n, v in self.graph.variables.items() if v.role is Role.CONDITION}
+            values = to_column(self.model, points[0], self.model.sample(SAMPLES, given)[points[0]])
+        scores = mode_coverage(values.reshape(SAMPLES, -1), *modes)
+        entries = {n: {**s.as_json(), "split": self.split, "resize": "none"} for n, s in scores.items()}
+        return {"*": none("no sample lies at a mode"), **entries}
 
 
 def imputation_scores(

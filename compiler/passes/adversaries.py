@@ -209,7 +209,8 @@ def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
             "without seeing "
             "it: it compares the marginals only",
             (*critic.path, "sees"),
-            help=f"sees: [{', '.join([*critic.spec.sees, *missing])}]",
+            help=f"sees: [{', '.join([*critic.spec.sees, *missing])}]"
+            + (f", or classify: {missing[0]} for a label" if len(missing) == 1 else ""),
             severity="error" if alone else "warning",
         )
 

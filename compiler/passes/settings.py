@@ -31,6 +31,9 @@ METRICS = (
     "coverage",
     "c2st",
     "sliced_wasserstein",
+    "modes",
+    "high_quality",
+    "reverse_kl",
 )
 """What `evaluate: {metrics: [...]}` may name."""
 

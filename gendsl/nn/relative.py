@@ -5,31 +5,28 @@ mu_p and sigma_p are the prior's at the same values of its parents, d and s what
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from gendsl.nn.distributions import Drawn, LocationScaleFamily
-from gendsl.nn.factor import Conditioned, Direct, FactorModule, Plain, Values, tile
+from gendsl.nn.distributions import Drawn, Family, LocationScaleFamily
+from gendsl.nn.factor import Conditioned, Direct, FactorModule, Plain, Values
 
 
-class Shifted(Plain):
-    """The encoder's raw numbers, read against the prior's."""
+class RelativeFamily(Family):
+    """raw [N, P + Q, *shape]: P numbers of the encoder's own family, then Q of the prior's."""
 
-    def __init__(self, own: Plain, prior: Plain) -> None:
-        super().__init__(own.family, own.raw, own.density)
-        self.prior = prior
+    def __init__(self, own: LocationScaleFamily, prior: LocationScaleFamily) -> None:
+        super().__init__()
+        self.own, self.prior = own, prior
+        self.numbers = 2 if own.rule == "learned" else 1
 
-    def distribution(self, temperature: float = 1.0) -> Drawn:
-        own, prior = self.family, self.prior.family
-        assert isinstance(own, LocationScaleFamily)
-        assert isinstance(prior, LocationScaleFamily)
-        return own.make(self.mean(), prior.scale(self.prior.raw) * own.scale(self.raw) * temperature)
+    def forward(self, raw: Tensor, temperature: float = 1.0) -> Drawn:
+        own, prior = raw[:, : self.numbers], raw[:, self.numbers :]
+        scale = self.prior.scale(prior) * self.own.scale(own)
+        return self.own.make(self.mean(raw), scale * temperature)
 
-    def mean(self) -> Tensor:
-        return self.prior.mean() + self.family.mean(self.raw)
-
-    def repeat(self, times: int) -> Shifted:
-        own = Plain(self.family, tile(self.raw, times), self.density)
-        return Shifted(own, self.prior.repeat(times))
+    def mean(self, raw: Tensor) -> Tensor:
+        return self.prior.mean(raw[:, self.numbers :]) + self.own.mean(raw[:, : self.numbers])
 
 
 class Relative(Direct):
@@ -37,11 +34,14 @@ class Relative(Direct):
 
     def __init__(self, own: Direct, prior: FactorModule) -> None:
         super().__init__(own.body, own.head, own.family, own.stack, own.density, own.parents, own.noise)
-        self._prior = (prior,)
+        assert isinstance(own.family, LocationScaleFamily)
+        assert isinstance(prior.family, LocationScaleFamily)
+        self._not_owned = (prior, RelativeFamily(own.family, prior.family))
 
     def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
+        module, family = self._not_owned
         base, context = super().parts(values, rows)
         assert isinstance(base, Plain)
-        prior = self._prior[0].parts(values, base.raw.shape[0])[0]
+        prior = module.parts(values, base.raw.shape[0])[0]
         assert isinstance(prior, Plain)
-        return Shifted(base, prior), context
+        return Plain(family, torch.cat([base.raw, prior.raw], 1), self.density), context

@@ -22,6 +22,7 @@ from gendsl.nn.factor import Conditioned, Flowed, Plain, Sequential, tile
 from gendsl.nn.model import Model
 from gendsl.runtime.verify.subject import Subject
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.dist_vamp import Vamp
 from gendsl.schema.facts import Density, Support
 
 T_MAX, T_HIGH = 4.0, 3.0
@@ -137,8 +138,9 @@ def resolved(log_p: Tensor, log_w: Tensor) -> Tensor:
 
 
 def certified_factors(subject: Subject) -> list[Factor]:
-    """Factors with entries to look at: all that have a distribution with a density."""
-    return [f for f in subject.graph.factors.values() if own_density(f) and not f.agnostic]
+    """Factors with entries to look at: all that have a distribution of their own with a density."""
+    found = (f for f in subject.graph.factors.values() if own_density(f) and not f.agnostic)
+    return [f for f in found if not isinstance(f.dist, Vamp)]
 
 
 def marginals(factor: Factor) -> bool:

@@ -14,6 +14,7 @@ from gendsl.compiler.graph import How
 from gendsl.compiler.pipeline import analyse
 from gendsl.nn.model import Model
 from gendsl.nn.vamp import Pseudo, VampPrior
+from gendsl.runtime.verify import verify
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.facts import BINARY, POSITIVE, REAL, UNIT, Input, categories
 from gendsl.schema.load import loads
@@ -149,7 +150,7 @@ def test_relative_means_and_scales_by_hand() -> None:
     values["b"] = torch.randn(ROWS, 2, dtype=torch.float64)
     q = model.distribution("encoder.z", values, ROWS)
     p = model.distribution("prior.z", values, ROWS).distribution()  # type: ignore[attr-defined]
-    own = q.family(q.raw)  # type: ignore[attr-defined]
+    own = q.family.own(q.raw[:, :2])  # type: ignore[attr-defined]
     wanted = Normal(p.mean + own.mean, p.stddev * own.stddev)
     z = torch.randn(ROWS, 2, dtype=torch.float64)
     assert torch.allclose(q.log_prob(z), wanted.log_prob(z).sum(1), rtol=1e-10)
@@ -162,6 +163,17 @@ def test_relative_means_and_scales_by_hand() -> None:
     sample = draws.draw()[0].detach()
     assert torch.allclose(sample.mean(0), wanted.mean[0].detach(), atol=0.05)
     assert torch.allclose(sample.std(0), wanted.stddev[0].detach(), rtol=0.05)
+
+
+@pytest.mark.parametrize("body", [VAMP, LADDER], ids=["vamp", "ladder"])
+def test_the_certificates_hold(body: str) -> None:
+    torch.manual_seed(0)
+    model = build(analyse(loads(DATA.replace(", y: b", "") + body)))
+    found = verify(model, None)
+    assert [c.name for c in found if not c.passed] == []
+    names = {c.name for c in found}
+    assert "samples:encoder.z" in names
+    assert ("closed_kl:z" in names) == (body == LADDER)
 
 
 def test_the_closed_kl_of_a_relative_encoder_at_the_drawn_parent() -> None:

@@ -46,7 +46,7 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
     with subject.draws("bounds"):
         if hows & {*FROM_ENCODER, *FROM_PRIOR}:
             yield from _ordered(subject)
-        if hows & set(FROM_ENCODER) and not hows & set(FROM_PRIOR):
+        if hows & set(FROM_ENCODER) and not hows & set(FROM_PRIOR) and not graph.spec.energy:
             yield from _objective(subject)
 
 

@@ -227,7 +227,7 @@ def _log_normaliser(model: Model, name: str) -> Tensor:
 def quadrature(model: Model, name: str) -> Tensor:
     """log of the integral of exp(-U) over one or two entries, by midpoints between the ends (or -EXTENT to EXTENT)."""
     points, cell = plane(model, name)
-    parts = [-potential(model, name)(p) for p in points.split(ROWS * 8)]
+    parts = [-potential(model, name)(p) for p in torch.split(points, ROWS * 8)]
     return torch.logsumexp(torch.cat(parts), 0) + cell
 
 

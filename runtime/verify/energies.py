@@ -55,7 +55,7 @@ def _log_z(model: Model, name: str) -> Iterator[Certificate]:
         points, cell = tilt.plane(model, name)
         low, high = points.min(), points.max()
         draws = low + (high - low) * torch.rand(DRAWS, *shape, dtype=model.dtype, device=model.device)
-        parts = [-tilt.potential(model, name)(d) for d in draws.split(10_000)]
+        parts = [-tilt.potential(model, name)(d) for d in torch.split(draws, 10_000)]
         area = math.log(len(points)) + cell
         shift = float(tilt.quadrature(model, name)) - area
         ratios = torch.exp(torch.cat(parts) - shift)

@@ -148,7 +148,7 @@ def energies(graph: Graph) -> Iterator[Term]:
             yield Term(
                 f"energy.{name}",
                 f"{both}, the chain cut"
-                + (f" (+ {spec.magnitude:g} E E^2 at both)" if spec.magnitude else ""),
+                + (f" + {spec.magnitude:g} E[E^2] at both" if spec.magnitude else ""),
                 "model",
                 Kind.NONE,
                 f"gradient of -log p({name})" if observed else "gradient of log Z",

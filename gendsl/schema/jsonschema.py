@@ -34,6 +34,8 @@ _LENGTHS = {
     "array": ("minItems", "maxItems"),
     "object": ("minProperties", "maxProperties"),
 }
+SHORT = ("Binding", "EnergyFactor", "EnergyOptions")
+"""Models that a bare word may stand for."""
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -177,7 +179,7 @@ class _Writer:
         if name not in self._models:
             self._models[name] = {}
             self._models[name] = self.model(model)
-        words: list[Schema] = [{"type": "string"}] if model.__name__ == "Binding" else []
+        words: list[Schema] = [{"type": "string"}] if model.__name__ in SHORT else []
         return [*words, self._ref(model.__name__)]
 
     def _map(self, wanted: Type) -> Schema:

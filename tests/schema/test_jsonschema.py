@@ -112,6 +112,9 @@ def where(kind: str, component: Any) -> dict[str, Any]:
         "bound": {"objective": {"bound": component}},
         "source": {"data": {"source": component, "bind": {"x": "image"}}},
         "step": {"data": {"bind": {"x": {"column": "image", "as": [component]}}}},
+        "energy": {"energy": {"x": {"type": component}}},
+        "negatives": {"energy": {"x": {"net": "mlp", "negatives": component}}},
+        "energy_objective": {"objective": {"energy": {"x": {"type": component}}}},
         "optim": {"train": {"optim": component}},
         "schedule": {"train": {"optim": {"schedule": component}}},
     }

@@ -8,6 +8,8 @@ from typing import Any
 from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Factor, Graph, Role, Term
 from gendsl.compiler.resolve import model_hash
+from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.facts import numel
 
 
 def as_json(graph: Graph) -> dict[str, Any]:
@@ -80,6 +82,7 @@ def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
             "rsample": factor.offers.rsample,
             "log_prob": str(factor.offers.density),
             "enumerate": factor.offers.enumerate,
+            "estimated": factor.offers.estimated,
         },
         "parameters": factor.bill.parameters,
     }
@@ -162,7 +165,8 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield ""
     yield "factors"
     for name, factor in graph.factors.items():
-        yield f"  {name:<16} {says(graph, factor):<18} {_built(graph, factor)}; {factor.bill.parameters:,} parameters"
+        built = _built(graph, factor) + _reach(graph, factor)
+        yield f"  {name:<16} {says(graph, factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.spec.net.tag
         made = ", ".join((*critic.real_makers, *critic.fake_makers))
@@ -176,7 +180,8 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         yield "latents"
         for route in routes:
             why = f" ({route.why})" if route.why else ""
-            yield f"  {route.variable:<12} {route.how}{why}"
+            by = f"; {route.estimator.words}" if route.estimator is not None else ""
+            yield f"  {route.variable:<12} {route.how}{why}{by}"
     yield ""
     yield f"objective: {headline(graph)}"
     yield f"  {graph.objective_says}"
@@ -223,7 +228,7 @@ def _built(graph: Graph, factor: Factor) -> str:
         )
     if factor.channel is not None:
         return factor.channel.tag
-    layers = " <- ".join(_layer(layer) for layer in factor.flow)
+    layers = " <- ".join(layer_words(layer) for layer in factor.flow)
     if factor.base is not None:
         return f"{layers} <- {factor.base}"
     assert factor.dist is not None
@@ -234,6 +239,14 @@ def _built(graph: Graph, factor: Factor) -> str:
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
 
 
-def _layer(layer: Any) -> str:
+def _reach(graph: Graph, factor: Factor) -> str:
+    """How far back an autoregressive net looks, where that is a limit."""
+    shape = graph.variables[factor.head].shape
+    reach = factor.net.reach(numel(shape)) if factor.net is not None and shape is not None else None
+    return "" if reach is None else f", seeing the last {reach:,} entries"
+
+
+def layer_words(layer: FlowLayer) -> str:
+    """A layer's name, with how often it is repeated."""
     repeat = getattr(layer, "repeat", 1)
     return f"{layer.tag} x {repeat}" if repeat > 1 else str(layer.tag)

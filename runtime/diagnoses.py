@@ -172,9 +172,10 @@ def generator_collapse(metrics: Mapping[str, Any]) -> list[str]:
 def posterior_collapse(records: Sequence[Record]) -> list[str]:
     """Says that most dimensions of a latent carry nothing: at the end "kl.z.active" < half of "kl.z.units".
 
-    A unit is active if its KL, averaged over rows, is at least 0.01 nats (`active_units`). Without these
-    diagnostics: the term kl.z itself, averaged over the last quarter of the training records (four or more),
-    is within 0.01 nats of 0.
+    A unit is active if the variance over rows of E_q[z] is above 0.01 (`gendsl.runtime.activity`); the sentence
+    also has "kl.z.informed", how many have a mean KL of at least 0.01 nats. Without these
+    diagnostics: the term kl.z itself, averaged over the last quarter of the training records (four or more), is
+    within 0.01 nats of 0.
     """
     found = []
     for name in names(records, "terms"):
@@ -192,8 +193,12 @@ def posterior_collapse(records: Sequence[Record]) -> list[str]:
         if active and units:
             if active[-1][1] < 0.5 * units[-1][1]:
                 used = (
-                    f"only {active[-1][1]:.0f} of {units[-1][1]:.0f} dimensions of {latent} carry information"
+                    f"only {active[-1][1]:.0f} of {units[-1][1]:.0f} dimensions of {latent} vary with the data "
+                    "(variance of E_q over rows above 0.01)"
                 )
+                informed = curve(records, "diagnostics", f"{name}.informed")
+                if informed:
+                    used += f", and {informed[-1][1]:.0f} have a KL of 0.01 nats or more"
                 found.append(_collapse_sentence(used))
         elif abs(late) < 0.01:
             found.append(
@@ -205,8 +210,8 @@ def posterior_collapse(records: Sequence[Record]) -> list[str]:
 def energy_runs_away(records: Sequence[Record]) -> list[str]:
     """Says that an energy's contrast grows without end: its chains do not reach where the energy is low.
 
-    Of each term energy.x, in eight training records or more: the mean size in the last quarter is above 100 and four
-    times that of the second quarter.
+    Of each term energy.x, in eight training records or more: the mean size in the last quarter is above 100
+    and four times that of the second quarter.
     """
     found = []
     for name in names(records, "terms"):
@@ -217,8 +222,9 @@ def energy_runs_away(records: Sequence[Record]) -> list[str]:
         early, late = fmean(sizes[quarter : 2 * quarter]), fmean(sizes[-quarter:])
         if late > 100 and late > 4 * early:
             found.append(
-                f"{name} grows without end (from {early:.3g} to {late:.3g}): the chains do not reach where the energy is "
-                "low. Longer chains, a larger step_size, a lower temperature, magnitude, or a lower learning rate helps."
+                f"{name} grows without end (from {early:.3g} to {late:.3g}): the chains do not reach where the "
+                "energy is low. Longer chains, a larger step_size, a lower temperature, magnitude, or a lower "
+                "learning rate helps."
             )
     return found
 

@@ -7,19 +7,22 @@ An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gendsl.compiler.derive.energies import targets, tilted
-from gendsl.compiler.graph import Capability, Kind, Role, worst
+from gendsl.compiler.graph import Capability, Graph, Kind, Role, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
+from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
+from gendsl.runtime import calibration
 from gendsl.runtime.metrics import sample_quality
 from gendsl.runtime.streams import stream
 from gendsl.runtime.targets import kl_to_target, log_normaliser
@@ -32,7 +35,13 @@ CHUNK = 512
 """Rows that are scored at once, at most."""
 
 ELBO_DRAWS = 10
+CALIBRATED = 512
+"""Simulated rows at most."""
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
+IMPUTED = MappingProxyType({"imputation_error": "squared error", "imputation_accuracy": "fraction"})
+"""Metrics of imputation and their units."""
+IMPUTATIONS = 20
+"""Draws of each removed entry."""
 MIN_JUDGED = 16
 """Fewer rows than this are not judged."""
 
@@ -77,6 +86,10 @@ class _Evaluator:
             names.append("reconstruction_error")
         if self.graph.capabilities["classify"].how is not None:
             names.append("accuracy")
+        if not calibration.refused(self.graph):
+            names.append("calibration")
+        if self.graph.capabilities["impute"].how is not None and self._removed():
+            names += IMPUTED
         sampled = self.graph.capabilities["sample"].how is not None
         if sampled and self.part.rows >= MIN_JUDGED and self.data.source is not None:
             names += JUDGED
@@ -91,8 +104,11 @@ class _Evaluator:
             "kl_to_target": lambda: self.target(kl_to_target),
             "reconstruction_error": self.reconstruction,
             "accuracy": self.accuracy,
+            "calibration": self.calibration,
         }
         found: dict[str, Entry] = {n: makers[n]() for n in wanted if n in makers}
+        if any(n in IMPUTED for n in wanted):
+            found |= {n: e for n, e in self.imputed().items() if n in wanted}
         if any(n in JUDGED for n in wanted):
             judged = self.judged()
             found |= {n: judged.get(n, judged.get("*", {})) for n in wanted if n in JUDGED}
@@ -268,6 +284,61 @@ class _Evaluator:
             "rows": len(joined),
         }
 
+    def calibration(self) -> Entry:
+        """How widely the encoders spread around latents that the model drew itself; 1 is right."""
+        why = calibration.refused(self.graph)
+        if why:
+            return none(why)
+        conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
+        found, chunk = [], max(1, self.model.rows_at_once // calibration.DRAWS)
+        index = torch.arange(min(self.part.rows, CALIBRATED), device=self.model.device)
+        for i, rows in enumerate(torch.split(index, chunk)):
+            with stream(self.seed, "eval/calibration", i):
+                batch = self.part.batch(rows)
+                given = {n: batch.values[n] for n in conditions}
+                found.append(calibration.ranks(self.model, len(rows), given).double())
+        u = torch.cat(found).cpu()
+        value, error = calibration.spread(u)
+        return {
+            "value": value if math.isfinite(value) else None,
+            "stderr": error if math.isfinite(error) else None,
+            "unit": "1 is calibrated",
+            "kind": "estimate",
+            "estimator": f"ranks among {calibration.DRAWS} draws, simulated rows",
+            "rows": len(u),
+            "note": "above 1 the posterior is too narrow, below 1 too wide",
+        }
+
+    def _removed(self) -> list[str]:
+        """Variables whose missing entries are known to the metrics, and can be filled in."""
+        variables = [self.graph.variables[n] for n in filled(self.graph)]
+        return [v.name for v in variables if v.missing and v.missing is not True]
+
+    def imputed(self) -> dict[str, Entry]:
+        """How near the missing entries are that were removed: squared error of the mean of IMPUTATIONS draws, and how
+        often the most frequent of them is the truth.
+        """
+        plan, names = self.graph.capabilities["impute"], self._removed()
+        if plan.how is None or not names:
+            refusal = none(plan.why if plan.how is None else "no entries were removed: missing: {rate: ...}")
+            return dict.fromkeys(IMPUTED, refusal)
+        scores: dict[str, list[Tensor]] = {n: [] for n in IMPUTED}
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/impute", i):
+                draws = self.model.impute(batch, n=IMPUTATIONS)
+            for metric, values in imputation_scores(self.graph, batch, draws, names).items():
+                scores[metric].append(values)
+        about = {"kind": "estimate", "estimator": f"{IMPUTATIONS} draws, {plan.how}"}
+        found = {}
+        for metric, unit in IMPUTED.items():
+            joined = torch.cat(scores[metric]).cpu() if scores[metric] else torch.zeros(0)
+            found[metric] = (
+                {**mean(joined), "unit": unit, **about, "rows": len(joined)}
+                if len(joined)
+                else none("no row has a removed entry that it is defined for")
+            )
+        return found
+
     def judged(self) -> dict[str, Entry]:
         """Samples against real rows, each beside the same metric between two halves of the real rows."""
         plan = self.graph.capabilities["sample"]
@@ -292,6 +363,31 @@ class _Evaluator:
         if not bool(torch.isfinite(two).all()):
             return {"*": none("samples are not finite")}
         return sample_quality(one, two, seed=self.seed)
+
+
+def imputation_scores(
+    graph: Graph, batch: Batch, draws: Mapping[str, Tensor], names: list[str]
+) -> dict[str, Tensor]:
+    """Scores of draws [n, B, *shape] against what was removed, means over each row's removed entries [R].
+
+    Squared errors are of what is no label, hits of what has finitely many values.
+    """
+    sums = {metric: torch.zeros(len(batch), dtype=torch.float64) for metric in IMPUTED}
+    counts = {metric: torch.zeros(len(batch), dtype=torch.float64) for metric in IMPUTED}
+    for name in names:
+        gone = ~batch.known[name].reshape(len(batch), -1).cpu()
+        true = batch.hidden[name].reshape(len(batch), -1).cpu()
+        drawn_ = draws[name].reshape(len(draws[name]), len(batch), -1).cpu()
+        variable = graph.variables[name]
+        scored = {}
+        if not variable.labels:
+            scored["imputation_error"] = (drawn_.double().mean(0) - true.double()).square()
+        if variable.support is not None and variable.support.count is not None:
+            scored["imputation_accuracy"] = (drawn_.mode(0).values == true).double()
+        for metric, value in scored.items():
+            sums[metric] += (value * gone).sum(1)
+            counts[metric] += gone.sum(1)
+    return {m: sums[m][counts[m] > 0] / counts[m][counts[m] > 0] for m in IMPUTED}
 
 
 def none(why: str) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -154,8 +155,16 @@ def _describe(run: RunDirectory, graph: Graph, base: Path, overrides: Sequence[s
     run.write_text("overrides.txt", "".join(f"{line}\n" for line in overrides))
     run.write_text("explain.txt", as_text(graph))
     run.write_json("graph.json", as_json(graph))
-    run.write_json("environment.json", {**environment(), "data_folder": str(base.resolve())})
+    data = graph.spec.data
+    folder = {"data_folder": _homeless(base)} if data is not None and data.source.reads_files else {}
+    run.write_json("environment.json", {**environment(), **folder})
     run.write_text("resolved.yaml", text)
+
+
+def _homeless(folder: Path) -> str:
+    """`~/...` inside the home folder, so that a run directory does not tell whose it is; the whole path elsewhere."""
+    full, home = folder.resolve(), Path(os.path.expanduser("~")).resolve()
+    return f"~/{full.relative_to(home)}" if full.is_relative_to(home) else str(full)
 
 
 def data_base(spec: Spec) -> Path:
@@ -206,7 +215,7 @@ def stored(path: Path) -> tuple[Spec, Path]:
     where = path / "environment.json"
     base = Path()
     if where.is_file():
-        base = Path(str(read_json(where).get("data_folder", ".")))
+        base = Path(os.path.expanduser(str(read_json(where).get("data_folder", "."))))
     return spec, base
 
 

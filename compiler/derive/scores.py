@@ -5,7 +5,7 @@ from __future__ import annotations
 from gendsl.compiler.derive.notation import marginal, says, summed_over
 from gendsl.compiler.derive.sampling import SAMPLED, estimator
 from gendsl.compiler.graph import Graph, How, Kind, Term
-from gendsl.compiler.paths import above, how, joint, noisy
+from gendsl.compiler.paths import above, how, joint, noisy, scored_by
 from gendsl.schema.components.bound import Bound
 
 
@@ -24,14 +24,27 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
         inside = f"{says(graph, base)} |d{factor.base}/d{name}|"
     inside = summed_over(graph, name) + inside
     known = " on known rows" if graph.variables[name].known else ""
+    if not inferred and factor.agnostic and not summed:
+        return Term(
+            f"likelihood.{name}",
+            f"-E_H[D / |H| sum over i in H of log p({name}_i | {', '.join([f'{name} not in H', *factor.parents])})]"
+            f"{known}",
+            "model",
+            Kind.ESTIMATE,
+            f"-E_order[log {marginal(graph, name)} in that order]",
+            "one random set H of hidden entries",
+            path=factor.path,
+        )
     if not inferred:
+        random = any(graph.factors[f].offers.estimated for f in scored_by(graph, name))
         return Term(
             f"likelihood.{name}",
             f"-log {inside}{known}",
             "model",
-            Kind.EXACT,
+            Kind.ESTIMATE if random or factor.agnostic else Kind.EXACT,
             f"-log {marginal(graph, name)}",
-            "exact" if not summed else "summed",
+            ("log-determinant estimated" if random else "summed" if summed else "exact")
+            + (", along one random order" if factor.agnostic else ""),
             path=factor.path,
         )
     option = graph.spec.objective.reconstruction.get(name)
@@ -46,12 +59,14 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
             "sampled",
             path=factor.path,
         )
-    codes = all(how(graph, v) is How.CODE for v in inferred)
-    random = any(noisy(graph, v) for v in inferred)
-    expect = "E_q[" if random or not codes else "["
+    codes = all(how(graph, v) in (How.CODE, How.QUANTISED) for v in inferred)
+    drawn = any(noisy(graph, v) for v in inferred)
+    random = drawn or factor.offers.estimated
+    expect = "E_q[" if drawn or not codes else "["
+    walkback = f", mean over {option.walkback + 1} states of the chain" if option and option.walkback else ""
     return Term(
         f"reconstruction.{name}",
-        f"-{expect}log {inside}]{known}",
+        f"-{expect}log {inside}]{known}{walkback}",
         "model",
         Kind.ESTIMATE if random else Kind.EXACT,
         f"expected negative log-likelihood of {name}"

@@ -73,6 +73,12 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return _contrasted(graph, subject)
     if term.family == "kl":
         return sources(graph, subject) | _tilted_by(graph, subject)
+    if term.family == "path_length":
+        factor = graph.p(subject)
+        assert factor is not None
+        return {factor.name}
+    if term.family == "classified":
+        return set(graph.critics[subject].fake_makers)
     if term.family == "adversary":
         critic = graph.critics[subject]
         return {*critic.real_makers, *critic.fake_makers}
@@ -81,6 +87,8 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return {encoder.name}.union(*(moved(graph, v) for v in (subject, *encoder.parents)))
     if term.family == "mmd":
         return sources(graph, subject) | moved(graph, subject)
+    if term.family in ("codebook", "total_correlation"):
+        return sources(graph, subject)
     assert term.family == "classification", term.name
     return {encoder.name}.union(*(sources(graph, p) for p in encoder.parents))
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
+from gendsl.schema.settings import ChainOptions
 from gendsl.schema.suggest import nearest
 
 METRICS = (
@@ -19,6 +21,9 @@ METRICS = (
     "kl_to_target",
     "reconstruction_error",
     "accuracy",
+    "calibration",
+    "imputation_error",
+    "imputation_accuracy",
     "mmd",
     "precision",
     "recall",
@@ -34,7 +39,7 @@ def settings(graph: Graph) -> Graph:
     """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing
     values.
     """
-    problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
+    problems = [*_metrics(graph), *_given(graph), *_chain(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
     return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
@@ -85,6 +90,16 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
             yield graph.spec.diagnostic("GD404", f"{name} = {value} is outside {support}", path)
 
 
+def _chain(graph: Graph) -> Iterator[Diagnostic]:
+    if graph.spec.sample.chain != ChainOptions() and chain_of(graph) is None:
+        yield graph.spec.diagnostic(
+            "GD507",
+            f"this model is not sampled by a chain: {refused(graph)}",
+            ("sample", "chain"),
+            on="key",
+        )
+
+
 def _missing(graph: Graph) -> Iterator[Diagnostic]:
     """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section
     6).
@@ -106,7 +121,7 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
                 path,
                 related=((f"p({name}) is here", factor.path),),
             )
-        elif factor.net is not None and factor.net.autoregressive:
+        elif factor.net is not None and factor.net.autoregressive and not factor.agnostic:
             yield graph.spec.diagnostic(
                 "GD510",
                 f"{name} has missing entries, and its density is autoregressive: zeros in the context would "
@@ -114,6 +129,7 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
                 "for observed values",
                 path,
                 related=((f"p({name}) is here", factor.path),),
+                help=f"ordering: {{{name}: any}} with a transformer takes the entries that are there first",
             )
         else:
             yield from _read_missing(graph, name)

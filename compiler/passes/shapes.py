@@ -127,7 +127,12 @@ def _through(
     assert callable(learn)
     for factor in graph.factors.values():
         if factor.channel is not None and factor.parents[0] in known:
-            learn(factor.head, known[factor.parents[0]][0], factor.path, "it is")
+            shape = known[factor.parents[0]][0]
+            learn(factor.head, shape, factor.path, "it is")
+            why = factor.channel.problem(shape)
+            if why is not None:
+                message = f"{factor.channel.tag} cannot act on {factor.parents[0]}: {why}"
+                problems.append(graph.spec.diagnostic("GD408", message, (*factor.path, "dist")))
         if factor.base is not None and factor.head in known:
             at_base = flow_shape(graph, factor, known[factor.head][0], problems)
             if at_base is None:

@@ -7,9 +7,12 @@ encoder where it has a density and from the prior (loose) where it has none.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gendsl.compiler.derive.energies import normaliser, targets, tilted
+from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.graph import Capability, Graph, How, Kind, worst
-from gendsl.compiler.paths import DRAWN, above
+from gendsl.compiler.paths import DRAWN, above, agnostic
 
 FROM_ENCODER = DRAWN
 FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
@@ -17,7 +20,7 @@ FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
 
 def plan(graph: Graph) -> Capability:
     """The plan beneath the energies, then what is known of their normalisers."""
-    found = _beneath(graph)
+    found = _with_estimates(graph)
     if found.how is None:
         return found
     for name in tilts(graph):
@@ -36,6 +39,15 @@ def tilts(graph: Graph) -> list[str]:
     """Energies that stand in log p of what is observed."""
     fixed = targets(graph)
     return [name for name in graph.spec.energy if name not in fixed]
+
+
+def _with_estimates(graph: Graph) -> Capability:
+    """The plan beneath the energies; an estimate where a layer estimates its log-determinant."""
+    found, layers = _beneath(graph), estimated(graph)
+    if found.how is None or not layers:
+        return found
+    why = f"the log-determinant of {', '.join(layers)} is an unbiased estimate"
+    return replace(found, kind=Kind.ESTIMATE, why=f"{found.why}; {why}" if found.why else why)
 
 
 def _beneath(graph: Graph) -> Capability:
@@ -64,8 +76,17 @@ def _beneath(graph: Graph) -> Capability:
             "prior, so the "
             "bound is loose",
         )
+    mixed = agnostic(graph)
+    if mixed and not hows & set(FROM_ENCODER):
+        return Capability(
+            "density along one random order of each row",
+            Kind.LOWER,
+            f"p({', '.join(mixed)}) is the mixture over all orders: the mean of log p along an order is below log p",
+        )
     if hows & set(FROM_ENCODER):
         return Capability("iwae", Kind.LOWER, "E log of the mean of k importance weights is below log p")
+    if How.QUANTISED in hows:
+        return Capability("log p(x, c(x)) at the codes", Kind.LOWER, "one term of the sum over all codes")
     how = "summed over finite latents" if hows & {How.SUMMED, How.ENUMERATED} else "density"
     if How.BASE in hows or any(f.flow for f in graph.side("p")):
         how = "change of variables" if how == "density" else how
@@ -79,6 +100,6 @@ def proposals(graph: Graph) -> dict[str, list[str]]:
     the prior.
     """
     prior = [n for n, r in graph.routes.items() if r.how in FROM_PRIOR]
-    drawn = [n for n, r in graph.routes.items() if r.how in FROM_ENCODER]
+    drawn = [n for n, r in graph.routes.items() if r.how in (*FROM_ENCODER, How.QUANTISED)]
     late = [n for n in drawn if above(graph, "q", n) & set(prior)]
     return {"encoder": [n for n in drawn if n not in late], "prior": prior + late}

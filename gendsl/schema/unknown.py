@@ -83,7 +83,7 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
     label, help_, meant = did_you_mean(near), listed, near[0] if near else ""
     if near and edit_distance(key.lower(), near[0].lower()) <= 1:
         pass
-    elif inside:
+    elif inside and not (foreign is not None and _deeper(foreign.ours, path)):
         label, help_, meant = inside, "", ""
     elif foreign is not None:
         meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]
@@ -92,6 +92,11 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
     elif home := _home(key, path):
         label, help_, meant = home, listed if path else "", ""
     return label, help_, meant
+
+
+def _deeper(ours: str, path: Path) -> bool:
+    """Whether a key stands under `path`, but not directly: then its whole path says more than where it belongs."""
+    return "." in ours.removeprefix(f"{dotted(path)}.") and ours.startswith(f"{dotted(path)}.")
 
 
 def _inside(key: str, holder: Spot) -> str:

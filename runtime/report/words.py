@@ -35,6 +35,7 @@ TITLES = {
     "accuracy": "Accuracy",
     "log_normaliser": "log Z of the energy",
     "kl_to_target": "KL to the energy",
+    "calibration": "Calibration of the posterior",
     "compressed_bits_per_dim": "Compressed size",
 }
 UNITS = {"log_prob": "nats", "elbo": "nats", "bits_per_dim": "bits per dimension"}

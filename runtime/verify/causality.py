@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from gendsl.compiler.graph import Factor
+from gendsl.nn.any_order import AnyOrder
 from gendsl.nn.factor import Sequential, tile
 from gendsl.nn.ordering import rank_tensor
 from gendsl.runtime.verify.certificate import Certificate, at_most
@@ -28,6 +30,9 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
     for factor in subject.graph.factors.values():
         if factor.net is None or not factor.net.autoregressive:
             continue
+        if factor.agnostic:
+            yield _blind(subject, factor)
+            continue
         with subject.draws(f"causality/{factor.name}"):
             values = first(parents_of(subject.drawn, factor, subject.rows), ROWS)
             base = base_of(subject.drawn.distribution(factor.name, values, ROWS))
@@ -38,6 +43,23 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
             leak, reach = influence(base, value, ranks, support_of(subject.drawn, factor))
         note = f"largest change of a raw number by an entry not before it, relative to the others; {reach}"
         yield at_most(f"causality:{factor.name}", leak, BOUND, POWER, note)
+
+
+def _blind(subject: Subject, factor: Factor) -> Certificate:
+    """Under `any`: the raw numbers do not change with what is hidden, and do with what is not."""
+    with subject.draws(f"causality/{factor.name}"):
+        values = first(parents_of(subject.drawn, factor, subject.rows), ROWS)
+        base = base_of(subject.drawn.distribution(factor.name, values, ROWS))
+        assert isinstance(base, AnyOrder)
+        value = base.draw()[0]
+        hidden = torch.rand(value.shape, device=value.device) < 0.5
+        other = _other(value, support_of(subject.drawn, factor))
+        raw = base.raw(value, hidden)
+        leak = (base.raw(torch.where(hidden, other, value), hidden) - raw).abs().max()
+        reach = (base.raw(torch.where(hidden, value, other), hidden) - raw).abs().max()
+    note = "largest change of a raw number by hidden entries, relative to that by the others"
+    worst = float(leak / reach) if float(reach) > 0 or not bool(hidden.any()) else float("inf")
+    return at_most(f"causality:{factor.name}", worst, BOUND, POWER, note)
 
 
 def influence(base: Sequential, value: Tensor, ranks: Tensor, support: Support) -> tuple[float, str]:

@@ -6,7 +6,7 @@ Nets are small so that every case trains and answers within a fraction of a seco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.pipeline import analyse
@@ -22,6 +22,7 @@ ORDINAL_Y = "data: {source: digits, bind: {x: {column: image, as: [ordinal]}, y:
 REALS = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}}}"
 REALS_Y = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}, y: label}}"
 MOONS = "data: {source: two_moons, bind: {x: point}}"
+POINT_TWICE = "data: {source: two_moons, bind: {x: point, c: point}}"
 MOONS_Y = "data: {source: two_moons, bind: {x: point, y: label}}"
 
 SMALL = {
@@ -69,13 +70,19 @@ decoder: {x: {given: z, dist: bernoulli, net: mlp}}
 encoder: {z: {given: x, dist: normal, net: mlp}}
 """
 
+DISCRETE = """
+prior: {c: {dist: categorical, classes: 3, shape: [2]}}
+decoder: {x: {given: c, dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}}
+"""
+
 GAN = """
 prior: {z: {dist: normal, shape: [6]}}
 decoder: {x: {given: z, dist: deterministic, net: conv_up}}
 adversary: {d: {sees: x, net: conv_down}}
 """
 
-ALWAYS = "impute compress"
+ALWAYS = ""
 NO_Y = ALWAYS + " classify"
 NO_DENSITY = NO_Y + " log_prob ood"
 NO_CODES = NO_Y + " encode reconstruct interpolate"
@@ -102,7 +109,7 @@ decoder: {x: {given: z, dist: bernoulli, net: mlp}}
         "reconstruction.x",
         "none",
         None,
-        NO_DENSITY + " sample",
+        NO_DENSITY,
     ),
     "vae": case(BINARY + VAE, "reconstruction.x kl.z", "lower", "lower", NO_Y),
     "vae_planar_flow": case(
@@ -203,6 +210,38 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         "lower",
         NO_Y,
     ),
+    "vq_vae": case(
+        UNIT
+        + """
+ordering: {c: {type: raster}}
+prior: {c: {dist: categorical, net: transformer}}
+decoder: {x: {given: c, dist: {type: normal, scale: shared}, net: conv_up}}
+encoder: {c: {given: x, dist: {type: vq, codes: 7, dim: 3}, shape: [4, 4], net: conv_down}}
+""",
+        "reconstruction.x prior.c codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "vamp_vae": case(
+        BINARY + VAE.replace("{dist: normal, shape", "{dist: {type: vamp, pseudo_inputs: 3}, shape"),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "ladder_vae": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [3]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z2: {given: x, dist: normal, net: mlp}, z1: {given: [x, z2], dist: normal, relative_to: prior, net: mlp}}
+""",
+        "reconstruction.x kl.z2 kl.z1",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
     "pixel_vae": case(
         BINARY
         + "\nordering: {x: {type: raster}}"
@@ -231,6 +270,80 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         "none",
         None,
         NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "unrolled_gan": case(
+        UNIT + GAN.replace("sees: x,", "sees: x, unroll: 2, penalty: {type: r1, every: 2},"),
+        "adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "packed_gan": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: [x, y], pack: 3, augment: {type: differentiable, policy: [color, cutout]}, net: conv_down}}
+""",
+        "adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "auxiliary_classifier_gan": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: x, classify: y, augment: adaptive, penalty: [{type: r1, every: 2}, gradient], net: conv_down}}
+objective: {classified: {d: {weight: 0.5}}}
+""",
+        "adversary.d critic.d classify.d classified.d r1.d gradient.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "packed_codes_unrolled": case(
+        UNIT
+        + """
+prior: {z: {dist: normal, shape: [3], flow: [{type: coupling, repeat: 2}]}}
+decoder: {x: {given: z, dist: normal, net: mlp}}
+encoder: {z: {given: x, dist: implicit, net: mlp}}
+adversary: {d: {sees: [x, z], pack: 2, unroll: {steps: 2, lr: 0.1}, penalty: [clip, spectral], net: mlp}}
+""",
+        "reconstruction.x adversary.d critic.d",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "stylegan2": case(
+        UNIT
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: z, dist: deterministic, net: {type: style, width: 4, style: 6, mapping: 1, mixing: 0.9}}}
+adversary: {d: {sees: x, penalty: {type: r1, every: 2}, net: conv_down}}
+objective: {path_length: {x: {weight: 2, every: 2}}}
+""",
+        "path_length.x adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "vae_with_even_paths": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [3]}}
+decoder: {x: {given: [z, y], dist: normal, net: {type: mlp, hidden: [8], activation: tanh}}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp}}
+objective: {path_length: {x: {weight: 0.5}}}
+""",
+        "reconstruction.x kl.z path_length.x",
+        "none",
+        "lower",
+        "impute compress classify",
     ),
     "conditional_gan": case(
         UNIT_Y
@@ -317,6 +430,22 @@ objective: {reconstruction: {x: {in: d.features}}, adversary: {d: {weight: 0.1}}
         "exact",
         NO_CODES,
     ),
+    "cloze_image_transformer": case(
+        BINARY + "\nordering: {x: {type: any}}\ndecoder: {x: {dist: bernoulli, net: transformer}}",
+        "likelihood.x",
+        "lower",
+        "lower",
+        NO_CODES,
+    ),
+    "wavenet": case(
+        ORDINAL
+        + "\nordering: {x: {type: serpentine}}\n"
+        + "decoder: {x: {dist: categorical, net: {type: wavenet, layers: 3, width: 8}}}",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
     "realnvp": case(
         REALS
         + """
@@ -387,6 +516,86 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}, w: {given: x, dist: normal
         "lower",
         ALWAYS,
     ),
+    "quantised_code_without_prior": case(
+        UNIT
+        + """
+decoder: {x: {given: c, dist: normal, net: mlp}}
+encoder: {c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}}
+""",
+        "reconstruction.x codebook.c",
+        "none",
+        None,
+        NO_DENSITY + " sample interpolate",
+    ),
+    "two_quantised_levels": case(
+        UNIT
+        + """
+prior: {t: {dist: categorical}, c: {given: t, dist: categorical, net: mlp}, w: {given: t, dist: normal, shape: [2]}}
+decoder: {x: {given: [c, t, w], dist: normal, net: mlp}}
+encoder:
+  c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}
+  t: {given: c, dist: {type: vq, codes: 4, dim: 3}, shape: [2], net: mlp}
+  w: {given: [x, t], dist: normal, net: mlp}
+""",
+        "reconstruction.x prior.t prior.c kl.w codebook.t codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "conditional_vamp_under_a_flow_iwae": case(
+        BINARY_Y
+        + """
+condition: [y]
+prior: {z: {dist: {type: vamp, pseudo_inputs: 3}, shape: [4], flow: [{type: coupling, repeat: 2}]}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp, flow: [{type: planar, repeat: 2}]}}
+objective: {bound: {type: iwae, samples: 3}}
+""",
+        "reconstruction.x kl.z bound.iwae",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "discrete_vamp": case(
+        BINARY
+        + """
+prior: {c: {dist: {type: vamp, pseudo_inputs: 3}}}
+decoder: {x: {given: c, dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, classes: 5, net: mlp}}
+""",
+        "reconstruction.x kl.c",
+        "lower",
+        "exact",
+        NO_Y + " interpolate",
+    ),
+    "relative_under_a_flow_with_a_label": case(
+        BINARY_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {y: {dist: categorical}, z: {given: y, dist: laplace, shape: [4], net: mlp}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder:
+  y: {given: x, dist: categorical, net: mlp}
+  z: {given: [x, y], dist: {type: laplace, relative_to: prior}, net: mlp, flow: [planar]}
+""",
+        "reconstruction.x likelihood.y kl.y kl.z classification.y",
+        "none",
+        "lower",
+        ALWAYS,
+    ),
+    "total_correlation_of_two": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [3]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z2: {given: x, dist: normal, net: mlp}, z1: {given: [x, z2], dist: normal, relative_to: prior, net: mlp}}
+objective: {total_correlation: {z1: {weight: 5}, z2: {}}, bound: {type: elbo, samples: 2}}
+""",
+        "reconstruction.x kl.z2 kl.z1 total_correlation.z1 total_correlation.z2",
+        "none",
+        "lower",
+        NO_Y,
+    ),
     "mixture_model": case(
         MOONS
         + """
@@ -446,6 +655,80 @@ encoder: {c: {given: x, dist: categorical, net: mlp}}
         "lower",
         "exact",
         NO_Y + " interpolate",
+    ),
+    "discrete_vae_iwae": case(
+        BINARY + DISCRETE + "objective:\n  bound: {type: iwae, samples: 3}",
+        "reconstruction.x kl.c bound.iwae",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "discrete_vae_many_states": case(
+        BINARY + DISCRETE.replace("shape: [2]", "shape: [9]") + "objective: {estimator: {c: score_function}}",
+        "reconstruction.x kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "counting_vae": case(
+        BINARY + VAE.replace("dist: normal", "dist: poisson") + "objective: {estimator: {z: score_function}}",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "two_latents_gumbel": case(
+        BINARY
+        + """
+prior: {c: {dist: categorical, classes: 3, shape: [2]}, z: {given: c, dist: normal, shape: [3], net: mlp}}
+decoder: {x: {given: [z, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, z: {given: [x, c], dist: normal, net: mlp}}
+objective:
+  estimator: {c: {type: gumbel, temperature: 0.4, anneal: 10}}""",
+        "reconstruction.x kl.c kl.z",
+        "estimate",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "two_levels_of_labels": case(
+        BINARY
+        + """
+prior: {b: {dist: bernoulli, shape: [3]}, c: {given: b, dist: categorical, classes: 4, net: mlp}}
+decoder: {x: {given: [b, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, b: {given: [x, c], dist: bernoulli, net: mlp}}
+objective: {estimator: {b: straight_through, c: score_function}}
+""",
+        "reconstruction.x kl.b kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "enumerated_beside_drawn": case(
+        BINARY
+        + """
+prior: {b: {dist: bernoulli, shape: [2]}, c: {given: b, dist: categorical, classes: 4, net: mlp}}
+decoder: {x: {given: [b, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, b: {given: [x, c], dist: bernoulli, net: mlp}}
+objective: {estimator: {c: score_function}}
+""",
+        "reconstruction.x kl.b kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "labels_drawn_by_score_function": case(
+        BINARY_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {z: {dist: normal, shape: [4]}, y: {dist: categorical, logits: learned}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: normal, net: mlp}}
+objective: {bound: {type: iwae, samples: 3}}
+""",
+        "reconstruction.x likelihood.y kl.y kl.z bound.iwae classification.y",
+        "none",
+        "lower",
+        ALWAYS,
     ),
     "semi_supervised_without_classifier": case(
         BINARY_Y
@@ -920,6 +1203,35 @@ decoder: {x: {given: b, dist: normal, net: mlp}, y: {given: a, dist: categorical
         "exact",
         ALWAYS + " encode reconstruct interpolate",
     ),
+    "walkback_of_two_observed": case(
+        UNIT_Y
+        + """
+corruption: {hole: {given: x, dist: block}, y_noisy: {given: y, dist: salt_and_pepper}}
+encoder: {z: {given: [hole, y_noisy], dist: deterministic, shape: [6], net: mlp}}
+decoder: {x: {given: z, dist: {type: normal, scale: shared}, net: mlp}, y: {given: z, dist: categorical, net: mlp}}
+objective: {reconstruction: {x: {walkback: 2}, y: {walkback: 1}}}
+sample: {chain: {steps: 3}}
+""",
+        "reconstruction.x reconstruction.y",
+        "none",
+        None,
+        NO_DENSITY,
+    ),
+    "conditional_denoiser_with_implicit_codes": case(
+        BINARY_Y
+        + """
+condition: [y]
+corruption: {x_noisy: {given: x, dist: mask}}
+encoder: {z: {given: [x_noisy, y], dist: {type: implicit, noise: 3}, shape: [6], net: mlp}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+objective: {reconstruction: {x: {walkback: 2}}}
+sample: {chain: {steps: 3}}
+""",
+        "reconstruction.x",
+        "none",
+        None,
+        NO_DENSITY,
+    ),
     "missing_mixture_with_a_label": case(
         UNIT_Y
         + """
@@ -931,6 +1243,166 @@ decoder: {x: {given: y, dist: normal, net: mlp}}
         "exact",
         "exact",
         ALWAYS + " encode reconstruct interpolate",
+    ),
+    "mixture_of_bernoullis": case(
+        BINARY + "\ndecoder: {x: {dist: {type: mixture, of: bernoulli, components: 5}}}",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "mixture_prior_and_full_posterior": case(
+        BINARY
+        + """
+prior: {z: {dist: {type: mixture, of: [normal, {type: normal, scale: full}]}, shape: [4]}}
+decoder: {x: {given: z, dist: bernoulli, net: mlp}}
+encoder: {z: {given: x, dist: {type: normal, scale: full}, net: mlp}}
+""",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "full_posterior_in_closed_form": case(
+        BINARY
+        + VAE.replace("x, dist: normal,", "x, dist: normal, scale: full,")
+        + "objective: {kl: {z: {free_bits: 0.1}}}",
+        "reconstruction.x kl.z",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "mixture_of_logistics_entry_by_entry": case(
+        ORDINAL
+        + """
+ordering: {x: raster}
+decoder: {x: {dist: {type: mixture_of_logistics, components: 3}, net: gated_pixelcnn}}
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "discretized_logistic_vae": case(
+        ORDINAL + VAE.replace("bernoulli", "discretized_logistic, scale: shared"),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "mixture_of_logistics_given_a_label": case(
+        ORDINAL_Y
+        + """
+decoder: {x: {given: y, dist: mixture_of_logistics, components: 2, net: mlp}, y: {dist: categorical}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
+    "conditional_mixture_density_network": case(
+        MOONS_Y
+        + """
+decoder: {x: {given: y, dist: {type: mixture, of: normal, components: 3, over: entry}, net: mlp}}
+condition: [y]
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "any_order_with_missing_pixels": case(
+        BINARY_Y
+        + """
+condition: [y]
+variables: {x: {missing: {rate: 0.3}}}
+ordering: {x: {type: any}}
+decoder: {x: {given: y, dist: bernoulli, net: transformer}}
+""",
+        "likelihood.x",
+        "lower",
+        "lower",
+        NO_CODES,
+    ),
+    "any_order_under_importance_weights": case(
+        BINARY
+        + "\nordering: {x: {type: any}}"
+        + VAE.replace("bernoulli, net: mlp", "bernoulli, net: transformer")
+        + "objective: {bound: {type: iwae, samples: 2}}",
+        "reconstruction.x kl.z bound.iwae",
+        "lower",
+        "lower",
+        NO_Y + " reconstruct interpolate",
+    ),
+    "any_order_above_a_summed_label": case(
+        MOONS_Y
+        + """
+variables: {y: {observed: {partial: 60}}}
+ordering: {x: {type: any}}
+prior: {y: {dist: categorical}}
+decoder: {x: {given: y, dist: normal, net: transformer}}
+""",
+        "likelihood.x likelihood.y",
+        "lower",
+        "lower",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
+    "residual_flow_estimated": case(
+        REALS
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: residual, hidden: [12], log_det: estimate}]}}
+""",
+        "likelihood.x",
+        "estimate",
+        "estimate",
+        NO_Y,
+    ),
+    "residual_posterior_and_prior": case(
+        BINARY
+        + VAE.replace(
+            "x, dist: normal, net: mlp}", "x, dist: normal, net: mlp, flow: [{type: residual, hidden: [6]}]}"
+        ).replace("shape: [4]", "shape: [4], flow: [{type: residual, hidden: [6], log_det: estimate}]"),
+        "reconstruction.x kl.z",
+        "lower",
+        "estimate",
+        NO_Y,
+    ),
+    "continuous_flow_given_a_label": case(
+        MOONS_Y
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: [z, y], stack: [{type: continuous, hidden: [8], steps: 4}]}}
+condition: [y]
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_Y,
+    ),
+    "label_given_an_image_with_holes": case(
+        UNIT_Y
+        + """
+variables: {x: {missing: {rate: 0.3}}}
+decoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        ALWAYS + " encode reconstruct interpolate",
+    ),
+    "flow_given_a_point_with_holes": case(
+        POINT_TWICE
+        + """
+variables: {c: {missing: {rate: 0.3}}}
+prior: {z: {dist: normal}}
+decoder: {c: {dist: normal}}
+flow: {x: {given: [z, c], stack: [{type: coupling}]}}
+""",
+        "likelihood.x likelihood.c",
+        "exact",
+        "exact",
+        ALWAYS + " classify",
     ),
 }
 """Combinations that nobody named."""
@@ -997,7 +1469,7 @@ ENERGIES = {
         "reconstruction.x kl.z energy.z",
         "none",
         "estimate",
-        NO_Y,
+        NO_Y + " impute compress",
     ),
     "latent_energy_iwae": case(
         BINARY
@@ -1007,7 +1479,7 @@ ENERGIES = {
         "reconstruction.x kl.z bound.iwae energy.z",
         "none",
         "estimate",
-        NO_Y,
+        NO_Y + " impute compress",
     ),
     "flow_energy_nce": case(
         REALS + FLOW + "energy: {x: {net: conv_down}}\nobjective: {energy: {x: noise_contrastive}}",
@@ -1034,7 +1506,33 @@ ENERGIES = {
     ),
 }
 
-CASES = NAMED | HYBRIDS | ENERGIES
+FLOWS = """
+realnvp flow_gan conditional_flow flow_with_a_mixture_base flow_decoder realnvp_conditional density_of_one_variable
+flow_with_a_latent_context
+"""
+IMPLICIT = """
+gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
+gan_with_a_stochastic_decoder gan_beside_a_classifier
+"""
+NOT_IMPUTED = frozenset(f"autoencoder {FLOWS} {IMPLICIT}".split())
+"""Cases without a density of what is observed, and those whose density is a flow's."""
+
+
+LATENT_FREE = "pixelcnn image_gpt pixelcnn_with_label made"
+PLAIN_NORMAL = (
+    "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk"
+)
+COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
+"""Cases of discrete rows, without latents or with one level of plain normal ones."""
+
+
+def _whole(name: str, case: Case) -> Case:
+    imputed, compressed = name not in NOT_IMPUTED, name in COMPRESSED
+    more = {query for query, answered in (("impute", imputed), ("compress", compressed)) if not answered}
+    return replace(case, refused=case.refused | more)
+
+
+CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES).items()}
 
 
 def problems(body: str) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gendsl.nn.transforms.planar import PlanarFlow, invertible
+from gendsl.nn.transforms.planar import MARGIN, SHIFT, PlanarFlow, invertible
 from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.runtime.verify import flows
 from gendsl.runtime.verify.flows import LOG_DET_POWER, ROUND_TRIP_POWER, Case
@@ -234,6 +234,23 @@ def test_planar_is_invertible_at_extreme_parameters(dtype: torch.dtype, factor: 
     assert log_det.isfinite().all()
     steps = (y.double() @ (w / w.norm()).double()).diff()
     assert (steps >= -1e-3 * (6 / 400)).all() if dtype == torch.float32 else (steps > 0).all()
+
+
+@pytest.mark.parametrize("length", [1e-2, 0.3, 1.0, 5.0, 100.0])
+@pytest.mark.parametrize("product", [-50.0, -3.0, -1.0, -0.5, 2.0])
+def test_planar_constraint_is_about_the_product_whatever_the_length_of_w(
+    length: float, product: float
+) -> None:
+    """w.u^ is one function of w.u: |w|, which popular code divides by instead of its square, does not matter."""
+    torch.manual_seed(0)
+    w = torch.randn(6, dtype=torch.float64)
+    w = length * w / w.norm()
+    across = torch.randn(6, dtype=torch.float64)
+    across -= (across @ w) / w.square().sum() * w
+    moved = invertible(product * w / w.square().sum() + across, w)
+    wanted = MARGIN - 1 + torch.nn.functional.softplus(torch.tensor(product + SHIFT, dtype=torch.float64))
+    assert float(moved @ w) == pytest.approx(float(wanted), rel=1e-9)
+    assert float(moved @ w) > -1.0
 
 
 def test_planar_with_u_zero_is_the_identity_and_log_det_zero() -> None:

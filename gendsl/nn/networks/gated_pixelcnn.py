@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from gendsl.nn.conditioning import Context, Planes, Read, Values, as_channels
 from gendsl.nn.networks.layers import require
+from gendsl.nn.networks.pixel_steps import PixelSteps, gated
 from gendsl.schema.components.net_ar import GatedPixelCNN
 from gendsl.schema.components.net_planes import channels, plane_channels, planes, vectors
 from gendsl.schema.components.ordering import Raster
@@ -82,8 +83,8 @@ class Layer(nn.Module):
             for_v, for_h = self.plane(plane).chunk(2, dim=1)
             above, own = above + for_v, own + for_h
         own = own + self.down(F.pad(above, (0, 0, 1, 0))[:, :, :-1])
-        r: Tensor = self.out(gate(own))
-        return gate(above), r if self.first else h + r
+        r: Tensor = self.out(gated(own))
+        return gated(above), r if self.first else h + r
 
 
 class PixelCNN(nn.Module):
@@ -128,11 +129,12 @@ class PixelCNN(nn.Module):
         raw: Tensor = self.out(F.relu(self.mix(F.relu(h))))
         return raw.reshape(x.shape[0], *self.raw)
 
+    def pixel_layers(self) -> list[Layer]:
+        """The layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
 
-def gate(h: Tensor) -> Tensor:
-    """tanh(a) * sigmoid(b) of the two halves of the channels."""
-    a, b = h.chunk(2, dim=1)
-    return torch.tanh(a) * torch.sigmoid(b)
+    def stepper(self, values: Values, rows: int) -> PixelSteps:
+        return PixelSteps(self, values, rows)
 
 
 def build_gated_pixelcnn(

@@ -34,6 +34,28 @@ class RecurrentNet(nn.Module):
         h, _ = self.body(h)
         return self.enter.replace(self.out(h))
 
+    def stepper(self, values: Values, rows: int) -> RecurrentSteps:
+        return RecurrentSteps(self, values, rows)
+
+
+class RecurrentSteps:
+    """One step of the recurrence for each entry; what is kept is the state."""
+
+    differentiable = True
+
+    def __init__(self, net: RecurrentNet, values: Values, rows: int) -> None:
+        self.net, self.rows = net, rows
+        self.context = net.context(values) if net.context is not None else None
+        self.state: Tensor | tuple[Tensor, Tensor] | None = None
+
+    def next(self, last: Tensor | None) -> Tensor:
+        h = self.net.enter.one(last, self.rows)
+        if self.net.film is not None and self.context is not None:
+            h = self.net.film(h, self.context)
+        h, self.state = self.net.body(h[:, None], self.state)
+        raw: Tensor = self.net.out(h[:, 0])
+        return raw
+
 
 def build_recurrent(
     spec: Recurrent, inputs: Inputs, target: Input, outputs: int, order: Tensor

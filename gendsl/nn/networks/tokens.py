@@ -24,6 +24,11 @@ class Tokens(nn.Module):
         out: Tensor = self.enter(numbers.reshape(numbers.shape[0], self.entries, self.each))
         return out
 
+    def one(self, entry: Tensor) -> Tensor:
+        """One entry alone: [B] -> [B, width]."""
+        out: Tensor = self.enter(self.read(entry).reshape(entry.shape[0], self.each))
+        return out
+
 
 class Shifted(nn.Module):
     """Tokens in the turn of an ordering, one step late: [B, *shape] -> [B, D, width]."""
@@ -42,6 +47,10 @@ class Shifted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.tokens(x)[:, self.turns[:-1]]
         return torch.cat([self.first.expand(x.shape[0], 1, -1), tokens], dim=1)
+
+    def one(self, last: Tensor | None, rows: int) -> Tensor:
+        """The token at which an entry is said, made of the entry before it, [B]; None at the first: [B, width]."""
+        return self.first.expand(rows, -1) if last is None else self.tokens.one(last)
 
     def replace(self, raw: Tensor) -> Tensor:
         """What was said at each turn, at its entry: [B, D, outputs] -> [B, outputs, *shape]."""

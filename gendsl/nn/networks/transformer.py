@@ -30,12 +30,43 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, h: Tensor, memory: Tensor) -> Tensor:
-        key, value = self.key_value(memory).chunk(2, dim=-1)
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.query(h), key, value))
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)  # [B, heads, T, W / heads]
+    def forward(self, h: Tensor, memory: Tensor, past: Past | None = None) -> Tensor:
+        q = self._split(self.query(h))
+        k, v = self.pair(memory) if past is None else past.pair(self, memory)
+        causal = self.causal and past is None
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # [B, heads, T, W / heads]
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
+
+    def pair(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values, [B, heads, S, W / heads] each."""
+        key, value = self.key_value(memory).chunk(2, dim=-1)
+        return self._split(key), self._split(value)
+
+    def _split(self, h: Tensor) -> Tensor:
+        return h.reshape(*h.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class Past:
+    """Keys and values that are kept: of `tokens` tokens that come one by one, or of a memory (0), once."""
+
+    def __init__(self, tokens: int = 0) -> None:
+        self.tokens, self.seen = tokens, 0
+        self.kept: tuple[Tensor, Tensor] | None = None
+
+    def pair(self, attention: Attention, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """All keys and values so far, those of the new tokens in `memory` [B, n, W] included."""
+        if not self.tokens:
+            self.kept = self.kept or attention.pair(memory)
+            return self.kept
+        new = attention.pair(memory)
+        if self.kept is None:
+            size = (*new[0].shape[:2], self.tokens, new[0].shape[3])
+            self.kept = (new[0].new_empty(size), new[1].new_empty(size))
+        before, self.seen = self.seen, self.seen + new[0].shape[2]
+        for kept, fresh in zip(self.kept, new, strict=True):
+            kept[:, :, before : self.seen] = fresh
+        return self.kept[0][:, :, : self.seen], self.kept[1][:, :, : self.seen]
 
 
 class Block(nn.Module):
@@ -50,11 +81,18 @@ class Block(nn.Module):
         self.cross = Attention(width, spec.heads, causal=False) if cross else None
         self.dense = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, h: Tensor, memory: Tensor | None, context: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        h: Tensor,
+        memory: Tensor | None,
+        context: Tensor | None,
+        past: tuple[Past, Past] | None = None,
+    ) -> Tensor:
+        before, beside = past or (None, None)
         own = self._modulate(0, h, context)
-        h = h + self.attend(own, own)
+        h = h + self.attend(own, own, before)
         if self.cross is not None and memory is not None:
-            h = h + self.cross(self.norms[2](h), memory)
+            h = h + self.cross(self.norms[2](h), memory, beside)
         out: Tensor = h + self.dense(self._modulate(1, h, context))
         return out
 
@@ -112,6 +150,31 @@ class TransformerNet(nn.Module):
         for block in self.blocks:
             h = block(h, memory, context)
         return self.enter.replace(self.out(self.norm(h)))
+
+    def stepper(self, values: Values, rows: int) -> TransformerSteps:
+        return TransformerSteps(self, values, rows)
+
+
+class TransformerSteps:
+    """One token for each entry; what is kept are the keys and values of the tokens before, and the memory's."""
+
+    differentiable = False
+
+    def __init__(self, net: TransformerNet, values: Values, rows: int) -> None:
+        self.net, self.rows, self.turn = net, rows, 0
+        self.context = net.context(values) if net.context is not None else None
+        self.memory = None
+        if net.encoder is not None and net.source is not None:
+            self.memory = net.encoder(values[net.source])
+        self.past = [(Past(len(net.positions)), Past()) for _ in net.blocks]
+
+    def next(self, last: Tensor | None) -> Tensor:
+        h = (self.net.enter.one(last, self.rows) + self.net.positions[self.turn])[:, None]
+        self.turn += 1
+        for block, past in zip(self.net.blocks, self.past, strict=True):
+            h = block(h, self.memory, self.context, past)
+        raw: Tensor = self.net.out(self.net.norm(h[:, 0]))
+        return raw
 
 
 def build_transformer(

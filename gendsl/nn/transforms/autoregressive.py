@@ -3,8 +3,9 @@
     masked_ar     y_i = f(x_i; c(y_<i))     (Papamakarios et al. 2017, eq. 3-4)
     inverse_ar    y_i = f(x_i; c(x_<i))     (Kingma et al. 2016, eq. 8-9)
 
-One direction is one pass of the masked network. The other solves for the entries in turn, one pass each:
-entry i is right once the entries before it are, and entries that are not solved yet are read as zeros.
+One direction is one pass of the masked network. The other solves for the entries in turn, each once the
+entries before it are there; a hidden unit is computed once, at the turn when it knows all that it may see
+(`gendsl.nn.networks.made.MADESteps`), so that all turns together do the arithmetic of one pass.
 """
 
 from __future__ import annotations
@@ -54,11 +55,15 @@ class AutoregressiveTransform(Transform):
         if inverse != self.reads_base:
             image, log_slope = self.entries(flat, self.net(read, flat), inverse)
             return image.view_as(value), log_slope.sum(1)
-        image = log_slope = torch.zeros_like(flat)
-        for solved in range(self.size):
-            known = torch.where(self.order < solved, image, torch.zeros_like(flat))
-            image, log_slope = self.entries(flat, self.net(read, known), inverse)
-        return image.view_as(value), log_slope.sum(1)
+        stepper = self.net.stepper(read, len(flat))
+        images: list[Tensor] = []
+        slopes: list[Tensor] = []
+        for entry in torch.argsort(self.order).tolist():
+            raw = stepper.next(images[-1] if images else None)
+            image, log_slope = self.entries(flat[:, entry], raw, inverse, only=entry)
+            images.append(image)
+            slopes.append(log_slope)
+        return torch.stack(images, 1)[:, self.order].view_as(value), torch.stack(slopes).sum(0)
 
 
 def _between(spec: AutoregressiveLayer, size: int, index: int) -> Transform:

@@ -26,14 +26,20 @@ class Entries(nn.Module):
         self.transform, self.pieces, self.edge = spec.transform, spec.pieces(), spec.edge()
         self.bound = nn.Parameter(torch.ones(shape)) if spec.transform == "affine" else None
 
-    def forward(self, value: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-        """(image, log |derivative|) of each entry, [N, *shape]; from the base outwards unless `inverse`."""
+    def forward(
+        self, value: Tensor, raw: Tensor, inverse: bool = False, only: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(image, log |derivative|) of each entry, [N, *shape]; from the base outwards unless `inverse`.
+
+        `only` one flattened entry: value [N], raw [N, numbers].
+        """
         if self.transform == "rq_spline":
             return rational_quadratic(value, raw.movedim(1, -1), self.edge, inverse=inverse)
         shift = raw[:, 0]
         if self.bound is None:
             return (value - shift if inverse else value + shift), torch.zeros_like(value)
-        log_scale = self.bound * torch.tanh(raw[:, 1])
+        bound = self.bound if only is None else self.bound.flatten()[only]
+        log_scale = bound * torch.tanh(raw[:, 1])
         if inverse:
             return (value - shift) * torch.exp(-log_scale), -log_scale
         return value * torch.exp(log_scale) + shift, log_scale

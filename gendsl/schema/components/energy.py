@@ -1,7 +1,5 @@
 """Energies: factors exp(-E) that multiply a variable's density, or the flat measure (SEMANTICS, section 7)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import model_validator
@@ -55,6 +53,7 @@ class U4(Energy):
 class EnergyFactor(Strict):
     """A fixed energy by `type`, or a network's output; `negatives` says how the network is trained."""
 
+    bare = "energy"
     type: Annotated[Energy, Slot("energy")] | None = None
     net: Annotated[Net, Slot("net")] | None = None
     shape: ShapeField | None = None

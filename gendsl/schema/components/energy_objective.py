@@ -1,7 +1,5 @@
 """Ways to train an energy without negatives: `objective: {energy: {x: score_matching}}`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field

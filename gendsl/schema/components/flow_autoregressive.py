@@ -1,11 +1,9 @@
-"""Autoregressive flow layers: which direction is one pass and which is one pass for each entry.
+"""Autoregressive flow layers: which direction is one pass and which takes the entries in turn.
 
 Entry i moves by a scalar bijection whose raw numbers a `made` network reads from the entries before it: those
 of the variable (`masked_ar`, density in one pass) or those of the base (`inverse_ar`, own samples in one
 pass).
 """
-
-from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -65,7 +63,7 @@ class AutoregressiveLayer(EntryLayer):
 class MaskedAR(AutoregressiveLayer):
     """Masked autoregressive flow, x_i from u_i and x_<i (Papamakarios et al. 2017): densities in one pass.
 
-    Samples take one pass for each entry.
+    Samples take the entries in turn, with the arithmetic of about one pass.
     """
 
     forward_cost = Cost.SEQUENTIAL
@@ -75,7 +73,7 @@ class MaskedAR(AutoregressiveLayer):
 class InverseAR(AutoregressiveLayer):
     """Inverse autoregressive flow, z_i from e_i and e_<i (Kingma et al. 2016): own samples in one pass.
 
-    Densities at given points take one pass for each entry.
+    Densities at given points take the entries in turn, with the arithmetic of about one pass.
     """
 
     inverse_cost = Cost.SEQUENTIAL

@@ -8,8 +8,6 @@ reflected at the ends of the variable's support; by block Gibbs steps where the 
 machine. Both leave exp(-U/T) as it is, up to the error of the discretisation.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

@@ -4,8 +4,6 @@ The raw parameters of entry i depend only on the entries ranked before i, and on
 labels are embedded, so the head variable is given to the facts as an Input; a bare shape means real values.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from gendsl.schema import registry
@@ -33,6 +31,8 @@ class AutoregressiveNet(Net):
     """Base of the networks that read the head variable itself."""
 
     autoregressive: ClassVar[bool] = True
+    cloze: ClassVar[str] = ""
+    """The builder of an order-agnostic form of the net, spec, inputs, target, outputs -> module, if it has one."""
 
     def problem(self, inputs: Inputs, target: Target) -> str | None:
         if target is None:
@@ -40,9 +40,10 @@ class AutoregressiveNet(Net):
         return readable((*inputs, as_input(target)))
 
     def orderings(self) -> tuple[str, ...] | None:
-        """All but `any`: one set of weights follows one order."""
+        """All; `any` only if there is an order-agnostic form, otherwise one set of weights follows one order."""
         table = registry.table("ordering").items()
-        return tuple(tag for tag, model in table if issubclass(model, Ordering) and not model.agnostic)
+        known = ((tag, model) for tag, model in table if issubclass(model, Ordering))
+        return tuple(tag for tag, model in known if self.cloze or not model.agnostic)
 
 
 def entry_bill(target: Input) -> Bill:

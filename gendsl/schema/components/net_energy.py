@@ -1,7 +1,5 @@
 """Networks that are energies themselves: restricted Boltzmann machines."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

@@ -4,8 +4,6 @@ The entries of the head become tokens in the turn of the ordering: token t is ma
 is learned, and what the net says at token t are the raw parameters of entry t.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from gendsl.schema.components.net import Bill, Size, Target, as_input, dense, describe
@@ -75,12 +73,17 @@ class Gru(Recurrent):
 
 @component("net", "transformer", build="gendsl.nn.networks.transformer:build_transformer")
 class Transformer(AutoregressiveNet):
-    """Causal self-attention over the entries, and attention to one parent if `cross` names it."""
+    """Causal self-attention over the entries, and attention to one parent if `cross` names it.
+
+    Under `ordering: any` the attention is not causal: hidden entries are said from all that are not hidden.
+    """
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"layers": 2, "width": 8, "heads": 2},
         {"layers": 1, "width": 12, "heads": 3, "cross": "t"},
     )
+
+    cloze: ClassVar[str] = "gendsl.nn.networks.cloze:build_cloze"
 
     layers: Size = 4
     width: Size = 128

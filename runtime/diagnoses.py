@@ -39,6 +39,7 @@ def diagnose(records: Sequence[Record], result: Mapping[str, Any] | None = None)
         *(critic_leak(records) or critic_saturated(records)),
         *gradient_vanished(records),
         *posterior_collapse(records),
+        *energy_runs_away(records),
     ]
     metrics = result.get("metrics")
     for metrics_of_split in metrics.values() if isinstance(metrics, Mapping) else ():
@@ -147,6 +148,28 @@ def posterior_collapse(records: Sequence[Record]) -> list[str]:
         elif abs(late) < 0.01:
             found.append(
                 _collapse_sentence(f"the KL of {latent} is {late:.2g} nats, so it carries no information")
+            )
+    return found
+
+
+def energy_runs_away(records: Sequence[Record]) -> list[str]:
+    """Says that an energy's contrast grows without end: its chains do not reach where the energy is low.
+
+    Of each term energy.x, in eight training records or more: the mean size in the last quarter is above 100
+    and four times that of the second quarter.
+    """
+    found = []
+    for name in names(records, "terms"):
+        sizes = [abs(v) for _, v in curve(records, "terms", name)]
+        if not name.startswith("energy.") or len(sizes) < 8:
+            continue
+        quarter = len(sizes) // 4
+        early, late = fmean(sizes[quarter : 2 * quarter]), fmean(sizes[-quarter:])
+        if late > 100 and late > 4 * early:
+            found.append(
+                f"{name} grows without end (from {early:.3g} to {late:.3g}): the chains do not reach where the "
+                "energy is low. Longer chains, a larger step_size, a lower temperature, magnitude, or a lower "
+                "learning rate helps."
             )
     return found
 

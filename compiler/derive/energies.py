@@ -18,6 +18,8 @@ from gendsl.schema.facts import numel
 
 PLANE = 2
 """Entries of a variable over which log Z is integrated by quadrature, at most."""
+LONGER = 10
+"""How much longer chains that go on run to give samples, so that those that have just started anew arrive."""
 LATE_STEPS = 1000
 """Steps of the chains that sample an energy for which no negatives are written."""
 
@@ -66,9 +68,11 @@ def negatives(graph: Graph, name: str) -> Negatives:
 
 
 def sampler(graph: Graph, name: str) -> Negatives:
-    """The chains that draw samples: those of training, but long ones where training starts them at the data."""
+    """The chains that draw samples: those of training, but longer where these go on, or start at the data."""
     spec = negatives(graph, name)
-    return spec.model_copy(update={"steps": LATE_STEPS}) if spec.at_data and not spec.buffer else spec
+    if spec.buffer:
+        return spec.model_copy(update={"steps": LONGER * spec.steps})
+    return spec.model_copy(update={"steps": LATE_STEPS}) if spec.at_data else spec
 
 
 def contrasted(graph: Graph, name: str) -> bool:
@@ -148,7 +152,7 @@ def energies(graph: Graph) -> Iterator[Term]:
             yield Term(
                 f"energy.{name}",
                 f"{both}, the chain cut"
-                + (f" (+ {spec.magnitude:g} E E^2 at both)" if spec.magnitude else ""),
+                + (f" + {spec.magnitude:g} E[E^2] at both" if spec.magnitude else ""),
                 "model",
                 Kind.NONE,
                 f"gradient of -log p({name})" if observed else "gradient of log Z",

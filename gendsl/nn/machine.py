@@ -59,7 +59,8 @@ class Machine(nn.Module):
     @torch.no_grad()
     def summed(self) -> Tensor:
         """log of the sum over all states of the smaller layer."""
-        few, many = self.hidden, self.visible
+        few: Tensor = self.hidden
+        many: Tensor = self.visible
         weight: Tensor = self.weight
         if len(self.visible) < len(self.hidden):
             few, many, weight = self.visible, self.hidden, self.weight.T

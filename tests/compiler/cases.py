@@ -1468,7 +1468,7 @@ ENERGIES = {
         "reconstruction.x kl.z energy.z",
         "none",
         "estimate",
-        NO_Y,
+        NO_Y + " impute compress",
     ),
     "latent_energy_iwae": case(
         BINARY
@@ -1478,7 +1478,7 @@ ENERGIES = {
         "reconstruction.x kl.z bound.iwae energy.z",
         "none",
         "estimate",
-        NO_Y,
+        NO_Y + " impute compress",
     ),
     "flow_energy_nce": case(
         REALS + FLOW + "energy: {x: {net: conv_down}}\nobjective: {energy: {x: noise_contrastive}}",

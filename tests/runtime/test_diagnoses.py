@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from gendsl.runtime.balance import critic_saturated, generator_collapse
 from gendsl.runtime.diagnoses import (
     active_units,
+    critic_saturated,
     diagnose,
+    energy_runs_away,
+    generator_collapse,
     overfitting,
     posterior_collapse,
     skipped_steps,
@@ -153,3 +155,11 @@ def test_an_early_end_is_told_with_the_last_step() -> None:
 
 def test_malformed_records_are_passed_over() -> None:
     assert diagnose([{"step": 1, "terms": [1, 2], "losses": None}], {**DONE, "metrics": {"test": 3}}) == []
+
+
+def test_an_energy_that_grows_without_end_is_named_and_one_that_settles_is_not() -> None:
+    grows = [line(10 * s, terms={"energy.x": -float(3**s)}) for s in range(1, 13)]
+    assert "energy.x grows without end" in energy_runs_away(grows)[0]
+    for settled in (-250.0, 0.4):
+        records = [line(10 * s, terms={"energy.x": settled * (1 - 0.5**s)}) for s in range(1, 13)]
+        assert energy_runs_away(records) == []

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from gendsl.compiler.pipeline import analyse
 from gendsl.data.dataset import Batch, Dataset
-from gendsl.nn import distributions, factor, inference, objective, steps
+from gendsl.nn import distributions, factor, inference, objective, steps, tilt
+from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.nn.networks.made import MADE
 from gendsl.nn.objective import adversarial, evaluation
@@ -33,6 +34,7 @@ from gendsl.runtime.verify import (
     causality,
     densities,
     divergences,
+    energies,
     flows,
     kernels,
     moments,
@@ -120,6 +122,18 @@ decoder: {x: {given: z, dist: deterministic, net: {type: mlp, hidden: [12]}}}
 encoder: {z: {given: x, dist: deterministic, net: {type: mlp, hidden: [12]}}}
 adversary: {d: {sees: [x, z], net: {type: mlp, hidden: [12]}}}
 """,
+    "energy": """
+data: {source: two_moons, n: 200, bind: {x: point}}
+energy: {x: {net: {type: mlp, hidden: [12], activation: tanh}, negatives: langevin}}
+""",
+    "machine": """
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+energy: {x: {net: {type: rbm, hidden: 4}}}
+""",
+    "target": """
+energy: {z: u2}
+encoder: {z: {dist: normal, flow: [{type: planar, repeat: 2}]}}
+""",
     "denoiser": """
 data: {source: digits, bind: {x: {column: image, as: [unit]}}}
 corruption: {n: {given: x, dist: gaussian, std: 0.3}}
@@ -187,6 +201,8 @@ OF = {
     "log_p": ("states",),
     "kernel": ("kernels",),
     "players": ("players",),
+    "log_z": ("energies",),
+    "chain": ("energies",),
 }
 """Kind of certificate -> the modules that give it."""
 
@@ -292,6 +308,25 @@ def stretched(patch: Patch, owner: type, power: float) -> None:
         return self.mean + (1 + power) * (rsample(self, *([shape] if shape else [])) - self.mean)
 
     patch.setattr(owner, "rsample", wrong)
+
+
+def wrong_log_z(patch: Patch, where: str, power: float) -> None:
+    """Z too large by (1 + power)."""
+    module, _, function = where.rpartition(".")
+    owner = Machine if module.endswith("Machine") else tilt
+    right = getattr(owner, function)
+    patch.setattr(owner, function, lambda *args: right(*args) + np.log1p(power))
+
+
+def wrong_noise(patch: Patch, power: float) -> None:
+    """Langevin noise with a standard deviation too large by (1 + power)."""
+    right = energies.langevin
+
+    def wrong(potential: Any, start: Tensor, spec: Any, support: Any) -> Tensor:
+        hot = spec.model_copy(update={"temperature": spec.temperature * (1 + power) ** 2})
+        return right(potential, start, hot, support)
+
+    patch.setattr(energies, "langevin", wrong)
 
 
 def tempered(patch: Patch, power: float) -> None:
@@ -466,6 +501,14 @@ PLANTED: list[tuple[str, str, Callable[[Patch], None]]] = [
     ("planar", "kernel:planar_stack:encoder.z.flow[0]", wrong_kernel),
     ("flow", "log_det:preprocessing.x", lambda p: wrong_step(p, way="forward")),
     ("flow", "round_trip:preprocessing.x", lambda p: wrong_step(p, way="inverse")),
+    ("energy", "log_z:energy.x", lambda p: wrong_log_z(p, "gendsl.nn.tilt.quadrature", energies.POWER)),
+    ("target", "log_z:energy.z", lambda p: wrong_log_z(p, "gendsl.nn.tilt.quadrature", energies.POWER)),
+    (
+        "machine",
+        "log_z:energy.x",
+        lambda p: wrong_log_z(p, "gendsl.nn.machine.Machine.annealed", energies.ANNEALED_POWER),
+    ),
+    ("energy", "chain:energy.x", lambda p: wrong_noise(p, energies.CHAIN_POWER)),
     ("gan", "players:adversary.d", thawed),
     ("bigan", "players:critic.d", uncut),
 ]

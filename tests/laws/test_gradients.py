@@ -1,5 +1,8 @@
 """Gradients of every term of every shipped spec against finite differences, in float64 at drawn parameters.
 
+Where what is trained is by design not the derivative of what is reported (straight-through codes, chains that are
+cut, a running mean), other laws hold the gradient: test_quantised, test_energies, test_estimators.
+
 For a direction v in the parameters that the rules say the term moves, <gradient, v> is held against the central
 difference of the term's value; both with the same random numbers. What a term must not move is not moved here,
 so that codes which are cut, and critics which are held, stay as they are on both sides.
@@ -14,18 +17,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gendsl.compiler.graph import Graph, Term
+from gendsl.compiler.graph import Graph, How, Term
 from gendsl.compiler.passes.players import reaches
 from gendsl.compiler.pipeline import analyse
 from gendsl.data.dataset import Batch
 from gendsl.nn.model import Model
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.run import compile_model, untrained
 from gendsl.runtime.verify.subject import doubled, perturb
 from gendsl.schema.load import load, shipped
 from tests.compiler.cases import CASES, graph_of
 
-ROWS, DIRECTIONS, STEP = 4, 3, 1e-5
+NOT_DERIVATIVES = {
+    "energy": "the chain is cut: its gradient is that of log Z, which the contrast is not",
+    "path_length": "the running mean, which takes in this batch, is cut",
+    "codebook": "each side is cut in one of its two halves",
+}
+"""Families of terms whose gradient is not that of their value, and why."""
+ROWS, DIRECTIONS, STEP = 4, 3, 1e-6
 LATE = 10**6
 """A step after every warm-up and every start."""
 RARE = ("prior", "mmd", "mutual_information", "classification", "in", "free_bits", "capacity", "renyi", "r1")
@@ -53,14 +62,19 @@ def extra() -> list[str]:
 
 @cache
 def subject(name: str) -> tuple[Model, Batch]:
-    graph = analyse(load(name)) if name in shipped() else graph_of(CASES[name].text)
-    data = dataset(graph, Path())
-    torch.manual_seed(0)
-    model = compile_model(graph)
-    model.attach(data.pipelines)
+    if name in shipped():
+        _, model, data = untrained(load(name))
+    else:
+        graph = graph_of(CASES[name].text)
+        model, data = compile_model(graph), dataset(graph, Path())
     model = model.double().eval()
     perturb(model, 0.1)
     return model, doubled(data.parts["train"].batch(torch.arange(ROWS)))
+
+
+def straight_through(graph: Graph) -> set[str]:
+    """Encoders whose codes are rounded, and get the gradient of what they were before."""
+    return {r.encoder for r in graph.routes.values() if r.how is How.QUANTISED and r.encoder is not None}
 
 
 def value(model: Model, batch: Batch, term: Term) -> Tensor:
@@ -79,7 +93,9 @@ def moved(parameters: list[nn.Parameter], direction: list[Tensor], by: float) ->
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     model, batch = subject(name)
     for term in model.graph.terms:
-        named = model.parameters_of(reaches(model.graph, term))
+        if term.name.split(".")[0] in NOT_DERIVATIVES:
+            continue
+        named = model.parameters_of(reaches(model.graph, term) - straight_through(model.graph))
         if not named:
             continue
         parameters = [p for _, p in named]

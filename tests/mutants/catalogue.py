@@ -31,6 +31,9 @@ VERIFY = "tests/runtime/test_verify.py::"
 PREPARED = "tests/data/test_preprocessing.py::"
 REACHED = "tests/compiler/test_training_terms.py::test_gradients_reach_exactly_the_factors_that_the_rules_say"
 TRAIN = "tests/runtime/test_train.py::"
+IMPUTE = "tests/laws/test_impute.py::"
+ENERGIES = "tests/laws/test_energies.py::"
+ESTIMATORS = "tests/laws/test_estimators.py::"
 RESUME = "tests/runtime/test_resume.py::"
 
 OBJECTIVE = (
@@ -44,8 +47,8 @@ OBJECTIVE = (
     Mutant(
         "IWAE's value is the weighted mean of log w, up to log k above the bound",
         "gendsl/nn/objective/likelihoods.py",
-        "value = value / e.bound.power\n",
-        "value = 0.0 * value\n",
+        "value = (weights * log_weights).sum(0).mean() / power",
+        "value = 0.0 * (weights * log_weights).sum(0).mean() / power",
         (WEIGHTED,),
     ),
     Mutant(
@@ -65,8 +68,8 @@ OBJECTIVE = (
     Mutant(
         "the gradient flows through the normalised weights",
         "gendsl/nn/objective/likelihoods.py",
-        "weights = e.normalised\n",
-        "weights = e.normalised.detach()\n",
+        "weights, power = e.normalised, e.bound.power",
+        "weights, power = e.normalised.detach(), e.bound.power",
         (WEIGHTED,),
     ),
     Mutant(
@@ -92,13 +95,20 @@ OBJECTIVE = (
     ),
     Mutant(
         "the KL is taken in closed form although a parent in p follows from the latent in q",
-        "compiler/derive/routes.py",
+        "compiler/derive/divergence.py",
         "elif below:",
         "elif not below and below:",
         (
             BOUNDS + "test_two_levels_take_the_sampled_route",
             BOUNDS + "test_two_levels_loss_is_minus_log_p_and_the_forbidden_closed_form_is_not",
         ),
+    ),
+    Mutant(
+        "a score-function gradient has the wrong sign",
+        "gendsl/nn/estimators.py",
+        "return value + (score - score.detach()) * (value - others).detach()",
+        "return value - (score - score.detach()) * (value - others).detach()",
+        (ESTIMATORS + "test_score_function_gradients_are_those_of_enumeration",),
     ),
     Mutant(
         "codes to which a prior is fitted are not cut",
@@ -150,6 +160,44 @@ DATA = (
         "drawn = self.distribution(temperature)\n        value = drawn.rsample()",
         "drawn = self.distribution(1.02 * temperature)\n        value = drawn.rsample()",
         (VERIFY + "test_sound_models_pass[vae]",),
+    ),
+)
+
+DRAWS = (
+    Mutant(
+        "sampling ignores what is observed later in the order",
+        "gendsl/nn/imputation.py",
+        "return ~(turn[:, 1:] & ~turn[:, :-1]).any(1)",
+        "return torch.ones_like(turn[:, 0])",
+        (IMPUTE + "test_exact_draws_follow_the_conditional_of_every_mask",),
+    ),
+    Mutant(
+        "completions are drawn without their importance weights",
+        "gendsl/nn/imputation.py",
+        "chosen = torch.multinomial(torch.softmax(log_w, 0).T, 1)[:, 0]",
+        "chosen = torch.multinomial(torch.softmax(0 * log_w, 0).T, 1)[:, 0]",
+        (IMPUTE + "test_weighed_draws_follow_the_conditional",),
+    ),
+    Mutant(
+        "a Langevin step has sqrt(2 eps) noise beside eps / 2 of the gradient",
+        "gendsl/nn/chains.py",
+        "math.sqrt(eps * spec.temperature) * torch.randn_like(x)",
+        "math.sqrt(2 * eps * spec.temperature) * torch.randn_like(x)",
+        (ENERGIES + "test_langevin_has_the_stationary_variance_of_its_discretisation",),
+    ),
+    Mutant(
+        "a Langevin step's noise is scaled by eps",
+        "gendsl/nn/chains.py",
+        "math.sqrt(eps * spec.temperature) * torch.randn_like(x)",
+        "eps * spec.temperature * torch.randn_like(x)",
+        (ENERGIES + "test_langevin_has_the_stationary_variance_of_its_discretisation",),
+    ),
+    Mutant(
+        "the negative phase of an energy has lost its sign",
+        "gendsl/nn/objective/energies.py",
+        "potential(data).mean() - below",
+        "potential(data).mean() + below",
+        (ENERGIES + "test_the_contrast_has_the_gradient_of_the_negative_log_likelihood",),
     ),
 )
 
@@ -242,7 +290,7 @@ ADVERSARIES = (
     ),
     Mutant(
         "the critic's loss has a gradient in the generator",
-        "gendsl/nn/objective/adversarial.py",
+        "gendsl/nn/objective/tuples.py",
         "with torch.no_grad():\n            found[critic.name]",
         "with torch.enable_grad():\n            found[critic.name]",
         (REACHED + "[gan]", VERIFY + "test_sound_models_pass[gan]"),
@@ -294,4 +342,4 @@ RUNS = (
     ),
 )
 
-MUTANTS = (*OBJECTIVE, *DATA, *FLOWS, *ADVERSARIES, *RUNS)
+MUTANTS = (*OBJECTIVE, *DATA, *DRAWS, *FLOWS, *ADVERSARIES, *RUNS)

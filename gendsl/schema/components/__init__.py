@@ -17,6 +17,7 @@ from gendsl.schema.components import (  # noqa: F401
     net_ar,
     net_grid,
     net_seq,
+    net_unet,
     net_wave,
     optim,
     ordering,

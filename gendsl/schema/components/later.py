@@ -19,7 +19,7 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
                 "continuous",
             }
         ),
-        "net": frozenset({"unet", "pixelcnn_pp", "style"}),
+        "net": frozenset({"pixelcnn_pp", "style"}),
         "energy": frozenset({"u1", "u2", "u3", "u4"}),
         "negatives": frozenset({"langevin", "contrastive_divergence"}),
         "corruption": frozenset({"block"}),

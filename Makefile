@@ -5,12 +5,14 @@ TOOLS := $(dir $(shell command -v $(PYTHON)))
 SPECS := $(sort $(basename $(notdir $(wildcard specs/*.yaml))))
 SOURCES := gendsl compiler runtime specs tests benchmarks docs
 
-.PHONY: help check test check-all golden docs clean
+.PHONY: help check test check-all mutants papers golden docs clean
 
 help:
 	@echo "make check      ruff, mypy --strict, import-linter (no tests)"
 	@echo "make test       the default tests"
-	@echo "make check-all  check, the default and the slow tests, every shipped spec at 50 steps"
+	@echo "make check-all  check, the default and the slow tests, every shipped spec at 50 steps, mutants"
+	@echo "make mutants    plants known mistakes, one at a time; a test must fail for each"
+	@echo "make papers     ROW=made_dna DATA=FOLDER runs a row of docs/results.md; without ROW, lists the rows"
 	@echo "make golden     write tests/golden/NAME.txt, what explain says of each shipped spec"
 	@echo "make docs       write docs/components/*.md and docs/codes.md from the registry"
 	@echo "make clean      remove caches and builds"
@@ -26,6 +28,13 @@ test:
 
 check-all: check
 	$(PYTHON) -m pytest -m "not gpu"
+	$(MAKE) mutants PYTHON=$(PYTHON)
+
+mutants:
+	PYTHONPATH=. $(PYTHON) -m tests.mutants.run
+
+papers:
+	PYTHONPATH=. $(PYTHON) -m benchmarks.papers $(ROW) $(if $(DATA),--data $(DATA))
 
 golden:
 	rm -f tests/golden/*.txt

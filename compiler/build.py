@@ -5,30 +5,41 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from gendsl.compiler.derive.energies import Way, negatives, way
+from gendsl.compiler.derive.made_of import pseudo_parents
 from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.compiler.passes.networks import critic_net
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.compiler.passes.supports import base_support
 from gendsl.nn.adversarial import Constrain, CriticModule, PenaltyFunction
 from gendsl.nn.any_order import OrderAgnostic
-from gendsl.nn.building import build_net, builder, resolved
+from gendsl.nn.building import build_net, builder
 from gendsl.nn.conditioning import Vector
 from gendsl.nn.corruptions import Channel
-from gendsl.nn.factor import Autoregressive, Direct, FlowSection, Unconditional
+from gendsl.nn.energies import EnergyModule, NetEnergy
+from gendsl.nn.factor import Autoregressive, Direct, FactorModule, FlowSection, Unconditional
 from gendsl.nn.head import Head
 from gendsl.nn.model import Model
 from gendsl.nn.ordering import rank_tensor, turns
+from gendsl.nn.relative import Relative
+from gendsl.nn.transforms.reordered import reordered
 from gendsl.nn.transforms.stack import Stack
 from gendsl.schema.components.adversary import Clip, Constraint
 from gendsl.schema.components.dist import Implicit
+from gendsl.schema.components.dist_vamp import Vamp
 from gendsl.schema.components.net_ar import AutoregressiveNet
 from gendsl.schema.facts import NOISE, Density, Input, Support, numel
+from gendsl.schema.registry import function_of
 
 
 def build(graph: Graph) -> Model:
     """The model of an analysed graph, on the CPU, initialised from torch's default generator."""
     bodies: dict[str, nn.Module] = {}
-    factors = {n: _factor(graph, f, bodies) for n, f in graph.factors.items() if f.channel is None}
+    built: dict[str, nn.Module] = {}
+    own = [f for f in graph.factors.values() if f.channel is None]
+    for factor in sorted(own, key=lambda f: f.uses is not None):
+        built[factor.name] = _factor(graph, factor, bodies, built)
+    factors = {f.name: built[f.name] for f in own}
     critics = {n: _critic(graph, c) for n, c in graph.critics.items()}
     return Model(
         graph,
@@ -41,7 +52,11 @@ def build(graph: Graph) -> Model:
     )
 
 
-def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Module:
+def _factor(
+    graph: Graph, factor: Factor, bodies: dict[str, nn.Module], built: dict[str, nn.Module]
+) -> nn.Module:
+    if factor.side == "e":
+        return _energy(graph, factor, bodies)
     if factor.base is not None:
         context = Vector(factor.inputs) if factor.inputs else None
         stack = _stack(graph, factor)
@@ -56,6 +71,8 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Mo
     assert isinstance(support, Support)
     assert factor.dist is not None
     assert factor.raw is not None
+    if isinstance(factor.dist, Vamp):
+        return _vamp(graph, factor, built)
     family = builder(factor.dist)(factor.dist, shape, support)
     density = factor.dist.density is not Density.NONE
     stack = _stack(graph, factor)
@@ -68,7 +85,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Mo
         like = torch.zeros(shape, dtype=torch.int64 if support.integer else torch.get_default_dtype())
         if factor.agnostic:
             assert isinstance(factor.net, AutoregressiveNet)
-            cloze = resolved(factor.net.cloze)(factor.net, factor.inputs, target, factor.raw[0])
+            cloze = function_of(factor.net.cloze)(factor.net, factor.inputs, target, factor.raw[0])
             return OrderAgnostic(cloze, family, stack, density, parents, like)
         ranks = rank_tensor(factor.ordering, shape)
         net = builder(factor.net)(factor.net, factor.inputs, target, factor.raw[0], ranks)
@@ -80,7 +97,45 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> nn.Mo
         if factor.net_name is not None:
             bodies[factor.net_name] = body
     noise = factor.dist.noise if isinstance(factor.dist, Implicit) else 0
-    return Direct(body, Head(factor.features, factor.raw), family, stack, density, parents, noise)
+    direct = Direct(body, Head(factor.features, factor.raw), family, stack, density, parents, noise)
+    if factor.uses is None:
+        return direct
+    prior = built[factor.uses]
+    assert isinstance(prior, FactorModule)
+    return Relative(direct, prior)
+
+
+def _vamp(graph: Graph, factor: Factor, built: dict[str, nn.Module]) -> nn.Module:
+    """A prior made of the encoder of its variable, which is built already."""
+    encoder = graph.q(factor.head)
+    assert encoder is not None
+    module = built[encoder.name]
+    assert isinstance(module, FactorModule)
+    assert isinstance(factor.dist, Vamp)
+    names = pseudo_parents(graph, encoder)
+    pseudo = tuple(graph.variables[n].as_input() for n in names)
+    masked = tuple(n for n in names if graph.variables[n].missing)
+    prior: nn.Module = builder(factor.dist)(factor.dist, module, pseudo, masked, _stack(graph, factor))
+    return prior
+
+
+def _energy(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> EnergyModule:
+    """A fixed formula, a machine's free energy, or a body with an output layer of its own."""
+    fixed, shape = graph.spec.energy[factor.head].type, graph.variables[factor.head].shape
+    assert shape is not None
+    chains = negatives(graph, factor.head).buffer if way(graph, factor.head) is Way.NEGATIVES else 0
+    if fixed is not None:
+        return EnergyModule(builder(fixed)(fixed), shape, 0)
+    assert factor.net is not None
+    if factor.net.energy:
+        return EnergyModule(builder(factor.net)(factor.net, factor.inputs, None), shape, chains)
+    body = bodies.get(factor.net_name) if factor.net_name is not None else None
+    if body is None:
+        body = build_net(factor.net, factor.inputs, None)
+        if factor.net_name is not None:
+            bodies[factor.net_name] = body
+    assert factor.features is not None
+    return EnergyModule(NetEnergy(factor.head, body, numel(factor.features)), shape, chains)
 
 
 def _stack(graph: Graph, factor: Factor) -> Stack | None:
@@ -92,7 +147,10 @@ def _stack(graph: Graph, factor: Factor) -> Stack | None:
     layers = []
     for layer in factor.flow:
         context = factor.context if layer.amortized else 0
-        layers.append(builder(layer)(layer, shape, context, graph.spec.run.kernels))
+        built = builder(layer)(layer, shape, context, graph.spec.run.kernels)
+        if factor.ordering is not None:
+            built = reordered(layer, built, shape, factor.ordering)
+        layers.append(built)
         shape = layer.base_shape(shape)
     return Stack(layers, [layer.amortized and factor.context > 0 for layer in factor.flow], shape)
 
@@ -100,7 +158,14 @@ def _stack(graph: Graph, factor: Factor) -> Stack | None:
 def _critic(graph: Graph, critic: Critic) -> CriticModule:
     assert critic.features is not None
     body = build_net(critic_net(graph, critic), critic.inputs, None)
-    module = CriticModule(body, numel(critic.features), critic.spec.sees)
+    augment = critic.spec.augment
+    module = CriticModule(
+        body,
+        numel(critic.features),
+        critic.spec.sees,
+        critic.labels,
+        builder(augment)(augment) if augment is not None else None,
+    )
     for penalty in critic.spec.penalty:
         if isinstance(penalty, Constraint) and not isinstance(penalty, Clip):
             builder(penalty)(penalty)(module)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.explain import layer_words
+from gendsl.compiler.graph import Factor, Graph, Role
 
 OBSERVED = (Role.OBSERVED, Role.PARTIAL, Role.CONDITION)
 
@@ -12,11 +13,16 @@ OBSERVED = (Role.OBSERVED, Role.PARTIAL, Role.CONDITION)
 def edges(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
     """(parent, head, side, label) of every edge."""
     for factor in graph.factors.values():
-        what = (
-            factor.dist.tag if factor.dist is not None else factor.channel.tag if factor.channel else "flow"
-        )
         for parent in factor.parents:
-            yield parent, factor.head, factor.side, what
+            yield parent, factor.head, factor.side, built(factor)
+
+
+def built(factor: Factor) -> str:
+    """The distribution, with the flow on top of it (`planar x 16 on normal`); `flow` for a bijection of a variable."""
+    if factor.dist is None:
+        return factor.channel.tag if factor.channel is not None else "flow"
+    layers = ", ".join(layer_words(layer) for layer in factor.flow)
+    return f"{layers} on {factor.dist.tag}" if layers else factor.dist.tag
 
 
 def mermaid(graph: Graph) -> str:
@@ -53,7 +59,7 @@ def text(graph: Graph) -> str:
     """One line for each edge."""
     lines = [f"{parent} -> {head}   {side}, {what}" for parent, head, side, what in edges(graph)]
     roots = [
-        f"-> {f.head}   {f.side}, {f.dist.tag}" for f in graph.factors.values() if not f.parents and f.dist
+        f"-> {f.head}   {f.side}, {built(f)}" for f in graph.factors.values() if not f.parents and f.dist
     ]
     seen = [f"{', '.join(c.spec.sees)} -- {c.name}   adversary" for c in graph.critics.values()]
     return "\n".join([*roots, *lines, *seen]) + "\n"

@@ -8,6 +8,7 @@ from typing import Any
 from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Factor, Graph, Role, Term
 from gendsl.compiler.resolve import model_hash
+from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.facts import numel
 
 
@@ -67,13 +68,9 @@ def _observed(graph: Graph, name: str) -> str:
 
 
 def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
-    what = (
-        factor.dist.tag
-        if factor.dist is not None
-        else factor.channel.tag
-        if factor.channel is not None
-        else "flow"
-    )
+    fixed = graph.spec.energy[factor.head].type if factor.side == "e" else None
+    named = factor.dist or factor.channel or fixed
+    what = named.tag if named is not None else "energy" if factor.side == "e" else "flow"
     return {
         "maths": says(graph, factor),
         "dist": what,
@@ -85,6 +82,7 @@ def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
             "rsample": factor.offers.rsample,
             "log_prob": str(factor.offers.density),
             "enumerate": factor.offers.enumerate,
+            "estimated": factor.offers.estimated,
         },
         "parameters": factor.bill.parameters,
     }
@@ -119,6 +117,10 @@ def factorisation(graph: Graph) -> Iterator[str]:
                 continue
             parts.append(_maths(graph, factor))
         yield f"p({joint}{given}) = {' '.join(parts)}"
+    for factor in graph.side("e"):
+        beneath = graph.p(factor.head)
+        inside = "" if beneath is None else f"p({factor.head}) "
+        yield f"p'({factor.head}) = {inside}{says(graph, factor)} / Z"
     q = [f for f in graph.side("q")]
     if q:
         latent = [f for f in q if graph.variables[f.head].role in (Role.LATENT, Role.PARTIAL)]
@@ -141,7 +143,8 @@ def _maths(graph: Graph, factor: Factor) -> str:
 
 def headline(graph: Graph) -> str:
     """What kind of number minus the whole loss is, and of which quantity."""
-    return f"{graph.objective_kind} for {graph.objective_of}" if graph.scored else "no likelihood"
+    known = graph.objective_of != "nothing"
+    return f"{graph.objective_kind} for {graph.objective_of}" if known else "no likelihood"
 
 
 def as_text(graph: Graph, *, estimates: bool = True) -> str:
@@ -162,7 +165,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield ""
     yield "factors"
     for name, factor in graph.factors.items():
-        built = _built(factor) + _reach(graph, factor)
+        built = _built(graph, factor) + _reach(graph, factor)
         yield f"  {name:<16} {says(graph, factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.spec.net.tag
@@ -177,7 +180,8 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         yield "latents"
         for route in routes:
             why = f" ({route.why})" if route.why else ""
-            yield f"  {route.variable:<12} {route.how}{why}"
+            by = f"; {route.estimator.words}" if route.estimator is not None else ""
+            yield f"  {route.variable:<12} {route.how}{why}{by}"
     yield ""
     yield f"objective: {headline(graph)}"
     yield f"  {graph.objective_says}"
@@ -216,10 +220,15 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         yield f"kernel      {placement.op}: {placement.implementation}: {placement.reason}"
 
 
-def _built(factor: Factor) -> str:
+def _built(graph: Graph, factor: Factor) -> str:
+    if factor.side == "e":
+        fixed = graph.spec.energy[factor.head].type
+        return (
+            fixed.tag if fixed is not None else f"energy, {factor.net.tag if factor.net is not None else ''}"
+        )
     if factor.channel is not None:
         return factor.channel.tag
-    layers = " <- ".join(_layer(layer) for layer in factor.flow)
+    layers = " <- ".join(layer_words(layer) for layer in factor.flow)
     if factor.base is not None:
         return f"{layers} <- {factor.base}"
     assert factor.dist is not None
@@ -237,6 +246,7 @@ def _reach(graph: Graph, factor: Factor) -> str:
     return "" if reach is None else f", seeing the last {reach:,} entries"
 
 
-def _layer(layer: Any) -> str:
+def layer_words(layer: FlowLayer) -> str:
+    """A layer's name, with how often it is repeated."""
     repeat = getattr(layer, "repeat", 1)
     return f"{layer.tag} x {repeat}" if repeat > 1 else str(layer.tag)

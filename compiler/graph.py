@@ -5,18 +5,20 @@ A Graph is frozen; a pass returns a new one. Names of factors are those of the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from graphlib import TopologicalSorter
 from types import MappingProxyType
-from typing import Any, Literal
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, Literal
 
 from gendsl.errors import Diagnostic
 from gendsl.kernels.table import Placement
 from gendsl.schema.components.corruption import Corruption
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.dist_quantised import Vq
+from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, Net
 from gendsl.schema.components.ordering import Ordering
@@ -26,7 +28,10 @@ from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Adversary
 from gendsl.schema.spec import Spec
 
-Side = Literal["p", "q", "c"]
+if TYPE_CHECKING:
+    import networkx as nx
+
+Side = Literal["p", "q", "c", "e"]
 
 
 class Role(StrEnum):
@@ -95,7 +100,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Factor:
-    """p(head | parents), q(head | parents) or a channel c(head | parents).
+    """p(head | parents), q(head | parents), a channel c(head | parents) or an energy exp(-E(head)).
 
     A `flow` section is a factor with a `base`: the head is a bijection of that variable.
     """
@@ -117,6 +122,8 @@ class Factor:
     features: Shape | None = None
     base_shape: Shape | None = None
     raw: Shape | None = None
+    uses: str | None = None
+    """Another factor of the same variable whose distribution this one is made of (vamp, relative_to)."""
     standard: bool = False
     """A prior without parents and net: no parameters, the standard distribution."""
     offers: Offers = field(default_factory=Offers)
@@ -147,6 +154,7 @@ class How(StrEnum):
     CLOSED = "encoder, KL in closed form"
     SAMPLED = "encoder, KL sampled"
     CODE = "code"
+    QUANTISED = "nearest codeword, prior fitted to the indices"
     FITTED = "code, prior fitted in a stage"
     ADVERSARIAL = "encoder, KL by an adversary"
     MMD = "encoder, KL replaced by a discrepancy"
@@ -165,6 +173,8 @@ class Route:
     how: How
     encoder: str | None = None
     why: str = ""
+    estimator: Estimator | None = None
+    """Of a drawn latent whose samples have no gradient of their own."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +215,8 @@ class Critic:
     path: Path
     inputs: Inputs = ()
     features: Shape | None = None
+    labels: int = 0
+    """The width of the second head, that tells a label of each packed tuple."""
     stands_in: str | None = None
     """The latent whose KL the adversary replaces: then observed variables are data on both sides."""
     real_makers: tuple[str, ...] = ()
@@ -312,36 +324,67 @@ class Graph:
     def side(self, side: Side) -> Iterator[Factor]:
         return (f for f in self.factors.values() if f.side == side)
 
+    def codewords(self, variable: str) -> int | None:
+        """The length of the codewords of a quantised latent; None of anything else."""
+        encoder = self.q(variable)
+        return encoder.dist.dim if encoder is not None and isinstance(encoder.dist, Vq) else None
+
     def bases(self) -> dict[str, Factor]:
         """Base variable -> the flow factor that it is the base of."""
         return {f.base: f for f in self.factors.values() if f.base is not None}
 
-    def digraph(self, side: Side) -> nx.DiGraph[str]:
-        """Variables as nodes; an edge from each parent to the head of each factor of one side.
+    def parents(self, side: Side) -> dict[str, tuple[str, ...]]:
+        """Variable -> the parents of all its factors of one side, for every variable.
 
         A channel belongs to the q side too: it feeds encoders.
         """
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.variables)
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.variables, ())
         for factor in self.factors.values():
             if factor.side == side or (side == "q" and factor.side == "c"):
-                graph.add_edges_from((parent, factor.head) for parent in factor.parents)
-        return graph
+                found[factor.head] += factor.parents
+        return found
+
+    def children(self, side: Side) -> dict[str, tuple[str, ...]]:
+        """Variable -> the heads of the factors of one side that it is a parent of, for every variable."""
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.variables, ())
+        for head, parents in self.parents(side).items():
+            for parent in parents:
+                found[parent] += (head,)
+        return found
+
+    def digraph(self, side: Side) -> nx.DiGraph[str]:
+        """One side for networkx, which takes as long to import as the rest of a check: only where it is needed."""
+        import networkx as nx
+
+        children: dict[str, Iterable[str]] = {**self.children(side)}
+        return nx.DiGraph(children)
 
     def order(self, side: Side) -> list[str]:
-        """Variables in topological order, ties in the order of the spec."""
+        """Variables in topological order, ties in the order of the spec. Raises graphlib.CycleError."""
         orders: dict[Side, list[str]] = self.__dict__.setdefault("_orders", {})
         if side not in orders:
-            position = {name: i for i, name in enumerate(self.variables)}
-            found = nx.lexicographical_topological_sort(self.digraph(side), key=lambda n: position[n])
-            orders[side] = list(found)
+            orders[side] = self.ordered(side, lambda name: False)
         return list(orders[side])
 
+    def ordered(self, side: Side, late: Callable[[str], bool]) -> list[str]:
+        """Variables in topological order, those that are `late` as late as can be, ties in the order of the spec."""
+        rank = {name: (late(name), i, name) for i, name in enumerate(self.variables)}
+        sorter = TopologicalSorter(self.parents(side))
+        sorter.prepare()
+        found: list[str] = []
+        waiting: list[tuple[bool, int, str]] = []
+        while sorter.is_active():
+            for name in sorter.get_ready():
+                heapq.heappush(waiting, rank[name])
+            found.append(heapq.heappop(waiting)[2])
+            sorter.done(found[-1])
+        return found
+
     def ancestors(self, side: Side, variable: str) -> set[str]:
-        return set(nx.ancestors(self.digraph(side), variable))
+        return _reached(self.parents(side), variable)
 
     def descendants(self, side: Side, variable: str) -> set[str]:
-        return set(nx.descendants(self.digraph(side), variable))
+        return _reached(self.children(side), variable)
 
     # -- making the next one ---------------------------------------------------------------------------------------
 
@@ -361,6 +404,17 @@ class Graph:
         assert len(names) == len(set(names)), f"terms are not distinct: {names}"
         for player in self.players:
             assert set(player.terms) <= set(names), f"{player.name} has terms that do not exist"
+
+
+def _reached(steps: Mapping[str, tuple[str, ...]], start: str) -> set[str]:
+    """Where the steps lead from `start`, without `start` itself."""
+    found: set[str] = set()
+    pending = [start]
+    while pending:
+        new = set(steps[pending.pop()]) - found
+        found |= new
+        pending += new
+    return found - {start}
 
 
 __all__ = [

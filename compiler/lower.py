@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from gendsl.compiler.graph import Critic, Factor, Graph, Role, Variable
 from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.dist import Dist
 from gendsl.schema.components.net import Mlp, Net, Ref
 from gendsl.schema.components.source_base import SourceFacts, SourceProblem
 from gendsl.schema.nodes import Path
+from gendsl.schema.sections import Factor as FactorSection
 from gendsl.schema.sections import Missing, Partial
 from gendsl.schema.spec import FACTOR_SECTIONS, Spec
 from gendsl.schema.suggest import listing, nearest
@@ -38,7 +40,7 @@ def lower(spec: Spec, base: FilePath) -> Graph:
     for use in _uses(spec):
         if use.name not in roles:
             problems.append(_unknown(spec, use, roles, source))
-    problems += [*_names(spec, roles), *_energies(spec)]
+    problems += _names(spec, roles)
     nets = _nets(spec, problems, notes)
     factors = dict(_factors(spec, nets))
     critics = {
@@ -115,6 +117,8 @@ def _uses(spec: Spec) -> Iterator[Use]:
     for name, adversary in spec.adversary.items():
         for i, seen in enumerate(adversary.sees):
             yield Use(seen, ("adversary", name, "sees", i), f"seen by {name}")
+        if adversary.classify is not None:
+            yield Use(adversary.classify, ("adversary", name, "classify"), f"told by {name}")
     for i, name in enumerate(spec.condition):
         yield Use(name, ("condition", i), "a condition")
     for section in ("ordering", "variables"):
@@ -139,16 +143,6 @@ def _names(spec: Spec, roles: dict[str, Role]) -> Iterator[Diagnostic]:
                     help="choose another name",
                     related=((f"{what} of this name", first),),
                 )
-
-
-def _energies(spec: Spec) -> Iterator[Diagnostic]:
-    for name in spec.energy:
-        yield spec.diagnostic(
-            "GD211",
-            f"the energy of {name}: energies are part of the language but not built yet in this version",
-            ("energy", name),
-            on="key",
-        )
 
 
 def _unknown(spec: Spec, use: Use, roles: dict[str, Role], source: SourceFacts | None) -> Diagnostic:
@@ -214,6 +208,21 @@ def _nets(spec: Spec, problems: list[Diagnostic], notes: list[Diagnostic]) -> di
     return found
 
 
+def _given(spec: Spec, section: str, head: str) -> tuple[str, ...]:
+    """The parents of a factor; those of a prior that is made of the encoder are the encoder's conditions."""
+    written: FactorSection = getattr(spec, section)[head]
+    if not written.dist.uses_encoder or written.given or head not in spec.encoder:
+        return written.given
+    return tuple(n for n in spec.encoder[head].given if n in spec.condition)
+
+
+def _uses_factor(section: str, head: str, dist: Dist) -> str | None:
+    """The other factor of the variable that this distribution is made of."""
+    if dist.uses_encoder:
+        return f"encoder.{head}"
+    return f"prior.{head}" if section == "encoder" and getattr(dist, "relative_to", None) else None
+
+
 def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
     for section in ("prior", "decoder", "encoder"):
         for head, written in getattr(spec, section).items():
@@ -228,16 +237,18 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
                     name=f"{section}.{head}",
                     side="q" if section == "encoder" else "p",
                     head=head,
-                    parents=written.given,
+                    parents=_given(spec, section, head),
                     path=(section, head),
                     dist=written.dist,
                     net=net,
                     net_name=name,
                     flow=written.flow,
                     ordering=spec.ordering.get(head),
+                    uses=_uses_factor(section, head, written.dist),
                     standard=section == "prior"
+                    and not written.dist.uses_encoder
                     and net is None
-                    and getattr(written.dist, "logits", "") != "learned",
+                    and not written.dist.learned,
                 ),
             )
     for head, flow in spec.flow.items():
@@ -252,6 +263,22 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
                 flow=flow.stack,
                 base=flow.given[0],
                 ordering=spec.ordering.get(head),
+            ),
+        )
+    for head, energy in spec.energy.items():
+        net, name = energy.net, None
+        if isinstance(net, Ref):
+            name, net = net.name, nets.get(("energy", head), Mlp())
+        yield (
+            f"energy.{head}",
+            Factor(
+                name=f"energy.{head}",
+                side="e",
+                head=head,
+                parents=(),
+                path=("energy", head),
+                net=net,
+                net_name=name,
             ),
         )
     for head, corruption in spec.corruption.items():

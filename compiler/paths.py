@@ -8,8 +8,6 @@ says by it which factors a term trains, and the runtime sums latents out in the 
 
 from __future__ import annotations
 
-import networkx as nx
-
 from gendsl.compiler.graph import Factor, Graph, How, Role, Side
 from gendsl.schema.components.dist import Implicit
 
@@ -73,12 +71,7 @@ def chain(graph: Graph) -> list[str]:
     """Variables of p, parents first, in the order of the chain rule: what is summed out as early as it can
     be.
     """
-    position = {name: i for i, name in enumerate(graph.variables)}
-    return list(
-        nx.lexicographical_topological_sort(
-            graph.digraph("p"), key=lambda n: (how(graph, n) is not How.SUMMED, position[n])
-        )
-    )
+    return graph.ordered("p", late=lambda name: how(graph, name) is not How.SUMMED)
 
 
 def joint(graph: Graph, name: str) -> list[str]:
@@ -102,7 +95,7 @@ def counted(graph: Graph, name: str) -> bool:
     """Whether log p(name | parents) is part of the objective."""
     if graph.p(name) is None:
         return False
-    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED)
+    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED, How.QUANTISED)
     return name in graph.scored or how(graph, name) in inferred
 
 
@@ -135,6 +128,8 @@ def sources(graph: Graph, name: str) -> set[str]:
     if factor is None:
         return set()
     own = {factor.name} if factor.channel is None else set()
+    if factor.uses is not None:
+        own |= {factor.uses}.union(*(sources(graph, p) for p in graph.factors[factor.uses].parents))
     return own.union(*(sources(graph, p) for p in factor.parents if how(graph, p) is not How.FITTED))
 
 
@@ -156,7 +151,8 @@ def made(graph: Graph, name: str, *, given_data: bool = False) -> set[str]:
     role, factor = graph.variables[name].role, graph.p(name)
     if factor is None or role is Role.CONDITION or (given_data and role is Role.OBSERVED):
         return set()
-    return {factor.name}.union(*(made(graph, p, given_data=given_data) for p in factor.parents))
+    own = {factor.name, factor.uses or factor.name}
+    return own.union(*(made(graph, p, given_data=given_data) for p in factor.parents))
 
 
 def moved(graph: Graph, name: str) -> set[str]:
@@ -170,19 +166,22 @@ def moved(graph: Graph, name: str) -> set[str]:
 
 
 def scored_by(graph: Graph, name: str) -> set[str]:
-    """The factors whose parameters move log p of a variable: at its value, or at each of its values if
-    enumerated.
+    """The factors whose parameters move log p of a variable: at its value, at each of its values if enumerated,
+    at its known values if it is partly observed.
     """
     found: set[str] = set()
     for head in joint(graph, name):
         factor = graph.p(head)
         assert factor is not None
-        found.add(factor.name)
+        found |= {factor.name, factor.uses or factor.name}
         if factor.base is not None:
-            found.add(f"prior.{factor.base}")
+            base = graph.factors[f"prior.{factor.base}"]
+            found |= {base.name, base.uses or base.name}
         for each in _reads(graph, head):
-            cut = how(graph, each) is How.FITTED and (each == head or factor.section == "prior")
-            cut = cut or (each == head and how(graph, each) is How.ENUMERATED)
+            codes = how(graph, each) in (How.FITTED, How.QUANTISED)
+            cut = codes and (each == head or factor.section == "prior")
+            known = graph.variables[each].role is Role.PARTIAL
+            cut = cut or (each == head and (known or how(graph, each) is How.ENUMERATED))
             if not cut:
                 found |= sources(graph, each)
     return found

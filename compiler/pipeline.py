@@ -8,6 +8,7 @@ from pathlib import Path
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.lower import lower
 from gendsl.compiler.passes.adversaries import adversaries
+from gendsl.compiler.passes.energies import energies
 from gendsl.compiler.passes.networks import networks
 from gendsl.compiler.passes.objective import objective
 from gendsl.compiler.passes.offers import offers
@@ -31,6 +32,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     supports,
     networks,
     offers,
+    energies,
     routes,
     adversaries,
     objective,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gendsl.compiler.derive.energies import targets
 from gendsl.compiler.graph import Graph
-from gendsl.data.dataset import Binding, Dataset, prepare
+from gendsl.data.dataset import Binding, Dataset, prepare, without_data
 from gendsl.errors import UsageError
 from gendsl.nn.preprocessing import Pipeline
 
@@ -24,6 +25,8 @@ def dataset(
     UsageError where the spec has none.
     """
     data = graph.spec.data
+    if data is None and targets(graph):
+        return without_data(graph.spec.train.batch_size, graph.spec.run.seed)
     if data is None:
         raise UsageError("this spec has no data")
     return prepare(

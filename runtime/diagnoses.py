@@ -7,13 +7,18 @@ healthy run says nothing. `records` are the parsed lines of metrics.jsonl in ord
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-Record = Mapping[str, Any]
-Curve = list[tuple[int, float]]
+from gendsl.runtime.balance import (
+    critic_leak,
+    critic_saturated,
+    generator_collapse,
+    gradient_vanished,
+    modes_missed,
+)
+from gendsl.runtime.curves import Record, curve, finite, group_of, names
 
 ENDINGS = {
     "interrupted": "the run was interrupted",
@@ -31,37 +36,15 @@ def diagnose(records: Sequence[Record], result: Mapping[str, Any] | None = None)
         *not_finite(records),
         *skipped_steps(records),
         *overfitting(records),
-        *critic_saturated(records),
+        *(critic_leak(records) or critic_saturated(records)),
+        *gradient_vanished(records),
         *posterior_collapse(records),
     ]
     metrics = result.get("metrics")
     for metrics_of_split in metrics.values() if isinstance(metrics, Mapping) else ():
         if isinstance(metrics_of_split, Mapping):
-            found.extend(generator_collapse(metrics_of_split))
+            found.extend(modes_missed(metrics_of_split) or generator_collapse(metrics_of_split))
     return list(dict.fromkeys(found))
-
-
-def curve(records: Iterable[Record], group: str, name: str, split: str = "train") -> Curve:
-    """The finite (step, value) pairs of one entry of "terms", "losses" or "diagnostics", in order."""
-    points: Curve = []
-    for record in records:
-        value = _group(record, group).get(name)
-        number = finite(value)
-        if record.get("split", "train") == split and number is not None:
-            points.append((int(record.get("step", 0)), number))
-    return points
-
-
-def names(records: Iterable[Record], group: str) -> list[str]:
-    """The names that occur in one group of the records, in order of first appearance."""
-    return list(dict.fromkeys(name for record in records for name in _group(record, group)))
-
-
-def finite(value: object) -> float | None:
-    """A value read from JSON as a finite number, or None if it is not one (true and false are not)."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
 
 
 def stopped_early(records: Sequence[Record], result: Mapping[str, Any]) -> list[str]:
@@ -84,7 +67,7 @@ def not_finite(records: Sequence[Record]) -> list[str]:
     first: dict[str, int] = {}
     for record in records:
         for group in ("terms", "losses"):
-            for name, value in _group(record, group).items():
+            for name, value in group_of(record, group).items():
                 if finite(value) is None:
                     first.setdefault(name, int(record.get("step", 0)))
     return [f"{name} was not finite, first at step {step}." for name, step in first.items()]
@@ -130,50 +113,13 @@ def overfitting(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def critic_saturated(records: Sequence[Record]) -> list[str]:
-    """Says that a critic is right more than 98 % of the time in every record of the last half of training.
-
-    Reads diagnostics named "<critic>.accuracy", of at least four records in that half.
-    """
-    found = []
-    for name in names(records, "diagnostics"):
-        points = curve(records, "diagnostics", name)
-        late = [v for s, v in points if s > points[-1][0] / 2] if points else []
-        if name.endswith(".accuracy") and len(late) >= 4 and min(late) > 0.98:
-            critic = name.removesuffix(".accuracy")
-            found.append(
-                f"{critic} told real from generated rows with an accuracy above "
-                f"{math.floor(min(late) * 100)} % for the last half of training: the generator then learns "
-                "little. A penalty (gradient, r1), instance noise, or a lower critic learning rate helps."
-            )
-    return found
-
-
-def generator_collapse(metrics: Mapping[str, Any]) -> list[str]:
-    """Says that samples look real but show little of the data: precision >= 0.5, recall or coverage < 0.1.
-
-    Where `floor` (real against real) is given, recall or coverage must also be below a quarter of it.
-    """
-    precision, _ = _value_and_floor(metrics.get("precision"))
-    if precision is None or precision < 0.5:
-        return []
-    for name in ("coverage", "recall"):
-        value, floor = _value_and_floor(metrics.get(name))
-        if value is not None and value < 0.1 and (floor is None or value < 0.25 * floor):
-            return [
-                f"Mode collapse: {precision:.0%} of the samples lie among the real rows, but {name} is "
-                f"{value:.1%}: they show a small part of the data. Try packing (pack), unrolling (unroll), "
-                "another loss, or a larger batch."
-            ]
-    return []
-
-
 def posterior_collapse(records: Sequence[Record]) -> list[str]:
     """Says that most dimensions of a latent carry nothing: at the end "kl.z.active" < half of "kl.z.units".
 
-    A unit is active if its KL, averaged over rows, is at least 0.01 nats (`active_units`). Without these
-    diagnostics: the term kl.z itself, averaged over the last quarter of the training records (four or more),
-    is within 0.01 nats of 0.
+    A unit is active if the variance over rows of E_q[z] is above 0.01 (`gendsl.runtime.activity`); the sentence
+    also has "kl.z.informed", how many have a mean KL of at least 0.01 nats. Without these
+    diagnostics: the term kl.z itself, averaged over the last quarter of the training records (four or more), is
+    within 0.01 nats of 0.
     """
     found = []
     for name in names(records, "terms"):
@@ -191,8 +137,12 @@ def posterior_collapse(records: Sequence[Record]) -> list[str]:
         if active and units:
             if active[-1][1] < 0.5 * units[-1][1]:
                 used = (
-                    f"only {active[-1][1]:.0f} of {units[-1][1]:.0f} dimensions of {latent} carry information"
+                    f"only {active[-1][1]:.0f} of {units[-1][1]:.0f} dimensions of {latent} vary with the data "
+                    "(variance of E_q over rows above 0.01)"
                 )
+                informed = curve(records, "diagnostics", f"{name}.informed")
+                if informed:
+                    used += f", and {informed[-1][1]:.0f} have a KL of 0.01 nats or more"
                 found.append(_collapse_sentence(used))
         elif abs(late) < 0.01:
             found.append(
@@ -208,17 +158,3 @@ def active_units(kl_per_dimension: Sequence[float], threshold: float = 0.01) -> 
 
 def _collapse_sentence(seen: str) -> str:
     return f"Posterior collapse: {seen}. A warm-up of the KL weight, free_bits, or a weaker decoder helps."
-
-
-def _value_and_floor(entry: object) -> tuple[float | None, float | None]:
-    if not isinstance(entry, Mapping):
-        return None, None
-    value, floor = entry.get("value"), entry.get("floor")
-    if isinstance(floor, Mapping):
-        floor = floor.get("value")
-    return finite(value), finite(floor)
-
-
-def _group(record: Record, group: str) -> Mapping[str, Any]:
-    entries = record.get(group)
-    return entries if isinstance(entries, Mapping) else {}

@@ -7,20 +7,28 @@ An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import Capability, Kind, Role
+from gendsl.compiler.derive.energies import targets, tilted
+from gendsl.compiler.graph import Capability, Graph, Kind, Role, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
+from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part
+from gendsl.data.density import known_modes
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
+from gendsl.runtime import calibration
 from gendsl.runtime.metrics import sample_quality
+from gendsl.runtime.metrics.modes import SAMPLES, mode_coverage
+from gendsl.runtime.samples import to_column
 from gendsl.runtime.streams import stream
+from gendsl.runtime.targets import kl_to_target, log_normaliser
 from gendsl.schema.components.step import through
 from gendsl.schema.facts import numel
 
@@ -30,7 +38,14 @@ CHUNK = 512
 """Rows that are scored at once, at most."""
 
 ELBO_DRAWS = 10
+CALIBRATED = 512
+"""Simulated rows at most."""
+MODES = ("modes", "high_quality", "reverse_kl")
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
+IMPUTED = MappingProxyType({"imputation_error": "squared error", "imputation_accuracy": "fraction"})
+"""Metrics of imputation and their units."""
+IMPUTATIONS = 20
+"""Draws of each removed entry."""
 MIN_JUDGED = 16
 """Fewer rows than this are not judged."""
 
@@ -49,7 +64,7 @@ def evaluate(
     Deterministic given the seed; training is not touched. Raises KeyError where the data has no such part.
     """
     part = data.parts[split].to(model.device)
-    evaluator = _Evaluator(model, data, part, seed, samples)
+    evaluator = _Evaluator(model, data, part, seed, samples, split)
     wanted = metrics if metrics is not None else evaluator.default()
     model.eval()
     with torch.no_grad():
@@ -57,14 +72,17 @@ def evaluate(
 
 
 class _Evaluator:
-    def __init__(self, model: Model, data: Dataset, part: Part, seed: int, samples: int) -> None:
+    def __init__(self, model: Model, data: Dataset, part: Part, seed: int, samples: int, split: str) -> None:
+        self.split = split
         self.model, self.graph, self.data, self.part = model, model.graph, data, part
         self.seed, self.samples = seed, samples
         self._log_prob: tuple[Tensor, Tensor] | None = None
 
     def default(self) -> tuple[str, ...]:
         """Everything that says something of this graph, log_prob first."""
-        names = ["log_prob"]
+        names = ["log_prob"] if self.data.source is not None else []
+        if targets(self.graph):
+            names += ["log_normaliser", "kl_to_target"]
         if self._scored.how is not None:
             if any(r.how in FROM_ENCODER for r in self.graph.routes.values()):
                 names.append("elbo")
@@ -73,8 +91,14 @@ class _Evaluator:
             names.append("reconstruction_error")
         if self.graph.capabilities["classify"].how is not None:
             names.append("accuracy")
-        if self.graph.capabilities["sample"].how is not None and self.part.rows >= MIN_JUDGED:
+        if not calibration.refused(self.graph):
+            names.append("calibration")
+        if self.graph.capabilities["impute"].how is not None and self._removed():
+            names += IMPUTED
+        sampled = self.graph.capabilities["sample"].how is not None
+        if sampled and self.part.rows >= MIN_JUDGED and self.data.source is not None:
             names += JUDGED
+            names += MODES if self._points() else ()
         return tuple(names)
 
     def entries(self, wanted: tuple[str, ...]) -> dict[str, Entry]:
@@ -82,13 +106,21 @@ class _Evaluator:
             "log_prob": self.log_prob,
             "elbo": self.elbo,
             "bits_per_dim": self.bits,
+            "log_normaliser": lambda: self.target(log_normaliser),
+            "kl_to_target": lambda: self.target(kl_to_target),
             "reconstruction_error": self.reconstruction,
             "accuracy": self.accuracy,
+            "calibration": self.calibration,
         }
         found: dict[str, Entry] = {n: makers[n]() for n in wanted if n in makers}
+        if any(n in IMPUTED for n in wanted):
+            found |= {n: e for n, e in self.imputed().items() if n in wanted}
         if any(n in JUDGED for n in wanted):
             judged = self.judged()
             found |= {n: judged.get(n, judged.get("*", {})) for n in wanted if n in JUDGED}
+        if any(n in MODES for n in wanted):
+            covered = self.covered()
+            found |= {n: covered.get(n, covered.get("*", {})) for n in wanted if n in MODES}
         return {n: found[n] for n in wanted if n in found}
 
     @property
@@ -111,7 +143,7 @@ class _Evaluator:
             for i, batch in enumerate(self._batches("eval/rows")):
                 with stream(self.seed, "eval/log_prob", i):
                     values.append(self.model.log_prob(batch, self.samples).double())
-                names = [n for n in batch.log_det if n in self.graph.scored]
+                names = [n for n in batch.log_det if n in self._densities]
                 log_dets.append(
                     sum((batch.log_det[n].double() for n in names), torch.zeros(len(batch)).double())
                 )
@@ -134,6 +166,11 @@ class _Evaluator:
             **({"why": plan.why} if plan.why else {}),
         }
 
+    def target(self, measure: Callable[[Model, str, int], Entry]) -> Entry:
+        """A number about the first fixed energy."""
+        names = targets(self.graph)
+        return measure(self.model, names[0], self.seed) if names else none("there is no fixed energy")
+
     def elbo(self) -> Entry:
         if self._scored.how is None:
             return none(self._scored.why)
@@ -147,7 +184,7 @@ class _Evaluator:
         return {
             **mean(joined),
             "unit": "nats",
-            "kind": str(Kind.LOWER),
+            "kind": str(worst((Kind.LOWER, self._scored.kind or Kind.LOWER))),
             "estimator": "elbo",
             "samples": ELBO_DRAWS,
             "rows": len(joined),
@@ -162,11 +199,10 @@ class _Evaluator:
         if why:
             return none(why)
         values, log_det = self._values()
-        dims = sum(self._dims(name) for name in self.graph.scored)
+        dims = sum(self._dims(name) for name in self._densities)
         bits = bits_per_dim(values, log_det, dims)
-        kind = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}[
-            plan.kind or Kind.EXACT
-        ]
+        kinds = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}
+        kind = kinds.get(plan.kind or Kind.EXACT, Kind.ESTIMATE)
         return {
             **mean(bits),
             "unit": "bits",
@@ -176,6 +212,11 @@ class _Evaluator:
             "rows": len(bits),
             **({"why": "uniform dequantization bounds the discrete probability"} if is_bound else {}),
         }
+
+    @property
+    def _densities(self) -> tuple[str, ...]:
+        """The variables that log_prob is the density of."""
+        return (*self.graph.scored, *tilted(self.graph))
 
     def _dims(self, name: str) -> int:
         column = self.graph.variables[name].raw_column
@@ -187,7 +228,7 @@ class _Evaluator:
         assert self.graph.source is not None
         assert self.graph.spec.data is not None
         is_bound = False
-        for name in self.graph.scored:
+        for name in self._densities:
             variable, binding = self.graph.variables[name], self.graph.spec.data.bind[name]
             facts = through(self.graph.source.columns[binding.column], binding.as_)
             is_bound = is_bound or facts.bound
@@ -196,10 +237,11 @@ class _Evaluator:
             if not _recoverable(facts.lossy, variable.support is not None and variable.support.count == 2):
                 return f"the preprocessing of {name} loses information ({facts.variant})", False
             factor = self.graph.p(name)
-            assert factor is not None
-            continuous = factor.base is not None or (
-                factor.offers.enumerate is False and not _discrete(factor.dist)
-            )
+            continuous = variable.support is not None and not variable.support.integer
+            if factor is not None:
+                continuous = factor.base is not None or (
+                    factor.offers.enumerate is False and not _discrete(factor.dist)
+                )
             if continuous and facts.column.levels is not None and not facts.bound:
                 return (
                     f"p({name}) is a density, and {name} takes {facts.column.levels} values: dequantize it first",
@@ -251,6 +293,61 @@ class _Evaluator:
             "rows": len(joined),
         }
 
+    def calibration(self) -> Entry:
+        """How widely the encoders spread around latents that the model drew itself; 1 is right."""
+        why = calibration.refused(self.graph)
+        if why:
+            return none(why)
+        conditions = [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
+        found, chunk = [], max(1, self.model.rows_at_once // calibration.DRAWS)
+        index = torch.arange(min(self.part.rows, CALIBRATED), device=self.model.device)
+        for i, rows in enumerate(torch.split(index, chunk)):
+            with stream(self.seed, "eval/calibration", i):
+                batch = self.part.batch(rows)
+                given = {n: batch.values[n] for n in conditions}
+                found.append(calibration.ranks(self.model, len(rows), given).double())
+        u = torch.cat(found).cpu()
+        value, error = calibration.spread(u)
+        return {
+            "value": value if math.isfinite(value) else None,
+            "stderr": error if math.isfinite(error) else None,
+            "unit": "1 is calibrated",
+            "kind": "estimate",
+            "estimator": f"ranks among {calibration.DRAWS} draws, simulated rows",
+            "rows": len(u),
+            "note": "above 1 the posterior is too narrow, below 1 too wide",
+        }
+
+    def _removed(self) -> list[str]:
+        """Variables whose missing entries are known to the metrics, and can be filled in."""
+        variables = [self.graph.variables[n] for n in filled(self.graph)]
+        return [v.name for v in variables if v.missing and v.missing is not True]
+
+    def imputed(self) -> dict[str, Entry]:
+        """How near the missing entries are that were removed: squared error of the mean of IMPUTATIONS draws, and how
+        often the most frequent of them is the truth.
+        """
+        plan, names = self.graph.capabilities["impute"], self._removed()
+        if plan.how is None or not names:
+            refusal = none(plan.why if plan.how is None else "no entries were removed: missing: {rate: ...}")
+            return dict.fromkeys(IMPUTED, refusal)
+        scores: dict[str, list[Tensor]] = {n: [] for n in IMPUTED}
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/impute", i):
+                draws = self.model.impute(batch, n=IMPUTATIONS)
+            for metric, values in imputation_scores(self.graph, batch, draws, names).items():
+                scores[metric].append(values)
+        about = {"kind": "estimate", "estimator": f"{IMPUTATIONS} draws, {plan.how}"}
+        found = {}
+        for metric, unit in IMPUTED.items():
+            joined = torch.cat(scores[metric]).cpu() if scores[metric] else torch.zeros(0)
+            found[metric] = (
+                {**mean(joined), "unit": unit, **about, "rows": len(joined)}
+                if len(joined)
+                else none("no row has a removed entry that it is defined for")
+            )
+        return found
+
     def judged(self) -> dict[str, Entry]:
         """Samples against real rows, each beside the same metric between two halves of the real rows."""
         plan = self.graph.capabilities["sample"]
@@ -274,7 +371,57 @@ class _Evaluator:
         two = torch.cat([torch.cat(fake[n]) for n in judged], 1)
         if not bool(torch.isfinite(two).all()):
             return {"*": none("samples are not finite")}
-        return sample_quality(one, two, seed=self.seed)
+        entries = sample_quality(one, two, seed=self.seed)
+        return {name: {**entry, "split": self.split, "resize": "none"} for name, entry in entries.items()}
+
+    def _points(self) -> list[str]:
+        """The observed variables that are points of a source whose modes are known."""
+        data = self.graph.spec.data
+        if data is None or known_modes(data.source) is None:
+            return []
+        return [n for n in drawn(self.graph) if data.bind[n].column == "point"]
+
+    def covered(self) -> dict[str, Entry]:
+        """The modes that samples reach, where they are known, in the column's space."""
+        plan, points = self.graph.capabilities["sample"], self._points()
+        data = self.graph.spec.data
+        modes = known_modes(data.source) if data is not None else None
+        if plan.how is None or modes is None or not points:
+            return {
+                "*": none(plan.why or "the modes of the data are not known (ring and grid have known ones)")
+            }
+        with stream(self.seed, "eval/modes"):
+            batch = self.part.batch(torch.randint(self.part.rows, (SAMPLES,)).to(self.model.device))
+            given = {n: batch.values[n] for n, v in self.graph.variables.items() if v.role is Role.CONDITION}
+            values = to_column(self.model, points[0], self.model.sample(SAMPLES, given)[points[0]])
+        scores = mode_coverage(values.reshape(SAMPLES, -1), *modes)
+        entries = {n: {**s.as_json(), "split": self.split, "resize": "none"} for n, s in scores.items()}
+        return {"*": none("no sample lies at a mode"), **entries}
+
+
+def imputation_scores(
+    graph: Graph, batch: Batch, draws: Mapping[str, Tensor], names: list[str]
+) -> dict[str, Tensor]:
+    """Scores of draws [n, B, *shape] against what was removed, means over each row's removed entries [R].
+
+    Squared errors are of what is no label, hits of what has finitely many values.
+    """
+    sums = {metric: torch.zeros(len(batch), dtype=torch.float64) for metric in IMPUTED}
+    counts = {metric: torch.zeros(len(batch), dtype=torch.float64) for metric in IMPUTED}
+    for name in names:
+        gone = ~batch.known[name].reshape(len(batch), -1).cpu()
+        true = batch.hidden[name].reshape(len(batch), -1).cpu()
+        drawn_ = draws[name].reshape(len(draws[name]), len(batch), -1).cpu()
+        variable = graph.variables[name]
+        scored = {}
+        if not variable.labels:
+            scored["imputation_error"] = (drawn_.double().mean(0) - true.double()).square()
+        if variable.support is not None and variable.support.count is not None:
+            scored["imputation_accuracy"] = (drawn_.mode(0).values == true).double()
+        for metric, value in scored.items():
+            sums[metric] += (value * gone).sum(1)
+            counts[metric] += gone.sum(1)
+    return {m: sums[m][counts[m] > 0] / counts[m][counts[m] > 0] for m in IMPUTED}
 
 
 def none(why: str) -> Entry:

@@ -10,7 +10,6 @@ alone, and an optimiser that was restored goes on bit for bit.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gendsl.errors import RunError
 from gendsl.schema.components.optim import SGD, Adam, AdamW, OptimSpec, RMSprop, Schedule
+from gendsl.schema.registry import builder
 
 Tensors = list[Tensor]
 
@@ -43,9 +43,6 @@ class Rule:
     counter: bool
     fused: bool
     update: Callable[[Tensors, Tensors, list[Tensors], Tensors, float], None]
-
-
-Builder = Callable[[OptimSpec, Sequence[Tensor]], Rule]
 
 
 def build_schedule(spec: Schedule, total_steps: int) -> Callable[[int], float]:
@@ -160,9 +157,7 @@ class Optimiser:
         self.parameters = list(self.named.values())
         if not self.parameters or len({id(p) for p in self.parameters}) < len(self.parameters):
             raise ValueError("an optimiser needs at least one parameter, and each of them once")
-        module, _, function = spec.build.partition(":")
-        builder = cast(Builder, getattr(importlib.import_module(module), function))
-        self._rule = builder(spec, self.parameters)
+        self._rule: Rule = builder(spec)(spec, self.parameters)
         self._slots = {
             name: [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]
             for name in self._rule.slots

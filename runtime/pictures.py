@@ -98,7 +98,7 @@ def save_points(path: Path, points: Array, real: Array | None = None) -> Path:
         clouds = {"data": _cloud(real), **clouds}
     low, high = _limits(next(iter(clouds.values())), quantile=0.0 if real is not None else 0.005)
     height = float(np.clip(4.0 * (high[1] - low[1]) / (high[0] - low[0]), 2.0, 7.0))
-    figure = _figure(4.4 * len(clouds), height + 0.5)
+    figure = blank(4.4 * len(clouds), height + 0.5)
     for i, (name, cloud) in enumerate(clouds.items()):
         finite = cloud[np.isfinite(cloud).all(axis=1)]
         axes = figure.add_subplot(1, len(clouds), i + 1)
@@ -115,7 +115,7 @@ def save_points(path: Path, points: Array, real: Array | None = None) -> Path:
         axes.set_title(f"{name} ({len(finite)})" + (f", {lost} not finite" if lost else ""), fontsize=10)
         _plain(axes)
     words = f"{len(clouds['samples'])} samples as points in the plane"
-    return _draw(path, figure, words + (", beside the data" if real is not None else ""))
+    return save_figure(path, figure, words + (", beside the data" if real is not None else ""))
 
 
 def save_curves(
@@ -138,7 +138,7 @@ def save_curves(
         raise ValueError("there is no curve to draw")
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    figure = _figure(3.8 * columns, 2.6 * rows)
+    figure = blank(3.8 * columns, 2.6 * rows)
     for i, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, i + 1)
         values: list[float] = []
@@ -155,7 +155,7 @@ def save_curves(
         axes.set_ylabel(unit, fontsize=8)
         axes.legend(fontsize=7, frameon=False)
         _plain(axes)
-    return _draw(path, figure, f"curves of {', '.join(names)} over the steps of training, in {unit}")
+    return save_figure(path, figure, f"curves of {', '.join(names)} over the steps of training, in {unit}")
 
 
 def spans_decades(values: Sequence[float], decades: float = 2.0) -> bool:
@@ -197,7 +197,8 @@ def _limits(cloud: NDArray[np.float64], quantile: float) -> tuple[NDArray[np.flo
     return low - margin, high + margin
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -215,7 +216,8 @@ def _plain(axes: Axes) -> None:
         spine.set_color("#c3c8d0")
 
 
-def _draw(path: Path, figure: Figure, description: str) -> Path:
+def save_figure(path: Path, figure: Figure, description: str) -> Path:
+    """Write a plot with its description, and return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Software": None, "Description": description, "Comment": "plot"}
     figure.savefig(path, format="png", metadata=metadata)

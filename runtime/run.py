@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -104,7 +105,7 @@ def compile_model(graph: Graph) -> Model:
         model = build(graph)
     model.to(graph.device)
     if graph.spec.run.compile:
-        for section in ("prior", "decoder", "flow", "encoder", "adversary"):
+        for section in ("prior", "decoder", "flow", "encoder", "energy", "adversary"):
             for module in model.get_submodule(section).children():
                 module.compile()
     return model
@@ -154,8 +155,16 @@ def _describe(run: RunDirectory, graph: Graph, base: Path, overrides: Sequence[s
     run.write_text("overrides.txt", "".join(f"{line}\n" for line in overrides))
     run.write_text("explain.txt", as_text(graph))
     run.write_json("graph.json", as_json(graph))
-    run.write_json("environment.json", {**environment(), "data_folder": str(base.resolve())})
+    data = graph.spec.data
+    folder = {"data_folder": _homeless(base)} if data is not None and data.source.reads_files else {}
+    run.write_json("environment.json", {**environment(), **folder})
     run.write_text("resolved.yaml", text)
+
+
+def _homeless(folder: Path) -> str:
+    """`~/...` inside the home folder, so that a run directory does not tell whose it is; the whole path elsewhere."""
+    full, home = folder.resolve(), Path(os.path.expanduser("~")).resolve()
+    return f"~/{full.relative_to(home)}" if full.is_relative_to(home) else str(full)
 
 
 def data_base(spec: Spec) -> Path:
@@ -206,7 +215,7 @@ def stored(path: Path) -> tuple[Spec, Path]:
     where = path / "environment.json"
     base = Path()
     if where.is_file():
-        base = Path(str(read_json(where).get("data_folder", ".")))
+        base = Path(os.path.expanduser(str(read_json(where).get("data_folder", "."))))
     return spec, base
 
 
@@ -291,7 +300,7 @@ def _measured(session: Session, say: Warn) -> dict[str, Any]:
     text = run.metrics.read_text("utf-8") if run.metrics.is_file() else ""
     records = [json.loads(line) for line in text.splitlines()]
     found["warnings"] = diagnose(records, found) + [d.message for d in graph.notes if d.severity == "warning"]
-    if split != spec.evaluate.split:
+    if split != spec.evaluate.split and session.data.source is not None:
         found["warnings"].append(f"the data has no part {spec.evaluate.split!r}: the metrics are of {split}")
     if records:
         pictures.save_curves(run.samples / "curves.png", *_curves(records))

@@ -29,7 +29,10 @@ from gendsl.runtime.jsonlines import JsonLines, finite
 
 LOCK = ".lock"
 FOLDERS = ("checkpoints", "samples")
-MARKERS = ("resolved.yaml", "spec.yaml")
+BEGUN = "resolved.yaml"
+"""Written when everything else about a run is: without it nothing has begun, with it the run can be resumed."""
+ABOUT = ("spec.yaml", "overrides.txt", "explain.txt", "graph.json", "environment.json")
+"""What is written about a run before that."""
 
 
 class RunDirectory:
@@ -46,8 +49,8 @@ class RunDirectory:
         """Make and lock a new run directory.
 
         Args:
-            path: where; it may exist if it is empty. None takes the next free `runs/NAME-SEED-K`, K = 1, 2,
-                ...
+            path: where; it may exist if it is empty, or if the run in it never began. None takes the next free
+                `runs/NAME-SEED-K`, K = 1, 2, ...
             name: the spec's name; characters that do not belong into a file name become hyphens.
             seed: the run's seed.
 
@@ -80,8 +83,13 @@ class RunDirectory:
         if not path.is_dir():
             what = "is a file" if path.exists() else "does not exist"
             raise UsageError(f"{path} {what}: a run directory was expected, as `gendsl run` makes it")
-        if not any((path / marker).is_file() for marker in MARKERS):
-            raise UsageError(f"{path} is not a run directory: it holds neither {' nor '.join(MARKERS)}")
+        if not (path / BEGUN).is_file():
+            if (path / LOCK).is_file() and _untouched(path):
+                raise UsageError(
+                    f"the run in {path} was stopped before it began: nothing is there to go on with. Start it "
+                    f"again with `gendsl run SPEC --out {path}`"
+                )
+            raise UsageError(f"{path} is not a run directory: it has no {BEGUN}")
         return cls(path, _acquire(path))
 
     def __enter__(self) -> RunDirectory:
@@ -175,11 +183,23 @@ def _next_free(parent: Path, name: str, seed: int) -> Path:
         return path
 
 
+def _untouched(path: Path) -> bool:
+    """Whether a folder is empty, or holds only what a run that was killed before it began leaves.
+
+    That is the lock, empty folders and files about the run, whole or half written. Without a lock the files are
+    somebody else's.
+    """
+    names = {item.name for item in path.iterdir()}
+    folders = [path / name for name in names & set(FOLDERS)]
+    if not all(folder.is_dir() and not any(folder.iterdir()) for folder in folders):
+        return False
+    half = {f".{name}.tmp" for name in (*ABOUT, BEGUN)}
+    return names <= {LOCK, *FOLDERS, *((*ABOUT, *half) if LOCK in names else ())}
+
+
 def _refuse_used(path: Path) -> None:
-    """What a `create` that was killed leaves, a lock and empty folders, counts as nothing."""
     if path.is_dir():
-        inside = [item for item in path.iterdir() if item.name != LOCK]
-        if any(item.name not in FOLDERS or not item.is_dir() or any(item.iterdir()) for item in inside):
+        if not _untouched(path):
             raise UsageError(
                 f"{path} is not empty: a run directory is never used twice. To go on with the run in it, use "
                 f"`gendsl resume {path}`; for a new run, give another directory"

@@ -16,6 +16,7 @@ from gendsl.data.dataset import Dataset, Part
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import pictures
+from gendsl.runtime.planes import save_planes
 from gendsl.runtime.streams import stream
 from gendsl.schema.facts import Support
 
@@ -158,7 +159,7 @@ def save_pictures(
     folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int
 ) -> list[Path]:
     """Grids of image variables, scatter plots of points, and reconstructions beside their originals."""
-    saved: list[Path] = []
+    saved = save_planes(folder, model, seed)
     part = data.parts.get("test", data.parts["train"])
     for name, value in values.items():
         column = model.graph.variables[name].raw_column

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import Stage
+from gendsl.compiler.graph import Graph, Stage
 from gendsl.errors import RunError
 from gendsl.nn.model import Model
 from gendsl.nn.objective import Loss
+from gendsl.nn.objective.adversarial import diagnostics
 from gendsl.runtime.checkpoint import Checkpoint
 from gendsl.runtime.optimisers import Average, Optimiser
 from gendsl.schema.components.optim import OptimSpec
@@ -66,7 +67,9 @@ class State:
         named = list(model.named_parameters())
         self.average = Average(named, self.train.ema) if self.train.ema is not None and named else None
         players = {f"loss:{p.name}" for s in model.graph.stages for p in s.players}
-        self.means = Means([*(t.name for t in model.graph.terms), *sorted(players)], model.device)
+        self.means = Means(
+            [*(t.name for t in model.graph.terms), *sorted(players), *_seen(model.graph)], model.device
+        )
         self.best: dict[str, Tensor] = {}
         self.best_loss = math.inf
         self.waited = self.skipped = self.skipped_in_a_row = 0
@@ -89,7 +92,8 @@ class State:
 
     def count(self, player: str, loss: Loss) -> None:
         """Add one turn of a player to the running means."""
-        self.means.add({**loss.terms, f"loss:{player}": loss.total.detach()})
+        seen = {f"seen:{name}": value for name, value in loss.seen.items()}
+        self.means.add({**loss.terms, f"loss:{player}": loss.total.detach(), **seen})
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -194,6 +198,13 @@ class State:
         for name, parameter in self.model.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
                 raise RunError(f"step {step}: the parameter {name} is not finite; no checkpoint was written")
+
+
+def _seen(graph: Graph) -> list[str]:
+    """The diagnostics that are averaged: where there are adversaries, of each and of every player's gradient."""
+    found = [f"seen:{name}" for critic in graph.critics.values() for name in diagnostics(critic)]
+    found += [f"seen:{t.subject}.path" for t in graph.terms if t.family == "path_length"]
+    return found + [f"seen:gradient.{p.name}" for p in graph.players if graph.critics]
 
 
 def _under(prefix: str, found: Checkpoint) -> Iterator[tuple[str, Tensor]]:

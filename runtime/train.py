@@ -22,6 +22,7 @@ from gendsl.errors import RunError
 from gendsl.nn.model import Model
 from gendsl.nn.objective import Loss
 from gendsl.runtime import checkpoint
+from gendsl.runtime.activity import ROWS, activity, watched
 from gendsl.runtime.rundir import RunDirectory
 from gendsl.runtime.state import State
 from gendsl.runtime.stop import Stop
@@ -191,11 +192,12 @@ class Trainer:
             with self._autocast():
                 loss = self.model.loss(player.name, batch, self.step, player.terms)
         self._check(player, loss)
-        self.state.count(player.name, loss)
         optimiser = self.state.optimisers[stretch.index].get(player.name)
         if optimiser is None or not loss.total.requires_grad:
+            self.state.count(player.name, loss)
             return
         gradients = torch.autograd.grad(loss.total, optimiser.parameters, allow_unused=True)
+        self.state.count(player.name, loss)
         norm = optimiser.step(self.step - stretch.first, gradients, skip_bad=True)
         if not math.isfinite(norm.item()):
             names = [
@@ -205,7 +207,9 @@ class Trainer:
                 f"step {self.step + 1}: the gradient of {', '.join(player.terms)} is not finite "
                 f"(player {player.name}, parameter {names[0] if names else 'norm over all'})"
             )
-        self.model.constrain(player.name)
+        if self.graph.critics:
+            self.state.means.add({f"seen:gradient.{player.name}": norm.detach()})
+        self.model.constrain(player.name, loss, len(batch))
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.model.device.type, torch.bfloat16) if self.half else nullcontext()
@@ -252,14 +256,16 @@ class Trainer:
     def _log(self, seconds: float, pace: float) -> None:
         stretch = self._stretch(self.step - 1)
         means = self.state.means.take()
-        losses, terms = split(means)
+        losses, terms, seen = split(means)
         diagnostics: dict[str, float] = {
             f"lr.{name}": optimiser.learning_rate(self.step - 1 - stretch.first)
             for name, optimiser in self.state.optimisers[stretch.index].items()
         }
+        diagnostics |= seen
         if self.state.skipped:
             diagnostics["skipped_steps"] = self.state.skipped
         if self.run is not None:
+            diagnostics |= self._activity()
             self.run.append_metrics(
                 {
                     "step": self.step,
@@ -272,8 +278,20 @@ class Trainer:
             self.run.append_timings({"step": self.step, "seconds": round(seconds, 4)})
         self._tell(means, pace, logged=True)
 
+    def _activity(self) -> dict[str, float]:
+        """Active units over some rows of the training part, spread evenly."""
+        if not watched(self.graph):
+            return {}
+        rows = min(ROWS, self.part.rows)
+        index = torch.linspace(0, self.part.rows - 1, rows, device=self.model.device).long()
+        with stream(self.seed, "eval/activity", self.step):
+            self.model.eval()
+            found = activity(self.model, self.part.batch(index))
+            self.model.train()
+        return found
+
     def _tell(self, means: dict[str, float], pace: float, *, logged: bool) -> None:
-        losses, terms = split(means)
+        losses, terms, _ = split(means)
         rows = self.order.batch_size / pace if pace > 0 else 0.0
         report = Progress(self.step, self.total, losses, terms, rows, pace * (self.total - self.step), logged)
         for callback in self.callbacks:
@@ -357,10 +375,11 @@ class Trainer:
         return True
 
 
-def split(means: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Means by name as (losses by player, terms by name)."""
+def split(means: dict[str, float]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Means by name as (losses by player, terms by name, diagnostics by name)."""
     losses = {n.removeprefix("loss:"): v for n, v in means.items() if n.startswith("loss:")}
-    return losses, {n: v for n, v in means.items() if not n.startswith("loss:")}
+    seen = {n.removeprefix("seen:"): v for n, v in means.items() if n.startswith("seen:")}
+    return losses, {n: v for n, v in means.items() if ":" not in n}, seen
 
 
 def _finite(value: Tensor) -> bool:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gendsl.compiler.derive.divergence import autoregressive
 from gendsl.compiler.derive.notation import says, summed_over
 from gendsl.compiler.derive.sampling import COMPARED, sampled
 from gendsl.compiler.graph import Graph, How, Kind, Role, Route, Term
-from gendsl.compiler.paths import above, how, noisy
+from gendsl.compiler.paths import DRAWN, above, how, noisy
 from gendsl.schema.components.bound import Bound
+from gendsl.schema.components.dist_quantised import Vq
 
 
 def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term]:
     encoder, prior = graph.q(name), graph.p(name)
     if route.how in (How.CLOSED, How.SAMPLED, How.ENUMERATED):
         assert encoder is not None
-        assert prior is not None
+        tilt = f" + E({name})" if name in graph.spec.energy else ""
+        if prior is None:
+            yield Term(
+                f"kl.{name}",
+                f"E_q[log {says(graph, encoder)}{tilt}]",
+                "model",
+                Kind.UPPER,
+                f"-log Z of exp(-E({name}))",
+                "sampled",
+                path=encoder.path,
+            )
+            return
         unknown = " on unknown rows" if graph.variables[name].known else ""
         random = any(noisy(graph, v) for v in (*encoder.parents, *prior.parents))
         exact = route.how is not How.SAMPLED and not random
+        drawn = "" if route.estimator is None else f", {route.estimator.words}"
         words = {
             How.CLOSED: "closed form",
             How.ENUMERATED: "enumerated",
@@ -26,16 +40,18 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         }
         yield Term(
             f"kl.{name}",
-            f"E_q[log {says(graph, encoder)} - log {summed_over(graph, name)}{says(graph, prior)}]{unknown}",
+            f"E_q[log {says(graph, encoder)} - log {summed_over(graph, name)}{says(graph, prior)}{tilt}]{unknown}",
             "model",
             Kind.EXACT if exact else Kind.ESTIMATE,
-            f"KL({says(graph, encoder)} || {says(graph, prior)})",
-            words[route.how],
+            f"KL({says(graph, encoder)} || {says(graph, prior)})"
+            if not tilt
+            else f"KL({says(graph, encoder)} || {says(graph, prior)} exp(-E({name})) / Z) - log Z",
+            words[route.how] + drawn,
             path=encoder.path,
         )
-    elif route.how is How.FITTED:
+    elif route.how in (How.FITTED, How.QUANTISED):
         assert prior is not None
-        random = any(noisy(graph, v) for v in above(graph, "p", name))
+        random = prior.offers.estimated or any(noisy(graph, v) for v in above(graph, "p", name))
         yield Term(
             f"prior.{name}",
             f"-log {summed_over(graph, name)}{says(graph, prior)} at the codes, which are cut",
@@ -85,7 +101,7 @@ def classification(graph: Graph) -> Iterator[Term]:
                 f"-log {says(graph, factor)}"
                 + (" on known rows" if graph.variables[factor.head].known else ""),
                 "model",
-                Kind.EXACT,
+                Kind.ESTIMATE if factor.offers.estimated else Kind.EXACT,
                 f"cross-entropy of {says(graph, factor)}",
                 "exact",
                 auxiliary=True,
@@ -93,10 +109,50 @@ def classification(graph: Graph) -> Iterator[Term]:
             )
 
 
+def codebooks(graph: Graph) -> Iterator[Term]:
+    """What draws codewords and encoder together, of every quantised latent that is above something scored."""
+    for name, route in graph.routes.items():
+        encoder = graph.q(name)
+        if graph.codewords(name) is None or encoder is None or route.how not in (How.CODE, How.QUANTISED):
+            continue
+        assert isinstance(encoder.dist, Vq)
+        yield Term(
+            f"codebook.{name}",
+            f"|sg(e) - b|^2 + {encoder.dist.commitment:g} |e - sg(b)|^2, e the encoder's vectors, b their codewords",
+            "model",
+            Kind.NONE,
+            f"squared distance of the vectors of {name} from their codewords",
+            "exact" if not any(noisy(graph, v) for v in encoder.parents) else "sampled",
+            auxiliary=True,
+            path=encoder.path,
+        )
+
+
+def total_correlations(graph: Graph) -> Iterator[Term]:
+    """Total correlations that are asked for, of latents drawn from an encoder that is a product over entries."""
+    for name in graph.spec.objective.total_correlation:
+        encoder = graph.q(name)
+        if how(graph, name) not in DRAWN or graph.routes[name].estimator is not None or encoder is None:
+            continue
+        product = encoder.dist is not None and encoder.dist.factorises and not encoder.flow
+        if not product or autoregressive(encoder):
+            continue
+        yield Term(
+            f"total_correlation.{name}",
+            f"E_q[log q({name}) - sum_d log q({name}_d)], q({name}) the mean of {says(graph, encoder)} over the data",
+            "model",
+            Kind.ESTIMATE,
+            f"total correlation of the aggregate posterior of {name}",
+            "minibatch-weighted",
+            auxiliary=True,
+            path=("objective", "total_correlation", name),
+        )
+
+
 def discrepancies(graph: Graph) -> Iterator[Term]:
     """Maximum mean discrepancies that are asked for."""
     for name in graph.spec.objective.mmd:
-        if how(graph, name) in COMPARED:
+        if how(graph, name) in COMPARED and graph.routes[name].estimator is None:
             yield Term(
                 f"mmd.{name}",
                 f"MMD^2(q({name}), p({name}))",

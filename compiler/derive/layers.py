@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gendsl.compiler.graph import Factor
-from gendsl.schema.components.flow import FlowLayer
+from gendsl.compiler.graph import Factor, Graph
+from gendsl.schema.components.flow import FlowLayer, estimates
 from gendsl.schema.components.flow_shape import Chain
 from gendsl.schema.facts import Cost
 from gendsl.schema.nodes import Path
@@ -13,6 +13,16 @@ def one_way(factor: Factor) -> tuple[str, Path] | None:
     """The first layer without an inverse, for messages: its tag and where it is written, chains looked into."""
     found = _one_way(factor.flow, (*factor.path, "stack" if factor.base is not None else "flow"))
     return None if found is None else (found[0].tag, found[1])
+
+
+def estimated(graph: Graph) -> tuple[str, ...]:
+    """The layers, in every factor whose density is computed, whose log-determinant is an estimate."""
+    found: list[str] = []
+    for factor in graph.factors.values():
+        shape = graph.variables[factor.head].shape
+        if factor.offers.estimated and factor.flow and shape is not None:
+            found += [layer.tag for layer in estimates(factor.flow, shape)]
+    return tuple(dict.fromkeys(found))
 
 
 def _one_way(layers: tuple[FlowLayer, ...], path: Path) -> tuple[FlowLayer, Path] | None:

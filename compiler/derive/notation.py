@@ -8,6 +8,8 @@ from gendsl.compiler.paths import above, how, joint
 
 def says(graph: Graph, factor: Factor) -> str:
     """The factor in mathematical notation: p(x | z, y)."""
+    if factor.side == "e":
+        return f"exp(-E({factor.head}))"
     given = f" | {', '.join(factor.parents)}" if factor.parents else ""
     return f"{factor.side}({factor.head}{given})"
 

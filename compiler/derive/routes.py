@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
+from gendsl.compiler.derive.discrete import finite, without_gradient
+from gendsl.compiler.derive.divergence import kl
 from gendsl.compiler.derive.layers import one_way
 from gendsl.compiler.graph import Factor, Graph, How, Role, Route
-from gendsl.compiler.paths import has_no_encoder, varies
+from gendsl.compiler.paths import has_no_encoder
 from gendsl.errors import Diagnostic
-from gendsl.schema.facts import Density, numel
+from gendsl.schema.facts import Density
+from gendsl.schema.nodes import Path
 
 STOCHASTIC = (Density.ANY, Density.OWN)
 
@@ -34,21 +35,6 @@ def route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
 def seen_by(graph: Graph, variable: str) -> list[str]:
     """The adversaries that see a variable."""
     return [name for name, critic in graph.critics.items() if variable in critic.spec.sees]
-
-
-def _finite(graph: Graph, name: str) -> bool:
-    support = graph.variables[name].support
-    return support is not None and support.count is not None
-
-
-def states(graph: Graph, name: str) -> int:
-    """How many joint values a finite variable has."""
-    variable = graph.variables[name]
-    assert variable.support is not None
-    assert variable.support.count is not None
-    assert variable.shape is not None
-    size = numel(variable.shape)
-    return int(variable.support.count**size) if size * math.log2(variable.support.count) < 64 else 2**64
 
 
 def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Route | Diagnostic:
@@ -97,6 +83,8 @@ def _inferred(
         if encoder.offers.density is not Density.ANY:
             return no_density(graph, encoder, "at samples of the prior", prior)
         return Route(name, How.INFORMATION, encoder.name)
+    if prior is None and name in graph.spec.energy:
+        return Route(name, How.SAMPLED, encoder.name, f"against the energy of {name}")
     if prior is None:
         if variable.role is Role.PARTIAL:
             return None
@@ -110,48 +98,9 @@ def _inferred(
         )
     if prior.offers.density is not Density.ANY:
         return no_density(graph, prior, f"at the encoder's samples of {name}", encoder)
-    if _finite(graph, name):
-        return Route(name, How.ENUMERATED, encoder.name)
-    if not encoder.offers.rsample:
-        assert encoder.dist is not None
-        return graph.spec.diagnostic(
-            "GD505",
-            f"the samples of {encoder.name} have no gradient: {encoder.dist.tag} is discrete with infinitely "
-            "many "
-            "values, and the score-function estimator is not built in this version",
-            (*encoder.path, "dist"),
-            help="use a distribution on the reals, or a finite one (categorical), which is enumerated",
-        )
-    return _kl(graph, name, encoder, prior)
-
-
-def _kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
-    """In closed form only if a formula exists, no flow is in the way, and neither side waits for another
-    latent.
-    """
-    assert encoder.dist is not None
-    assert prior.dist is not None
-    bound = graph.spec.objective.bound
-    below = set(prior.parents) & graph.descendants("q", name)
-    summed = set().union(*(varies(graph, v) for v in (*prior.parents, *encoder.parents)))
-    why = ""
-    if bound is not None and bound.weighted:
-        why = f"{bound.tag} uses log w"
-    elif encoder.flow or prior.flow:
-        why = "a flow is in the way"
-    elif prior.dist.tag not in encoder.dist.closed_kl:
-        why = f"no formula for KL({encoder.dist.tag} || {prior.dist.tag})"
-    elif _autoregressive(encoder) or _autoregressive(prior):
-        why = "an autoregressive factor is in the way"
-    elif below:
-        why = f"{', '.join(sorted(below))} is a parent of {name} in p and follows from it in q"
-    elif summed:
-        why = f"{', '.join(sorted(summed))} is summed out"
-    return Route(name, How.SAMPLED if why else How.CLOSED, encoder.name, why)
-
-
-def _autoregressive(factor: Factor) -> bool:
-    return factor.net is not None and factor.net.autoregressive
+    if not encoder.offers.rsample or finite(graph, name):
+        return without_gradient(graph, name, encoder, prior)
+    return kl(graph, name, encoder, prior)
 
 
 def _point(
@@ -172,6 +121,10 @@ def _point(
         )
     if prior is None:
         return Route(name, How.CODE, encoder.name)
+    if graph.codewords(name) is not None:
+        if prior.offers.density is not Density.ANY:
+            return no_density(graph, prior, f"at the codes of {name}", encoder)
+        return Route(name, How.QUANTISED, encoder.name)
     if critics:
         return Route(name, How.ADVERSARIAL, encoder.name)
     if name in spec.objective.mmd:
@@ -193,6 +146,14 @@ def _point(
     )
 
 
+def lacking(factor: Factor) -> tuple[str, Path]:
+    """What takes a factor's density, in words, and where it is written: a random network, or the distribution."""
+    assert factor.dist is not None
+    if factor.net is not None and factor.net.random:
+        return f"{factor.dist.tag} with a random {factor.net.tag} network", (*factor.path, "net")
+    return factor.dist.tag, (*factor.path, "dist")
+
+
 def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagnostic:
     """log p is needed at given points, and the factor cannot say it."""
     layer = one_way(factor)
@@ -209,11 +170,11 @@ def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagn
             help="use layers with an inverse, such as coupling",
             related=((f"{other.name} needs it", other.path),),
         )
-    assert factor.dist is not None
+    what, path = lacking(factor)
     return graph.spec.diagnostic(
         "GD503",
-        f"{factor.dist.tag} has no density: log {factor.side}({factor.head}) is needed {where}",
-        (*factor.path, "dist"),
+        f"{what} has no density: log {factor.side}({factor.head}) is needed {where}",
+        path,
         help="use a distribution with a density, or an adversary that compares samples",
         related=((f"{other.name} needs it", other.path),),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gendsl.compiler.derive.notation import marginal, says, summed_over
 from gendsl.compiler.derive.sampling import SAMPLED, estimator
 from gendsl.compiler.graph import Graph, How, Kind, Term
-from gendsl.compiler.paths import above, how, joint, noisy
+from gendsl.compiler.paths import above, how, joint, noisy, scored_by
 from gendsl.schema.components.bound import Bound
 
 
@@ -36,13 +36,15 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
             path=factor.path,
         )
     if not inferred:
+        random = any(graph.factors[f].offers.estimated for f in scored_by(graph, name))
         return Term(
             f"likelihood.{name}",
             f"-log {inside}{known}",
             "model",
-            Kind.ESTIMATE if factor.agnostic else Kind.EXACT,
+            Kind.ESTIMATE if random or factor.agnostic else Kind.EXACT,
             f"-log {marginal(graph, name)}",
-            ("summed" if summed else "exact") + (", along one random order" if factor.agnostic else ""),
+            ("log-determinant estimated" if random else "summed" if summed else "exact")
+            + (", along one random order" if factor.agnostic else ""),
             path=factor.path,
         )
     option = graph.spec.objective.reconstruction.get(name)
@@ -57,12 +59,14 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
             "sampled",
             path=factor.path,
         )
-    codes = all(how(graph, v) is How.CODE for v in inferred)
-    random = any(noisy(graph, v) for v in inferred)
-    expect = "E_q[" if random or not codes else "["
+    codes = all(how(graph, v) in (How.CODE, How.QUANTISED) for v in inferred)
+    drawn = any(noisy(graph, v) for v in inferred)
+    random = drawn or factor.offers.estimated
+    expect = "E_q[" if drawn or not codes else "["
+    walkback = f", mean over {option.walkback + 1} states of the chain" if option and option.walkback else ""
     return Term(
         f"reconstruction.{name}",
-        f"-{expect}log {inside}]{known}",
+        f"-{expect}log {inside}]{known}{walkback}",
         "model",
         Kind.ESTIMATE if random else Kind.EXACT,
         f"expected negative log-likelihood of {name}"

@@ -20,10 +20,11 @@ def adversaries(graph: Graph) -> Graph:
     for name, written in graph.critics.items():
         stands_in = [v for v in written.spec.sees if _replaces(graph, v)]
         critic = replace(written, stands_in=stands_in[0] if stands_in else None)
-        found = [*_sides(graph, critic), *_penalties(graph, critic)]
+        found = [*_sides(graph, critic), *_penalties(graph, critic), *_presented(graph, critic)]
         real, fake = _real_makers(graph, critic), _fake_makers(graph, critic)
         if not found:
             found += [*_gradients(graph, critic, real, "real"), *_gradients(graph, critic, fake, "fake")]
+            found += _told(graph, critic, fake)
         if not found and not real and not fake:
             found.append(
                 graph.spec.diagnostic(
@@ -136,6 +137,56 @@ def _penalties(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
             )
 
 
+def _presented(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
+    """Augmentation needs a grid to transform, a pack rows to fill it."""
+    shapes = [graph.variables[v].shape or () for v in critic.spec.sees]
+    if critic.spec.augment is not None and not any(len(s) == 3 for s in shapes):
+        yield graph.spec.diagnostic(
+            "GD520",
+            f"nothing that {critic.name} sees is an image [C, H, W]: there is nothing to augment",
+            (*critic.path, "augment"),
+            on="key",
+            help=f"drop `augment`, or use noise: {{std: 0.1}}, which {critic.name} can have of any shape",
+        )
+    if critic.spec.pack > graph.spec.train.batch_size:
+        yield graph.spec.diagnostic(
+            "GD520",
+            f"{critic.name} packs {critic.spec.pack} tuples, more than a batch of "
+            f"{graph.spec.train.batch_size} has",
+            (*critic.path, "pack"),
+            help="a batch should hold many packs: raise train.batch_size, or lower `pack`",
+        )
+
+
+def _told(graph: Graph, critic: Critic, fake: list[Factor]) -> Iterator[Diagnostic]:
+    """`classify` names a label of every row that what is made depends on and that the critic does not see."""
+    name = critic.spec.classify
+    if name is None:
+        return
+    variable = graph.variables[name]
+    count = variable.support.count if variable.support is not None else None
+    why = ""
+    if name in critic.spec.sees:
+        why = f"{critic.name} sees {name}: it would only have to read it"
+    elif variable.role not in (Role.CONDITION, Role.OBSERVED):
+        why = f"{name} is not known on every row"
+    elif count is None or variable.shape != ():
+        why = f"{name} is not a label"
+    elif not any(name in graph.ancestors("p", v) for v in critic.spec.sees):
+        why = f"what {critic.name} sees is not made from {name}"
+    elif critic.stands_in is not None or not fake:
+        why = f"nothing with parameters makes what {critic.name} sees from {name}"
+    if why:
+        yield graph.spec.diagnostic(
+            "GD520",
+            f"{critic.name} cannot tell {name} apart: {why}",
+            (*critic.path, "classify"),
+            help=f"classify a label that the decoder is given: condition: [{name}], "
+            f"decoder: {{x: {{given: [z, {name}], ...}}}}",
+            related=((f"{name} is here", variable.path),),
+        )
+
+
 def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
     """What is seen depends on a condition that is not seen: then only marginals are compared.
 
@@ -145,7 +196,8 @@ def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
     alone = False
     for seen in critic.spec.sees:
         reached = above(graph, "p", seen) if graph.p(seen) is not None else set()
-        unseen = {a for a in reached if graph.variables[a].role is Role.CONDITION} - set(critic.spec.sees)
+        told = {*critic.spec.sees, critic.spec.classify}
+        unseen = {a for a in reached if graph.variables[a].role is Role.CONDITION} - told
         depends |= unseen
         observed = graph.variables[seen].role is Role.OBSERVED
         alone = alone or (bool(unseen) and observed and seen not in graph.scored)
@@ -157,7 +209,8 @@ def _conditions(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
             "without seeing "
             "it: it compares the marginals only",
             (*critic.path, "sees"),
-            help=f"sees: [{', '.join([*critic.spec.sees, *missing])}]",
+            help=f"sees: [{', '.join([*critic.spec.sees, *missing])}]"
+            + (f", or classify: {missing[0]} for a label" if len(missing) == 1 else ""),
             severity="error" if alone else "warning",
         )
 
@@ -177,19 +230,25 @@ def _learned(graph: Graph, names: set[str]) -> list[Factor]:
     return [f for n, f in graph.factors.items() if n in names and f.bill.parameters > 0]
 
 
+def _discrete(graph: Graph, factor: Factor) -> bool:
+    support = graph.variables[factor.head].support
+    return support is not None and support.integer
+
+
 def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) -> Iterator[Diagnostic]:
     for factor in makers:
         if factor.offers.rsample:
             continue
         assert factor.dist is not None
+        why = "is discrete" if _discrete(graph, factor) else f"has none: {factor.dist.no_gradient}"
         relax = (
             "a deterministic head with as: [unit] gives real values; " if factor.section == "decoder" else ""
         )
         yield graph.spec.diagnostic(
             "GD505",
             f"{critic.name} has no gradient through the {side} samples of {factor.head}: {factor.dist.tag} "
-            "is discrete",
+            f"{why}",
             (*factor.path, "dist"),
-            help=f"{relax}relaxed samples (gumbel, straight_through) are not built yet in this version",
+            help=f"{relax}relaxed samples of what an adversary sees are not built in this version",
             related=((f"{critic.name} sees it here", (*critic.path, "sees")),),
         )

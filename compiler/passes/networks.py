@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gendsl.compiler.derive.made_of import made_of, pseudo_bill
 from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.compiler.passes.supports import base_support
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.dist import Implicit
+from gendsl.schema.components.dist_vamp import Vamp
+from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.components.flow_shape import Chain
 from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
-from gendsl.schema.facts import NOISE, Input, Inputs, Shape, Support, embedding_parameters, mask_name, numel
+from gendsl.schema.components.ordering import Ordering
+from gendsl.schema.facts import (
+    NOISE,
+    Density,
+    Input,
+    Inputs,
+    Shape,
+    Support,
+    code_name,
+    embedding_parameters,
+    mask_name,
+    numel,
+    packed,
+)
 from gendsl.schema.nodes import Path
 
 
 def networks(graph: Graph) -> Graph:
     """Fills in inputs, features, raw shapes and bills of every factor and critic."""
-    problems: list[Diagnostic] = []
+    problems: list[Diagnostic] = list(made_of(graph))
+    if problems:
+        raise SpecError(problems)
     bodies: dict[str, Factor] = {}
     factors: dict[str, Factor] = {}
     for name, factor in graph.factors.items():
@@ -40,30 +59,44 @@ def networks(graph: Graph) -> Graph:
 
 
 def _order(graph: Graph, factor: Factor) -> Diagnostic | None:
-    """Autoregressive flow layers follow the natural order of the entries only."""
-    if factor.ordering is None or not any(layer.ordered for layer in factor.flow):
+    """Autoregressive flow layers follow one fixed order, on the shape that they act on."""
+    if factor.ordering is None:
         return None
     shape = graph.variables[factor.head].shape
     assert shape is not None
-    why = factor.ordering.problem(shape)
-    if why is None and factor.ordering.ranks(shape) != tuple(range(numel(shape))):
-        why = "flow layers follow the natural order; another one is not built in this version"
-    place = ("ordering", factor.head)
-    return (
-        None
-        if why is None
-        else graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
-    )
+    why = _unordered(factor.flow, shape, factor.ordering)
+    if why is None:
+        return None
+    place = graph.spec.mentioned(("ordering", factor.head), why)
+    return graph.spec.diagnostic("GD504", f"the ordering of {factor.head}: {why}", place)
+
+
+def _unordered(layers: tuple[FlowLayer, ...], shape: Shape, ordering: Ordering) -> str | None:
+    """Why an autoregressive layer of a list cannot follow the order, or None."""
+    for layer in layers:
+        why = None
+        if isinstance(layer, Chain):
+            why = _unordered(layer.layers(), shape, ordering)
+        elif layer.ordered and ordering.agnostic:
+            why = f"{layer.tag} follows one order; `{ordering.tag}` is the mixture over all of them"
+        elif layer.ordered:
+            why = ordering.problem(shape)
+        if why is not None:
+            return why
+        shape = layer.base_shape(shape)
+    return None
 
 
 def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
     if factor.channel is not None:
         return factor
+    if factor.side == "e":
+        return _energy(graph, factor, bodies)
     head = graph.variables[factor.head]
     assert head.shape is not None
     assert head.support is not None
     if factor.base is not None:
-        inputs = tuple(graph.variables[v].as_input() for v in factor.parents[1:])
+        inputs = _inputs(graph, factor)
         factor = replace(factor, inputs=inputs, base_shape=graph.variables[factor.base].shape)
         return replace(factor, bill=_flow_bill(factor, head.shape) + Bill(embedding_parameters(inputs)))
     shape = flow_shape(graph, factor, head.shape, [])
@@ -81,12 +114,14 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             f"{dist.tag} has no parameters: a network of {factor.head}'s parents has nothing to give",
             path,
         )
-    inputs = _inputs(graph, factor.parents)
+    inputs = _inputs(graph, factor)
     if isinstance(dist, Implicit):
         inputs = (*inputs, Input(NOISE, (dist.noise,)))
     factor = replace(factor, inputs=inputs, base_shape=shape, raw=raw)
     bill = Bill(parameters=sum(numel(s) for s in dist.free(shape).values()))
-    if net is None:
+    if isinstance(dist, Vamp):
+        bill += pseudo_bill(graph, factor)
+    elif net is None:
         bill += Bill() if factor.standard else Bill(parameters=numel(raw))
     elif net.autoregressive:
         target = Input(factor.head, shape, support, head.labels)
@@ -117,6 +152,36 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             bill += replace(net.bill(inputs, shape), parameters=0)
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
+
+
+def _energy(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
+    """An energy reads its variable and gives one number for each row; a fixed one has no cost."""
+    net, inputs = factor.net, (graph.variables[factor.head].as_input(),)
+    if net is None:
+        return replace(factor, inputs=inputs)
+    path = (*factor.path, "net")
+    if net.autoregressive:
+        why = "an energy's network gives one number for each row; an autoregressive one cannot"
+        return _refused(graph, why, path)
+    if net.energy:
+        return replace(factor, inputs=inputs, bill=net.bill(inputs, None))
+    why = net.problem(inputs, None) or ""
+    if why:
+        return _refused(graph, why, path)
+    features = net.features(inputs, None)
+    factor = replace(factor, inputs=inputs, features=features)
+    bill = net.bill(inputs, None)
+    shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
+    if not _agree(shared, factor):
+        return graph.spec.diagnostic(
+            "GD401",
+            f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+            f"{_shapes(shared)} and {_shapes(factor)}",
+            path,
+            related=(("the other use is here", (*shared.path, "net")),),
+        )
+    own = bill if shared is factor else replace(bill, parameters=0)
+    return replace(factor, bill=own + dense(numel(features), 1))
 
 
 def _orderings(graph: Graph) -> Iterator[Diagnostic]:
@@ -154,12 +219,21 @@ def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
             )
 
 
-def _inputs(graph: Graph, parents: tuple[str, ...]) -> Inputs:
-    """The parents as a network reads them; one with missing entries comes with its mask."""
+def _input(graph: Graph, name: str, section: str) -> Input:
+    """A parent as networks of this section read it: of a quantised latent the codewords, in a prior the indices."""
+    variable, dim = graph.variables[name], graph.codewords(name)
+    if dim is None or section == "prior":
+        return variable.as_input()
+    assert variable.shape is not None
+    return Input(code_name(name), (dim, *variable.shape))
+
+
+def _inputs(graph: Graph, factor: Factor) -> Inputs:
+    """The parents as a network reads them, without a base; one with missing entries comes with its mask."""
     found: list[Input] = []
-    for name in parents:
+    for name in factor.parents if factor.base is None else factor.parents[1:]:
         variable = graph.variables[name]
-        found.append(variable.as_input())
+        found.append(_input(graph, name, factor.section))
         if variable.missing:
             assert variable.shape is not None
             found.append(Input(mask_name(name), variable.shape))
@@ -209,8 +283,13 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     assert net is not None
     assert dist is not None
     if not dist.factorises:
+        none = dist.density is Density.NONE
+        has = "has none" if none else "is one joint density of all entries here"
         return graph.spec.diagnostic(
-            "GD403", f"{net.tag} gives the parameters of a density entry by entry; {dist.tag} has none", path
+            "GD403",
+            f"{net.tag} gives the parameters of a density entry by entry; {dist.tag} {has}",
+            path,
+            help="" if none else "a mixture for each entry is over: entry; a normal takes scale: learned",
         )
     if factor.ordering is None:
         return graph.spec.diagnostic(
@@ -245,7 +324,8 @@ def critic_net(graph: Graph, critic: Critic) -> Net:
 
 
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
-    inputs = tuple(graph.variables[v].as_input() for v in critic.spec.sees)
+    seen = (graph.variables[v].as_input() for v in critic.spec.sees)
+    inputs = tuple(replace(i, shape=packed(i.shape, critic.spec.pack)) for i in seen)
     net = critic_net(graph, critic)
     why = "a critic's network gives one number for each tuple; an autoregressive one cannot"
     if not net.autoregressive:
@@ -254,4 +334,8 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
         return _refused(graph, why, (*critic.path, "net"))
     features = net.features(inputs, None)
     bill = net.bill(inputs, None) + dense(numel(features), 1)
-    return replace(critic, inputs=inputs, features=features, bill=bill)
+    told = graph.variables[critic.spec.classify].support if critic.spec.classify is not None else None
+    labels = critic.spec.pack * (told.count or 0) if told is not None else 0
+    if labels:
+        bill += dense(numel(features), labels)
+    return replace(critic, inputs=inputs, features=features, labels=labels, bill=bill)

@@ -8,15 +8,33 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
-from gendsl.compiler.derive.latents import classification, discrepancies, latent, weighting
+from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
+from gendsl.compiler.derive.latents import (
+    classification,
+    codebooks,
+    discrepancies,
+    latent,
+    total_correlations,
+    weighting,
+)
+from gendsl.compiler.derive.layers import estimated
+from gendsl.compiler.derive.path_lengths import path_lengths
 from gendsl.compiler.derive.routes import no_density
 from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
 from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
-from gendsl.compiler.paths import agnostic, how
+from gendsl.compiler.paths import above, agnostic, how
+from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.estimator import Gumbel
 from gendsl.schema.facts import Density
-from gendsl.schema.sections import KlOptions, MmdOptions, ReconstructionOptions, TermOptions
+from gendsl.schema.sections import (
+    KlOptions,
+    MmdOptions,
+    PathLengthOptions,
+    ReconstructionOptions,
+    TermOptions,
+)
 from gendsl.schema.suggest import nearest
 
 FAMILIES = (
@@ -26,8 +44,13 @@ FAMILIES = (
     "prior",
     "mutual_information",
     "classification",
+    "codebook",
     "adversary",
+    "classified",
     "mmd",
+    "energy",
+    "path_length",
+    "total_correlation",
 )
 """Families of terms that `objective:` can re-weight."""
 
@@ -36,7 +59,7 @@ def objective(graph: Graph) -> Graph:
     """Derives every term, re-weights it as `objective:` says, and states what kind of number the whole is."""
     terms = list(_derive(graph))
     problems = (
-        [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph)]
+        [*_options(graph, terms), *_bound_problems(graph), *_unclassified(graph), *_compared(graph)]
         if terms
         else [_nothing(graph)]
     )
@@ -63,12 +86,17 @@ def _nothing(graph: Graph) -> Diagnostic:
 def _derive(graph: Graph) -> Iterator[Term]:
     bound = bound_of(graph)
     for name in graph.scored:
-        yield score(graph, name, bound)
+        if not contrasted(graph, name):
+            yield score(graph, name, bound)
     for name, route in graph.routes.items():
         yield from latent(graph, name, route, bound)
     yield from weighting(graph, bound)
     yield from classification(graph)
+    yield from codebooks(graph)
     yield from discrepancies(graph)
+    yield from energies(graph)
+    yield from path_lengths(graph)
+    yield from total_correlations(graph)
     for critic in graph.critics.values():
         yield from adversarial(graph, critic)
 
@@ -92,6 +120,15 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 help=f"derived here: {', '.join(names) or 'none'}",
             )
     for name, option in spec.objective.reconstruction.items():
+        chain = chain_of(graph)
+        if option.walkback is not None and (chain is None or name not in chain.state):
+            why = refused(graph) if chain is None else f"the chain does not move {name}"
+            yield spec.diagnostic(
+                "GD507",
+                f"there is no chain to walk back: {why}",
+                ("objective", "reconstruction", name, "walkback"),
+                help="it needs a corruption beneath the encoder of a code without a prior",
+            )
         critic = (option.in_ or "").split(".")[0]
         if critic and (critic not in graph.critics or name not in graph.critics[critic].spec.sees):
             yield spec.diagnostic(
@@ -99,6 +136,14 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 f"{critic!r} is not an adversary that sees {name}: it has no features of {name}",
                 ("objective", "reconstruction", name, "in"),
                 help=f"adversaries: {', '.join(graph.critics) or 'none'}",
+            )
+        elif critic and graph.critics[critic].spec.pack > 1:
+            yield spec.diagnostic(
+                "GD507",
+                f"{critic!r} judges {graph.critics[critic].spec.pack} tuples together: it has no features of "
+                f"one {name}",
+                ("objective", "reconstruction", name, "in"),
+                related=(("pack is here", ("adversary", critic, "pack")),),
             )
 
 
@@ -115,22 +160,29 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
     if not bound.weighted:
         return
     for name, route in graph.routes.items():
-        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD):
+        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.QUANTISED):
             yield graph.spec.diagnostic(
                 "GD508",
                 f"{bound.tag} needs log q({name}), and the encoder of {name} has no density",
                 path,
                 related=((f"the encoder of {name}", ("encoder", name)),),
             )
-        elif route.how is How.ENUMERATED:
+
+
+def _compared(graph: Graph) -> Iterator[Diagnostic]:
+    """Codes that are compared with the prior's samples depend on no discrete latent, tried or drawn."""
+    asked = [("mmd", n) for n in graph.spec.objective.mmd]
+    asked += [("total_correlation", n) for n in graph.spec.objective.total_correlation]
+    for family, name in asked:
+        above_it = sorted(n for n in above(graph, "q", name) if n in graph.routes)
+        discrete = [n for n in above_it if graph.routes[n].estimator or how(graph, n) is How.ENUMERATED]
+        if discrete:
             yield graph.spec.diagnostic(
-                "GD508",
-                f"{bound.tag} with the finite latent {name} needs a score-function gradient, which is not "
-                "built yet "
-                "in this version",
-                path,
-                help="drop the bound (the ELBO enumerates it), or drop its encoder (it is then summed out)",
-                related=((f"the encoder of {name}", ("encoder", name)),),
+                "GD507",
+                f"{family}.{name} compares codes, and the encoder of {name} reads {', '.join(discrete)}, which is "
+                "discrete: that is not built in this version",
+                ("objective", family, name),
+                on="key",
             )
 
 
@@ -152,48 +204,70 @@ def _weighted(graph: Graph, term: Term) -> Term:
         extra |= {k: v for k, v in (("free_bits", option.free_bits), ("capacity", option.capacity)) if v}
         if option.capacity is not None:
             extra["capacity"] = option.capacity
-    elif isinstance(option, ReconstructionOptions) and option.in_ is not None:
-        extra["in"] = option.in_
+    elif isinstance(option, ReconstructionOptions):
+        extra |= {k: v for k, v in (("in", option.in_), ("walkback", option.walkback)) if v is not None}
     elif isinstance(option, MmdOptions) and option.scale is not None:
         extra["scale"] = option.scale
+    elif isinstance(option, PathLengthOptions):
+        extra["every"] = option.every
     return replace(term, weight=option.weight, warmup=option.warmup, options=extra)
 
 
 def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
     """What kind of number the whole objective is, and of which quantity (SEMANTICS, section 8)."""
     mine = [t for t in terms if t.player == "model"]
-    target = f"log p({', '.join(graph.scored)})" if graph.scored else "nothing"
+    whole = ", ".join((*graph.scored, *tilted(graph)))
     conditions = [n for n, v in graph.variables.items() if v.role is Role.CONDITION]
-    if conditions and graph.scored:
-        target = f"log p({', '.join(graph.scored)} | {', '.join(conditions)})"
+    given = f" | {', '.join(conditions)}" if conditions else ""
+    target = f"log p({whole}{given})" if whole else "nothing"
+    if targets(graph) and not whole:
+        named = ", ".join(f"exp(-E({n}))" for n in targets(graph))
+        target = f"log Z of {named}"
     reasons: list[str] = []
     for term in mine:
-        if term.family == "kl" and (term.weight > 1 or term.options.get("free_bits")) and term.warmup == 0:
-            reasons.append("a looser bound, not the ELBO")
-        elif term.family == "kl" and term.weight < 1:
-            reasons.append("not a bound: the KL counts less than it should")
-        elif term.warmup:
+        if term.warmup:
             reasons.append(f"the weight of {term.name} changes while training" + _after(term))
-        elif term.options.get("capacity") is not None:
-            reasons.append("not a bound: the KL is driven to a target")
+        elif term.family == "kl" and _of_kl(term):
+            reasons.append(_of_kl(term))
         elif "in" in term.options:
             reasons.append(f"{term.name} is not a likelihood")
         elif term.weight != 1 and term.family != "adversary":
             reasons.append(f"{term.name} is weighted by {term.weight:g}")
+        elif term.family == "energy" and term.kind is Kind.NONE:
+            reasons.append(f"{term.name} is a contrast: its gradient is meant, its value says nothing")
+        elif term.family == "energy":
+            reasons.append(f"{term.name} is no likelihood ({way(graph, term.subject)})")
         elif term.auxiliary:
             reasons.append(f"{term.name} is an auxiliary term")
-        elif term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1):
+        elif term.family == "classified" or (
+            term.family == "adversary" and (term.kind is Kind.NONE or term.weight != 1)
+        ):
             reasons.append(f"{term.name} is adversarial")
-    if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED) for v in graph.routes):
+    if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED, How.QUANTISED) for v in graph.routes):
         reasons.append("codes have no density")
-    if not graph.scored:
+    if targets(graph) and not whole and not reasons:
+        return Kind.LOWER, target, f"minus the loss is at most {target}"
+    if not whole:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons)) or "nothing is scored"
     if reasons:
         return Kind.NONE, target, "; ".join(dict.fromkeys(reasons))
     if any(t.family == "adversary" for t in mine):
         return Kind.ESTIMATE, target, "the critic's logit stands for log q - log p"
     if any(how(graph, v) in SAMPLED for v in graph.routes):
-        bound = bound_of(graph)
+        soft = [n for n, r in graph.routes.items() if isinstance(r.estimator, Gumbel)]
+        if soft:
+            return (
+                Kind.ESTIMATE,
+                target,
+                f"not a bound: relaxed weights stand for values of {', '.join(soft)}",
+            )
+        bound, layers = bound_of(graph), estimated(graph)
+        if layers and bound.weighted:
+            return (
+                Kind.ESTIMATE,
+                target,
+                f"{bound.tag} is a bound of exact weights: {', '.join(layers)} estimates them",
+            )
         return Kind.LOWER, target, f"minus the loss is the {bound.tag} bound: {target} is at least this"
     mixed = agnostic(graph)
     if mixed:
@@ -202,7 +276,15 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
     return worst(t.kind for t in mine), target, f"minus the loss is {target}"
 
 
+def _of_kl(term: Term) -> str:
+    """What the options of a KL make of the bound, or an empty string."""
+    if term.options.get("capacity") is not None:
+        return "not a bound: the KL is driven to a target"
+    if term.weight < 1:
+        return "not a bound: the KL counts less than it should"
+    return "a looser bound, not the ELBO" if term.weight > 1 or term.options.get("free_bits") else ""
+
+
 def _after(term: Term) -> str:
-    if term.family != "kl" or term.weight == 1:
-        return ""
-    return ": a looser bound, not the ELBO" if term.weight > 1 else ": not a bound"
+    says = _of_kl(term).split(":")[0] if term.family == "kl" else ""
+    return f": {says}" if says else ""

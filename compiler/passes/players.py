@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gendsl.compiler.derive.energies import Way, way
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, Player, Stage, Term
 from gendsl.compiler.paths import moved, scored_by, sources
@@ -68,8 +69,16 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return {factor.name}.union(*(sources(graph, p) for p in factor.parents))
     if term.family in ("likelihood", "reconstruction", "prior"):
         return scored_by(graph, subject)
+    if term.family == "energy":
+        return _contrasted(graph, subject)
     if term.family == "kl":
-        return sources(graph, subject) | scored_by(graph, subject)
+        return sources(graph, subject) | _tilted_by(graph, subject)
+    if term.family == "path_length":
+        factor = graph.p(subject)
+        assert factor is not None
+        return {factor.name}
+    if term.family == "classified":
+        return set(graph.critics[subject].fake_makers)
     if term.family == "adversary":
         critic = graph.critics[subject]
         return {*critic.real_makers, *critic.fake_makers}
@@ -78,6 +87,8 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return {encoder.name}.union(*(moved(graph, v) for v in (subject, *encoder.parents)))
     if term.family == "mmd":
         return sources(graph, subject) | moved(graph, subject)
+    if term.family in ("codebook", "total_correlation"):
+        return sources(graph, subject)
     assert term.family == "classification", term.name
     return {encoder.name}.union(*(sources(graph, p) for p in encoder.parents))
 
@@ -93,8 +104,23 @@ def _weighted(graph: Graph) -> set[str]:
     found: set[str] = set()
     for term in graph.terms:
         if term.family in ("reconstruction", "kl"):
-            found |= scored_by(graph, term.subject) | sources(graph, term.subject)
+            found |= _tilted_by(graph, term.subject) | sources(graph, term.subject)
     return found
+
+
+def _tilted_by(graph: Graph, name: str) -> set[str]:
+    """What moves log p of a variable at its value, its energy included, log Z left out."""
+    own = {f"energy.{name}"} & set(graph.factors)
+    return own | (scored_by(graph, name) if graph.p(name) is not None else set())
+
+
+def _contrasted(graph: Graph, name: str) -> set[str]:
+    """What an energy's term moves: the energy, and the factor beneath it unless that is the noise."""
+    if way(graph, name) is Way.CONTRAST or graph.p(name) is None:
+        return {f"energy.{name}"}
+    factor = graph.p(name)
+    assert factor is not None
+    return {f"energy.{name}", factor.name} | ({f"prior.{factor.base}"} if factor.base is not None else set())
 
 
 def _stage_problems(graph: Graph, known: list[str]) -> list[Diagnostic]:

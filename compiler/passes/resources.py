@@ -7,8 +7,9 @@ planar posterior, PixelCNN, RealNVP and GAN, small ones and ones of a gigabyte, 
 
 from __future__ import annotations
 
-from gendsl.compiler.derive.routes import states
-from gendsl.compiler.derive.sampling import bound_of
+from gendsl.compiler.derive.discrete import states
+from gendsl.compiler.derive.energies import Way, negatives, way
+from gendsl.compiler.derive.sampling import draws_of
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Resources, Role
 from gendsl.compiler.paths import DRAWN, above
 from gendsl.errors import SpecError
@@ -29,6 +30,9 @@ CHUNK_ROWS = 16384
 
 EVALUATED_ROWS = 512
 """Rows of data that are scored at once."""
+
+ONE_PASS = {How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION, How.QUANTISED}
+"""Routes that need no importance samples."""
 
 MANY_FLOPS = 50_000_000_000
 """A training step with more work than this uses two threads.
@@ -60,8 +64,9 @@ def _rows(graph: Graph, factor: Factor) -> int:
     reads = {*factor.parents, *above(graph, "q" if factor.side == "q" else "p", factor.head)}
     hows = {n: r.how for n, r in graph.routes.items()}
     finite = [n for n, how in hows.items() if how in (How.ENUMERATED, How.SUMMED)]
-    draws = bound_of(graph).samples if any(how in DRAWN for how in hows.values()) else 1
-    rows = 1
+    draws = draws_of(graph) if any(how in DRAWN for how in hows.values()) else 1
+    walked = [o.walkback or 0 for o in graph.spec.objective.reconstruction.values()]
+    rows = 1 + max(walked, default=0)
     if reads & set(finite):
         for name in finite:
             rows *= states(graph, name)
@@ -82,10 +87,7 @@ def _training(graph: Graph) -> int:
 
 def _evaluation(graph: Graph) -> int:
     """Bytes of one pass of importance sampling, which keeps nothing for a backward pass."""
-    inferred = [r.how for r in graph.routes.values()]
-    if all(
-        how in (How.BASE, How.SUMMED, How.ENUMERATED, How.SAMPLED_ONLY, How.INFORMATION) for how in inferred
-    ):
+    if {r.how for r in graph.routes.values()} <= ONE_PASS:
         return 0
     rows = min(CHUNK_ROWS, EVALUATED_ROWS * graph.spec.evaluate.samples)
     held = 0
@@ -119,6 +121,9 @@ def _work(graph: Graph) -> int:
     batch = graph.spec.train.batch_size
     work = 3 * sum(_rows(graph, f) * f.bill.flops for f in graph.factors.values())
     fakes = sum(f.bill.flops for f in graph.side("p"))
+    for factor in graph.side("e"):
+        if way(graph, factor.head) is Way.NEGATIVES:
+            work += 3 * negatives(graph, factor.head).steps * factor.bill.flops
     for critic in graph.critics.values():
         differentiated = sum(3 for p in critic.spec.penalty if p.differentiates)
         work += 3 * fakes + 3 * 2 * critic.bill.flops

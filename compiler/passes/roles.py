@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError
 
-import networkx as nx
-
-from gendsl.compiler.graph import Factor, Graph, Role
+from gendsl.compiler.graph import Factor, Graph, Role, Side
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.sections import Partial
 
+SIDES: dict[Side, str] = {"p": "prior, decoder and flow", "q": "encoder"}
 MODELLED = (Role.OBSERVED, Role.PARTIAL)
 
 
@@ -24,11 +24,11 @@ def roles(graph: Graph) -> Graph:
 def cycles(graph: Graph) -> Graph:
     """Refuses a cycle within p or within q, and prints it."""
     problems = []
-    for side, words in (("p", "prior, decoder and flow"), ("q", "encoder")):
-        digraph = graph.digraph(side)  # type: ignore[arg-type]
-        for found in nx.simple_cycles(digraph, length_bound=len(digraph)):
-            loop = sorted(found, key=list(graph.variables).index)
-            chain = _chain(digraph, loop)
+    for side, words in SIDES.items():
+        try:
+            graph.order(side)
+        except CycleError:
+            chain = _loop(graph, side)
             head = chain[1]
             factor = (
                 graph.p(head) if side == "p" else graph.q(head) or graph.factors.get(f"corruption.{head}")
@@ -39,25 +39,30 @@ def cycles(graph: Graph) -> Graph:
                 if factor.channel is None
                 else factor.path
             )
+            members = sorted(chain[1:], key=list(graph.variables).index)
             problems.append(
                 graph.spec.diagnostic(
                     "GD305",
                     f"cycle in {words}: {' -> '.join(chain)}",
                     where,
                     help="a variable cannot be its own ancestor: drop one of these parents",
-                    related=tuple((f"{v} is here", graph.variables[v].path) for v in loop),
+                    related=tuple((f"{v} is here", graph.variables[v].path) for v in members),
                 )
             )
-            break
     if problems:
         raise SpecError(problems)
     return graph
 
 
-def _chain(digraph: nx.DiGraph[str], loop: list[str]) -> list[str]:
-    """The loop as a path that ends where it starts."""
-    sub = digraph.subgraph(loop)
-    return [edge[0] for edge in nx.find_cycle(sub, loop[0])] + [next(iter(nx.find_cycle(sub, loop[0])))[0]]
+def _loop(graph: Graph, side: Side) -> list[str]:
+    """A shortest cycle of one side, from the first of its variables in the spec back to it."""
+    import networkx as nx
+
+    digraph = graph.digraph(side)
+    loops = nx.simple_cycles(digraph, length_bound=len(digraph))
+    found = min(loops, key=len)
+    start = found.index(min(found, key=list(graph.variables).index))
+    return [*found[start:], *found[: start + 1]]
 
 
 def _heads(graph: Graph) -> Iterator[Diagnostic]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gendsl.compiler.derive.discrete import CHOICES, relaxed, states
 from gendsl.compiler.derive.layers import one_way
-from gendsl.compiler.derive.routes import route, seen_by, states
+from gendsl.compiler.derive.routes import lacking, route, seen_by
 from gendsl.compiler.graph import Graph, How, Role, Route
 from gendsl.compiler.paths import DRAWN, above, varies
 from gendsl.errors import Diagnostic, SpecError
@@ -25,9 +26,6 @@ def routes(graph: Graph) -> Graph:
     A variable that is not scored needs nothing of the latents above it, so their routes are decided anew
     without it.
     """
-    energies = list(_energies(graph))
-    if energies:
-        raise SpecError(energies)
     scored = [n for n in _modelled(graph) if _has_density(graph, n)]
     unscored = {n: _no_density_at_data(graph, n) for n in _modelled(graph) if n not in scored}
     first, problems = _all(graph, scored)
@@ -48,17 +46,6 @@ def routes(graph: Graph) -> Graph:
     if refused:
         raise SpecError(refused)
     return found.update(scored=tuple(n for n in _modelled(graph) if n in scored))
-
-
-def _energies(graph: Graph) -> Iterator[Diagnostic]:
-    for name in graph.spec.energy:
-        yield graph.spec.diagnostic(
-            "GD211",
-            f"the energy of {name} is part of the language but not built yet in this version",
-            ("energy", name),
-            on="key",
-            help=f"give {name} a density (prior, decoder, flow), or an adversary that sees it",
-        )
 
 
 def _all(graph: Graph, scored: list[str]) -> tuple[Graph, dict[str, Diagnostic]]:
@@ -114,8 +101,7 @@ def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
             path,
             help="use layers with an inverse, such as coupling",
         )
-    what = factor.dist.tag if factor.dist is not None else "flow"
-    what, path = layer if layer is not None else (what, (*factor.path, "dist"))
+    what, path = layer or (lacking(factor) if factor.dist is not None else ("flow", (*factor.path, "dist")))
     return graph.spec.diagnostic(
         "GD501",
         f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no "
@@ -173,7 +159,7 @@ def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
     """
     for name, way in graph.routes.items():
         encoder = graph.q(name)
-        if encoder is None or way.how in DRAWN:
+        if encoder is None or (way.how in DRAWN and name not in relaxed(graph)):
             continue
         summed = set().union(*(varies(graph, p) for p in encoder.parents))
         if summed:
@@ -190,7 +176,7 @@ def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _states(graph: Graph) -> Iterator[Diagnostic]:
-    """The joint states of finite latents are few, and no other estimator is asked for."""
+    """The joint states of finite latents are few; an estimator speaks of a latent that needs one."""
     total = enumerated = 1
     for name, way in graph.routes.items():
         if way.how not in (How.ENUMERATED, How.SUMMED):
@@ -206,23 +192,17 @@ def _states(graph: Graph) -> Iterator[Diagnostic]:
                 f"{shown} joint states of the finite latents up to {name}; at most {limit} are {done}",
                 graph.variables[name].path,
                 on="key",
-                help="use fewer or smaller finite latents",
+                help=f"name an estimator: objective: {{estimator: {{{name}: ...}}}} with {CHOICES}"
+                if way.how is How.ENUMERATED
+                else "use fewer or smaller finite latents",
             )
             return
-    for name, estimator in graph.spec.objective.estimator.items():
+    for name in graph.spec.objective.estimator:
         found = graph.routes.get(name)
-        path = ("objective", "estimator", name)
-        if found is None or found.how is not How.ENUMERATED:
+        if found is None or (found.how is not How.ENUMERATED and found.estimator is None):
             yield graph.spec.diagnostic(
                 "GD507",
-                f"{name} is not a finite latent with an encoder: there is nothing to estimate",
-                path,
+                f"{name} is not a discrete latent with an encoder: there is nothing to estimate",
+                ("objective", "estimator", name),
                 on="key",
-            )
-        elif estimator != "enumerate":
-            yield graph.spec.diagnostic(
-                "GD211",
-                f"the estimator {estimator} is not built yet in this version",
-                path,
-                help=f"{states(graph, name)} states are enumerated exactly: drop it, or write enumerate",
             )

@@ -7,16 +7,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
+from gendsl.schema.settings import ChainOptions
 from gendsl.schema.suggest import nearest
 
 METRICS = (
     "log_prob",
     "elbo",
     "bits_per_dim",
+    "log_normaliser",
+    "kl_to_target",
     "reconstruction_error",
     "accuracy",
+    "calibration",
+    "imputation_error",
+    "imputation_accuracy",
     "mmd",
     "precision",
     "recall",
@@ -24,6 +31,9 @@ METRICS = (
     "coverage",
     "c2st",
     "sliced_wasserstein",
+    "modes",
+    "high_quality",
+    "reverse_kl",
 )
 """What `evaluate: {metrics: [...]}` may name."""
 
@@ -32,7 +42,7 @@ def settings(graph: Graph) -> Graph:
     """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing
     values.
     """
-    problems = [*_metrics(graph), *_given(graph), *_missing(graph), *_training(graph)]
+    problems = [*_metrics(graph), *_given(graph), *_chain(graph), *_missing(graph), *_training(graph)]
     if problems:
         raise SpecError(problems)
     return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
@@ -81,6 +91,16 @@ def _given(graph: Graph) -> Iterator[Diagnostic]:
         fraction = support is not None and support.integer and value != int(value)
         if support is not None and (fraction or not support.low <= value <= support.high):
             yield graph.spec.diagnostic("GD404", f"{name} = {value} is outside {support}", path)
+
+
+def _chain(graph: Graph) -> Iterator[Diagnostic]:
+    if graph.spec.sample.chain != ChainOptions() and chain_of(graph) is None:
+        yield graph.spec.diagnostic(
+            "GD507",
+            f"this model is not sampled by a chain: {refused(graph)}",
+            ("sample", "chain"),
+            on="key",
+        )
 
 
 def _missing(graph: Graph) -> Iterator[Diagnostic]:

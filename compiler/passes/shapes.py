@@ -106,6 +106,9 @@ def shapes(graph: Graph) -> Graph:
     for factor in graph.factors.values():
         if factor.dist is not None and factor.dist.default_shape is not None and factor.head not in known:
             learn(factor.head, factor.dist.default_shape, factor.path, "it is")
+    for name, energy in graph.spec.energy.items():
+        if energy.type is not None:
+            learn(name, energy.type.default_shape, ("energy", name, "type"), f"{energy.type.tag} is over")
     if not problems:
         _through(graph, known, learn, problems)
     if problems:
@@ -124,7 +127,12 @@ def _through(
     assert callable(learn)
     for factor in graph.factors.values():
         if factor.channel is not None and factor.parents[0] in known:
-            learn(factor.head, known[factor.parents[0]][0], factor.path, "it is")
+            shape = known[factor.parents[0]][0]
+            learn(factor.head, shape, factor.path, "it is")
+            why = factor.channel.problem(shape)
+            if why is not None:
+                message = f"{factor.channel.tag} cannot act on {factor.parents[0]}: {why}"
+                problems.append(graph.spec.diagnostic("GD408", message, (*factor.path, "dist")))
         if factor.base is not None and factor.head in known:
             at_base = flow_shape(graph, factor, known[factor.head][0], problems)
             if at_base is None:

@@ -25,8 +25,8 @@ def supports(graph: Graph) -> Graph:
         if variable.column is not None:
             found[name] = variable.column.support
     pending = [f for f in graph.factors.values() if f.head not in found]
-    for factor in sorted(pending, key=lambda f: ("p", "c", "q").index(f.side)):
-        if factor.head in found or factor.base is not None:
+    for factor in sorted(pending, key=_decides):
+        if factor.head in found or factor.base is not None or factor.side == "e":
             continue
         if factor.channel is not None:
             clean = found.get(factor.parents[0])
@@ -48,6 +48,13 @@ def supports(graph: Graph) -> Graph:
     if problems:
         raise SpecError(problems)
     return graph
+
+
+def _decides(factor: Factor) -> tuple[bool, bool, int]:
+    """Which factor of a variable says where it lies: a codebook first, then p, channels, q."""
+    fixes = factor.dist is not None and factor.dist.fixes_support
+    follows = factor.dist is not None and factor.dist.follows_support
+    return not fixes, follows, ("p", "c", "q", "e").index(factor.side)
 
 
 def _written(
@@ -108,11 +115,18 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
 
 
 def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator[Diagnostic]:
-    if factor.channel is not None:
+    if factor.channel is not None or factor.side == "e":
         return
     variable = graph.variables[factor.head]
     assert variable.support is not None
     assert variable.shape is not None
+    if factor.dist is not None and factor.section not in factor.dist.sections:
+        yield graph.spec.diagnostic(
+            "GD409",
+            f"{factor.dist.tag} is a distribution of {', '.join(factor.dist.sections)}, not of {factor.section}",
+            (*factor.path, "dist"),
+        )
+        return
     shape_problems: list[Diagnostic] = []
     shape = flow_shape(graph, factor, variable.shape, shape_problems)
     if shape is None:

@@ -7,7 +7,11 @@ encoder where it has a density and from the prior (loose) where it has none.
 
 from __future__ import annotations
 
-from gendsl.compiler.graph import Capability, Graph, How, Kind
+from dataclasses import replace
+
+from gendsl.compiler.derive.energies import normaliser, targets, tilted
+from gendsl.compiler.derive.layers import estimated
+from gendsl.compiler.graph import Capability, Graph, How, Kind, worst
 from gendsl.compiler.paths import DRAWN, above, agnostic
 
 FROM_ENCODER = DRAWN
@@ -15,9 +19,43 @@ FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
 
 
 def plan(graph: Graph) -> Capability:
+    """The plan beneath the energies, then what is known of their normalisers."""
+    found = _with_estimates(graph)
+    if found.how is None:
+        return found
+    for name in tilts(graph):
+        known = normaliser(graph, name)
+        if known is None:
+            why = f"log Z of {name} is not known: no density beneath its energy, and too many entries"
+            return Capability(None, Kind.NONE, why)
+        how, kind = known
+        whole = kind if kind is Kind.EXACT else Kind.ESTIMATE
+        why = found.why or (f"log Z of {name} is not exact" if whole is Kind.ESTIMATE else "")
+        found = Capability(f"{found.how}, log Z by {how}", worst((found.kind or Kind.NONE, whole)), why)
+    return found
+
+
+def tilts(graph: Graph) -> list[str]:
+    """Energies that stand in log p of what is observed."""
+    fixed = targets(graph)
+    return [name for name in graph.spec.energy if name not in fixed]
+
+
+def _with_estimates(graph: Graph) -> Capability:
+    """The plan beneath the energies; an estimate where a layer estimates its log-determinant."""
+    found, layers = _beneath(graph), estimated(graph)
+    if found.how is None or not layers:
+        return found
+    why = f"the log-determinant of {', '.join(layers)} is an unbiased estimate"
+    return replace(found, kind=Kind.ESTIMATE, why=f"{found.why}; {why}" if found.why else why)
+
+
+def _beneath(graph: Graph) -> Capability:
     for name, variable in graph.variables.items():
         if variable.bound and graph.p(name) is not None and name not in graph.scored:
             return Capability(None, Kind.NONE, f"p({name}) has no density that can be computed")
+    if not graph.scored and tilted(graph):
+        return Capability("energy", Kind.EXACT)
     if not graph.scored:
         return Capability(None, Kind.NONE, "no observed variable has a density")
     for name, route in graph.routes.items():
@@ -47,6 +85,8 @@ def plan(graph: Graph) -> Capability:
         )
     if hows & set(FROM_ENCODER):
         return Capability("iwae", Kind.LOWER, "E log of the mean of k importance weights is below log p")
+    if How.QUANTISED in hows:
+        return Capability("log p(x, c(x)) at the codes", Kind.LOWER, "one term of the sum over all codes")
     how = "summed over finite latents" if hows & {How.SUMMED, How.ENUMERATED} else "density"
     if How.BASE in hows or any(f.flow for f in graph.side("p")):
         how = "change of variables" if how == "density" else how
@@ -60,6 +100,6 @@ def proposals(graph: Graph) -> dict[str, list[str]]:
     the prior.
     """
     prior = [n for n, r in graph.routes.items() if r.how in FROM_PRIOR]
-    drawn = [n for n, r in graph.routes.items() if r.how in FROM_ENCODER]
+    drawn = [n for n, r in graph.routes.items() if r.how in (*FROM_ENCODER, How.QUANTISED)]
     late = [n for n in drawn if above(graph, "q", n) & set(prior)]
     return {"encoder": [n for n in drawn if n not in late], "prior": prior + late}

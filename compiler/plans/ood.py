@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from gendsl.compiler.graph import Capability, Graph
+from gendsl.compiler.derive.energies import tilted
+from gendsl.compiler.graph import Capability, Graph, Kind
 from gendsl.compiler.plans import log_prob
 
 
 def plan(graph: Graph) -> Capability:
     score = log_prob.plan(graph)
+    if score.how is None and tilted(graph) and not graph.scored:
+        return Capability(
+            "energy, up to log Z", Kind.NONE, "log Z shifts all scores alike: they can be ranked"
+        )
     if score.how is None:
         return Capability(None, why=f"it needs log_prob: {score.why}")
     return Capability(

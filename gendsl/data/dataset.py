@@ -39,18 +39,25 @@ class Binding:
     steps: tuple[Step, ...] = ()
 
 
+def without_data(rows: int, seed: int) -> Dataset:
+    """The data of a model that observes nothing: batches of `rows` rows without values."""
+    return Dataset(None, None, {}, {"train": Part("train", torch.arange(rows), {}, seed)}, {})
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The parts, and the fitted pipeline of every bound variable (to be kept with the model)."""
 
-    source: Source
-    facts: SourceFacts
+    source: Source | None
+    facts: SourceFacts | None
     bind: Mapping[str, Binding]
     parts: Mapping[str, Part]
     pipelines: Mapping[str, Pipeline]
 
     def describe(self) -> dict[str, Any]:
         """The `data` entry of result.json: source, variant of the preprocessing, rows of each part."""
+        if self.source is None or self.facts is None:
+            return {"source": None, "variant": "", "split": {}}
         variants = [through(self.facts.columns[b.column], b.steps).variant for b in self.bind.values()]
         return {
             "source": self.source.tag,

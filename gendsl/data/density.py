@@ -13,15 +13,23 @@ from gendsl.schema.components.source_base import Source
 from gendsl.schema.components.source_generated import Checkerboard, Grid, Ring
 
 
+def known_modes(source: Source) -> tuple[Tensor, float] | None:
+    """The centres [K, 2] and the standard deviation of a mixture of equal Gaussians; None for other sources."""
+    if isinstance(source, Ring):
+        return torch.from_numpy(ring_centres(source)), source.noise
+    if isinstance(source, Grid):
+        return torch.from_numpy(grid_centres(source)), source.noise
+    return None
+
+
 def log_density(source: Source, points: Tensor) -> Tensor:
     """The log density, in nats, of `points` [B, 2] under a generated source: [B], -inf outside its support.
 
     Raises UsageError for a source without a closed form.
     """
-    if isinstance(source, Ring):
-        return _mixture(points, torch.from_numpy(ring_centres(source)), source.noise)
-    if isinstance(source, Grid):
-        return _mixture(points, torch.from_numpy(grid_centres(source)), source.noise)
+    modes = known_modes(source)
+    if modes is not None:
+        return _mixture(points, *modes)
     if isinstance(source, Checkerboard):
         return _checkerboard(points, source.cells)
     raise UsageError(f"the source {source.tag!r} has no density in closed form")

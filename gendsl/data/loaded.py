@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gendsl.errors import DataError
 from gendsl.schema.components.source_base import Column, Source, SourceFacts
+from gendsl.schema.registry import builder
 
 Array = NDArray[Any]
 
@@ -30,9 +30,7 @@ def load(source: Source, base: Path, facts: SourceFacts | None = None) -> Loaded
 
     Raises DataError where a file cannot be read or is not what its header said.
     """
-    module, function = source.build.split(":")
-    loader = cast(Callable[[Source, Path], Loaded], getattr(importlib.import_module(module), function))
-    loaded = loader(source, base)
+    loaded: Loaded = builder(source)(source, base)
     check(loaded, source.facts(base) if facts is None else facts)
     return loaded
 

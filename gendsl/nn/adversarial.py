@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gendsl.nn.augmentation import Augmentation
 from gendsl.nn.transforms.stack import widened
 from gendsl.schema.components.adversary import (
     R1,
@@ -31,12 +33,25 @@ Tuples = dict[str, Tensor]
 
 
 class CriticModule(nn.Module):
-    """Seen variables -> one number for each row; `features` is the last hidden layer."""
+    """Seen variables -> one number for each row; `features` is the last hidden layer.
 
-    def __init__(self, body: nn.Module, features: int, sees: tuple[str, ...]) -> None:
+    `labels` is the width of the second head, which tells a label (0: there is none); `augment` what its tuples go
+    through before they are judged.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        features: int,
+        sees: tuple[str, ...],
+        labels: int = 0,
+        augment: Augmentation | None = None,
+    ) -> None:
         super().__init__()
         self.body = body
         self.head = nn.Linear(features, 1)
+        self.labels = nn.Linear(features, labels) if labels else None
+        self.augment = augment
         self.sees = sees
 
     def features(self, values: Tuples) -> Tensor:
@@ -44,8 +59,19 @@ class CriticModule(nn.Module):
         hidden: Tensor = self.body({name: values[name] for name in self.sees})
         return hidden.flatten(1)
 
-    def forward(self, values: Tuples) -> Tensor:
-        return widened(self.head(self.features(values)).squeeze(1))
+    def forward(self, values: Tuples, head: str = "number") -> Tensor:
+        """D of each tuple, [N], or the logits of its label, [N, labels]."""
+        features = self.features(values)
+        if head == "labels":
+            assert self.labels is not None
+            return widened(self.labels(features))
+        return widened(self.head(features).squeeze(1))
+
+
+class Judge(Protocol):
+    """A critic as the terms call it: the module itself, or the module with other weights."""
+
+    def __call__(self, values: Tuples, head: str = "number") -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -91,16 +117,19 @@ def build_least_squares(spec: LeastSquares) -> LossFunctions:
     )
 
 
-PenaltyFunction = Callable[[CriticModule, Tuples, Tuples, int], Tensor | None]
+PenaltyFunction = Callable[[Judge, Tuples, Tuples, int], Tensor | None]
 """(critic, R, F, critic step) -> the penalty before its weight; None where this step has none."""
 
 
 def _moving(values: Tuples) -> Tuples:
-    """Copies that gradients can be taken at; integers stay as they are."""
-    return {k: v.detach().requires_grad_() if v.is_floating_point() else v for k, v in values.items()}
+    """Values that gradients can be taken at; integers stay as they are."""
+    return {
+        k: v.detach().requires_grad_() if v.is_floating_point() and not v.requires_grad else v
+        for k, v in values.items()
+    }
 
 
-def _squared_gradient(critic: CriticModule, values: Tuples) -> Tensor:
+def _squared_gradient(critic: Judge, values: Tuples) -> Tensor:
     """|grad D|^2 over everything real-valued that the critic sees, [N]."""
     values = _moving(values)
     points = [v for v in values.values() if v.is_floating_point()]
@@ -109,7 +138,9 @@ def _squared_gradient(critic: CriticModule, values: Tuples) -> Tensor:
 
 
 def build_gradient_penalty(spec: GradientPenalty) -> PenaltyFunction:
-    def penalty(critic: CriticModule, real: Tuples, fake: Tuples, step: int) -> Tensor:
+    def penalty(critic: Judge, real: Tuples, fake: Tuples, step: int) -> Tensor | None:
+        if step % spec.every:
+            return None
         between: Tuples = {}
         rows = next(iter(real.values())).shape[0]
         weight = torch.rand(rows, device=next(iter(real.values())).device)
@@ -119,13 +150,13 @@ def build_gradient_penalty(spec: GradientPenalty) -> PenaltyFunction:
                 continue
             e = weight.to(value.dtype).view(-1, *([1] * (value.dim() - 1)))
             between[name] = e * value + (1 - e) * fake[name]
-        return ((_squared_gradient(critic, between) + 1e-12).sqrt() - 1).square().mean()
+        return spec.every * ((_squared_gradient(critic, between) + 1e-12).sqrt() - 1).square().mean()
 
     return penalty
 
 
 def build_r1(spec: R1) -> PenaltyFunction:
-    def penalty(critic: CriticModule, real: Tuples, fake: Tuples, step: int) -> Tensor | None:
+    def penalty(critic: Judge, real: Tuples, fake: Tuples, step: int) -> Tensor | None:
         if step % spec.every:
             return None
         return spec.every * _squared_gradient(critic, real).mean() / 2
@@ -134,7 +165,7 @@ def build_r1(spec: R1) -> PenaltyFunction:
 
 
 def build_r2(spec: R2) -> PenaltyFunction:
-    def penalty(critic: CriticModule, real: Tuples, fake: Tuples, step: int) -> Tensor | None:
+    def penalty(critic: Judge, real: Tuples, fake: Tuples, step: int) -> Tensor | None:
         if step % spec.every:
             return None
         return spec.every * _squared_gradient(critic, fake).mean() / 2

@@ -53,6 +53,9 @@ class AnyOrder(Conditioned):
                 value = torch.where(here, sample[:, None].to(value.dtype), value)
         return value.view(self.rows, *self.like.shape), None
 
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        return self.draw(given=value, known=known)[0]
+
     def log_prob(self, value: Tensor, known: Tensor | None = None) -> Tensor:
         """log p_sigma(value) along one random order of each row, [N]: in the mean a lower bound of log p.
 
@@ -138,7 +141,7 @@ class OrderAgnostic(FactorModule):
         self.net, self.parents = net, parents
         self.register_buffer("like", like, persistent=False)
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         read = {name: values[name] for name in self.parents}
         rows = next(iter(read.values())).shape[0] if read else rows
-        return self._flowed(AnyOrder(self.net, self.family, read, rows, self.like), None)
+        return AnyOrder(self.net, self.family, read, rows, self.like), None

@@ -1,7 +1,7 @@
 """Families of distributions: raw numbers -> parameters -> torch.distributions.
 
-Raw tensors are `[N, P, *shape]`; zeros mean the standard distribution. What each family offers is stated by its spec
-model (`gendsl.schema.components.dist`).
+Raw tensors are `[N, P, *shape]`, or of a joint density of all entries `[N, P]`; zeros mean the standard
+distribution. What each family offers is stated by its spec model (`gendsl.schema.components.dist`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from gendsl.schema.components.dist import (
     Laplace,
     LocationScale,
     Logistic,
-    Normal,
     Pointwise,
     Poisson,
     StudentT,
@@ -55,6 +54,8 @@ class Family(nn.Module):
     """raw [N, P, *shape] -> distribution with batch shape [N, *shape]; `free` are tensors that no parent moves."""
 
     reparameterised = True
+    joint = False
+    """Whether log_prob is one density of several entries, with fewer numbers than entries: [N], or [N, H, W]."""
 
     def __init__(self, free: dict[str, Shape] | None = None) -> None:
         super().__init__()
@@ -75,6 +76,15 @@ class Family(nn.Module):
         """The mean of each entry, [N, *shape]."""
         mean: Tensor = self(raw).mean
         return mean
+
+    def marginal(self, raw: Tensor, value: Tensor) -> Tensor:
+        """log p of each entry by itself, [N, *shape]. Raises TypeError where it has no closed form."""
+        found: Tensor = self(raw).log_prob(value)
+        return found
+
+    def start(self, raw: Shape) -> Tensor:
+        """Raw numbers at which a factor without net begins to learn."""
+        return torch.zeros(raw)
 
 
 def positive(raw: Tensor) -> Tensor:
@@ -115,10 +125,6 @@ class LocationScaleFamily(Family):
 
     def mean(self, raw: Tensor) -> Tensor:
         return raw[:, 0]
-
-
-def build_normal(spec: Normal, shape: Shape, support: Support) -> Family:
-    return LocationScaleFamily(spec, shape, lambda loc, scale: td.Normal(loc, scale, validate_args=False))
 
 
 def build_laplace(spec: Laplace, shape: Shape, support: Support) -> Family:

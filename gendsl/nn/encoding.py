@@ -14,7 +14,7 @@ from gendsl.compiler.plans.classify import by
 from gendsl.data.batch import Batch
 from gendsl.errors import UsageError
 from gendsl.nn.factor import Conditioned, FlowSection
-from gendsl.schema.facts import mask_name
+from gendsl.schema.facts import Density, mask_name
 
 if TYPE_CHECKING:
     from gendsl.nn.model import Model
@@ -47,7 +47,8 @@ def inferred(model: Model, batch: Batch, *, mean: bool) -> dict[str, Tensor]:
         module = model.factor(factor.name)
         assert isinstance(module, FlowSection)
         if all(p in values for p in (factor.head, *factor.parents[1:])):
-            inner = module.stack.inverse(values[factor.head], module.read(values))[0]
+            read = module.read(model.read(factor.name, values))
+            inner = module.stack.inverse(values[factor.head], read)[0]
             shape = graph.variables[base].shape
             assert shape is not None
             values[base] = inner.reshape(-1, *shape)
@@ -61,7 +62,9 @@ def centre(conditioned: Conditioned, factor: Factor, variable: Variable) -> Tens
     if factor.net is not None and factor.net.autoregressive:
         return conditioned.draw()[0]
     mean = conditioned.mean()
-    return most_probable(conditioned, variable, len(mean), mean.device) if variable.labels else mean
+    point = factor.offers.density is Density.NONE
+    labels = variable.labels and not point
+    return most_probable(conditioned, variable, len(mean), mean.device) if labels else mean
 
 
 def most_probable(conditioned: Conditioned, variable: Variable, rows: int, device: torch.device) -> Tensor:
@@ -71,14 +74,15 @@ def most_probable(conditioned: Conditioned, variable: Variable, rows: int, devic
     assert variable.shape is not None
     low = int(variable.support.low)
     scores = [
-        conditioned.entries(torch.full((rows, *variable.shape), low + i, device=device))
+        conditioned.marginals(torch.full((rows, *variable.shape), low + i, device=device))
         for i in range(variable.support.count)
     ]
     return torch.stack(scores).argmax(0) + low
 
 
 def _value(model: Model, encoder: Factor, values: dict[str, Tensor], rows: int, mean: bool) -> Tensor:
-    absent = [n for n in model.reads(encoder.name) if n not in values]
+    there = model.read(encoder.name, values)
+    absent = [n for n in model.reads(encoder.name) if n not in there]
     if absent:
         raise UsageError(f"{encoder.name} reads {', '.join(absent)}, which was not given")
     conditioned = model.distribution(encoder.name, values, rows)

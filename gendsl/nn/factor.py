@@ -35,6 +35,17 @@ class Conditioned(ABC):
     def entries(self, value: Tensor) -> Tensor:
         """log p of each entry, [N, *shape]; only for densities that are products over entries."""
 
+    def marginals(self, value: Tensor) -> Tensor:
+        """log p of each entry by itself, [N, *shape]. Raises TypeError where that has no closed form."""
+        return self.entries(value)
+
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        """`value` [N, *shape] with draws in place of the entries that are not `known`, each given what comes before.
+
+        Only for densities that are products over entries, in an order or not. Raises TypeError for a flow.
+        """
+        return torch.where(known, value, self.draw()[0].to(value.dtype))
+
     @abstractmethod
     def mean(self) -> Tensor:
         """The mean, or for a flow the image of the base's mean, [N, *shape]."""
@@ -59,12 +70,15 @@ class Plain(Conditioned):
         return value, flat_sum(self.distribution().log_prob(value)) if self.density else None
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return flat_sum(self.entries(value))
+        return flat_sum(self.distribution().log_prob(value.to(self.raw.dtype)))
 
     def entries(self, value: Tensor) -> Tensor:
-        if value.dtype != self.raw.dtype:
-            value = value.to(self.raw.dtype)
-        return self.distribution().log_prob(value)
+        if self.family.joint:
+            raise TypeError("a joint density of all entries is not a product over them")
+        return self.distribution().log_prob(value.to(self.raw.dtype))
+
+    def marginals(self, value: Tensor) -> Tensor:
+        return self.family.marginal(self.raw, value.to(self.raw.dtype))
 
     def mean(self) -> Tensor:
         return self.family.mean(self.raw)
@@ -82,7 +96,8 @@ class Sequential(Conditioned):
         self.net, self.family, self.values, self.rows = net, family, values, rows
         self.turns, self.like = turns, like
 
-    def _raw(self, value: Tensor) -> Tensor:
+    def raw(self, value: Tensor) -> Tensor:
+        """The raw numbers of every entry given the entries of `value` before it."""
         return widened(self.net(dict(self.values), value))
 
     def draw(
@@ -109,11 +124,21 @@ class Sequential(Conditioned):
             found.append(sample.to(self.like.dtype))
         return torch.stack(found, 1)[:, torch.argsort(self.turns)].view(self.rows, *self.like.shape)
 
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        stepper = walk(self.net, dict(self.values), self.rows, self.turns, self.like)
+        value, known = value.flatten(1), known.flatten(1)
+        found: list[Tensor] = []
+        for entry in self.turns.tolist():
+            raw = widened(stepper.next(found[-1] if found else None))
+            fresh = self.family.entry(entry)(raw, 1.0).sample().to(self.like.dtype)
+            found.append(torch.where(known[:, entry], value[:, entry].to(self.like.dtype), fresh))
+        return torch.stack(found, 1)[:, torch.argsort(self.turns)].view(self.rows, *self.like.shape)
+
     def log_prob(self, value: Tensor) -> Tensor:
         return flat_sum(self.entries(value))
 
     def entries(self, value: Tensor) -> Tensor:
-        raw = self._raw(value)
+        raw = self.raw(value)
         return self.family(raw).log_prob(value.to(raw.dtype))  # type: ignore[no-any-return]
 
     def mean(self) -> Tensor:
@@ -140,6 +165,9 @@ class Flowed(Conditioned):
     def log_prob(self, value: Tensor) -> Tensor:
         inner, log_det = self.stack.inverse(value, self.context)
         return self.base.log_prob(inner) + log_det
+
+    def complete(self, value: Tensor, known: Tensor) -> Tensor:
+        raise TypeError("the density of a flow does not say what some entries imply for the others")
 
     def entries(self, value: Tensor) -> Tensor:
         raise TypeError("the density of a flow is not a product over entries")
@@ -170,10 +198,12 @@ class FactorModule(nn.Module):
 
         Raises KeyError where a parent's value is missing.
         """
-        raise TypeError(f"{type(self).__name__} is abstract")
-
-    def _flowed(self, base: Conditioned, context: Tensor | None) -> Conditioned:
+        base, context = self.parts(values, rows)
         return base if self.stack is None else Flowed(base, self.stack, context)
+
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
+        """The distribution before the flow, and the vector that conditions the flow."""
+        raise TypeError(f"{type(self).__name__} is abstract")
 
 
 class Unconditional(FactorModule):
@@ -186,13 +216,13 @@ class Unconditional(FactorModule):
     ) -> None:
         super().__init__(family, stack, density)
         if learned:
-            self.raw = nn.Parameter(torch.zeros(raw))
+            self.raw = nn.Parameter(family.start(raw))
         else:
             self.register_buffer("raw", torch.zeros(raw), persistent=False)
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         raw = self.raw.expand(rows, *self.raw.shape)
-        return self._flowed(Plain(self.family, raw, self.density), None)
+        return Plain(self.family, raw, self.density), None
 
 
 class Direct(FactorModule):
@@ -212,15 +242,14 @@ class Direct(FactorModule):
         self.body, self.head = body, head
         self.parents, self.noise = parents, noise
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         read = {name: values[name] for name in self.parents}
         if self.noise:
             rows = next(iter(read.values())).shape[0] if read else rows
             weight = next(self.parameters())
             read[NOISE] = torch.randn(rows, self.noise, dtype=weight.dtype, device=weight.device)
         features = self.body(read)
-        base = Plain(self.family, widened(self.head(features)), self.density)
-        return self._flowed(base, features.flatten(1))
+        return Plain(self.family, widened(self.head(features)), self.density), features.flatten(1)
 
 
 class Autoregressive(FactorModule):
@@ -244,10 +273,10 @@ class Autoregressive(FactorModule):
         self.register_buffer("turns", turns, persistent=False)
         self.register_buffer("like", like, persistent=False)
 
-    def condition(self, values: Values, rows: int) -> Conditioned:
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         read = {name: values[name] for name in self.parents}
         rows = next(iter(read.values())).shape[0] if read else rows
-        return self._flowed(Sequential(self.net, self.family, read, rows, self.turns, self.like), None)
+        return Sequential(self.net, self.family, read, rows, self.turns, self.like), None
 
 
 class FlowSection(nn.Module):

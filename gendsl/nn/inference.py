@@ -9,37 +9,53 @@ its parents need.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
+from torch.nn.functional import one_hot
 
+from gendsl.compiler.derive.discrete import relaxed, score_functions
 from gendsl.compiler.graph import Factor, How, Role, Variable
-from gendsl.compiler.paths import chain
+from gendsl.compiler.paths import DRAWN, chain
 from gendsl.compiler.plans.log_prob import proposals
 from gendsl.data.dataset import Batch
 from gendsl.nn.any_order import AnyOrder
+from gendsl.nn.estimators import expected, log_probabilities, relax
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
 from gendsl.nn.transforms.stack import flat_sum
-from gendsl.schema.facts import mask_name, numel
+from gendsl.schema.components.estimator import Relaxed
+from gendsl.schema.facts import code_name, mask_name, numel
 
 if TYPE_CHECKING:
     from gendsl.nn.model import Model
 
-DRAWN = (How.CLOSED, How.SAMPLED)
 POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.INFORMATION)
 """Routes of encoders whose log q is not part of any number."""
 
 
 class Trace:
-    """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob)."""
+    """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob).
+
+    `state`: values that are corrupted in place of the batch's.
+    """
 
     def __init__(
-        self, model: Model, batch: Batch, samples: int = 1, *, marginal: bool = False, corrupt: bool
+        self,
+        model: Model,
+        batch: Batch,
+        samples: int = 1,
+        *,
+        marginal: bool = False,
+        corrupt: bool,
+        step: int = 0,
+        state: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
+        self.state = state
         self.model, self.graph, self.batch = model, model.graph, batch
         self.rows, self.samples = len(batch), samples
         self.marginal, self.corrupt = marginal, corrupt
@@ -47,12 +63,17 @@ class Trace:
         self.enumerated = [n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal]
         self.summed = [n for n in finite if n not in self.enumerated]
         self.proposed = set(proposals(self.graph)["prior"]) if marginal else set()
+        self.step = step
+        self.relaxed = set() if marginal else set(relaxed(self.graph))
+        """Latents whose values here are weights of their values."""
         self.inner = set(self.summed)
         """The variables whose values differ between the states of what is summed out."""
         self.values: dict[str, Tensor] = dict(batch.values)
         self.log_q: dict[str, Tensor] = {}
         self.posterior: dict[str, Conditioned] = {}
         self.log_det: dict[str, Tensor] = {}
+        self.distance: dict[str, Tensor] = {}
+        """Of quantised latents: the loss that draws vectors and codewords together, for each row."""
         self._masks()
         self._states()
         self._encode()
@@ -75,8 +96,8 @@ class Trace:
         return math.prod(states_of(self.graph.variables[n]) for n in names)
 
     def grid(self, value: Tensor) -> Tensor:
-        """Numbers of any row count as [S_E, S_M, k, B]."""
-        return tile(value, self.full // value.shape[0]).view(self.shape)
+        """Numbers of any row count as [S_E, S_M, k, B, ...]."""
+        return tile(value, self.full // value.shape[0]).view(*self.shape, *value.shape[1:])
 
     # -- values ---------------------------------------------------------------------------------------------------
 
@@ -123,7 +144,8 @@ class Trace:
         least = self.samples * self.rows
         for name in self.graph.order("q"):
             if self.graph.variables[name].role is Role.CORRUPTED:
-                clean = self.values[self.graph.factors[f"corruption.{name}"].parents[0]]
+                source = self.graph.factors[f"corruption.{name}"].parents[0]
+                clean = self.state.get(source, self.values[source])
                 self.values[name] = self.model.channel(name)(clean) if self.corrupt else clean
                 continue
             route = self.graph.routes.get(name)
@@ -135,13 +157,45 @@ class Trace:
             if route.how in DRAWN:
                 posterior, rows = self.condition(encoder), _rows_of(self, encoder)
                 self.posterior[name] = posterior
-                self.values[name], density = posterior.repeat(max(least // rows, 1)).draw()
-                assert density is not None
-                self.log_q[name] = density
+                times = max(least // rows, 1)
+                drawn = self._draw(name, posterior.repeat(times), rows * times)
+                self.values[name], self.log_q[name] = drawn
+            elif self.graph.codewords(name) is not None:
+                self._quantise(name, self.condition(encoder))
             elif route.how in POINTS:
                 self.values[name], _ = self.condition(encoder).draw()
             elif route.how is How.SAMPLED_ONLY and not self.marginal:
                 self.values[name], _ = self.condition(encoder).draw()  # a critic's real side
+
+    def _draw(self, name: str, posterior: Conditioned, rows: int) -> tuple[Tensor, Tensor]:
+        """A draw of q, or relaxed weights of its values, with log q; the known values of a label are certain."""
+        variable = self.graph.variables[name]
+        if name in self.relaxed:
+            spec = self.graph.routes[name].estimator
+            assert isinstance(spec, Relaxed)
+            table = log_probabilities(posterior, rows, variable, self.model.device)
+            value = relax(table, spec, self.step)
+            log_q = expected(table, value)
+        else:
+            value, density = posterior.draw()
+            assert density is not None
+            log_q = density
+        if name not in self.known:
+            return value, log_q
+        true = self._lift(self.batch.values[name], len(log_q))
+        if name in self.relaxed:
+            assert variable.support is not None
+            true = one_hot(true.long() - int(variable.support.low), value.shape[-1])
+        known = self._lift(self.known[name], len(log_q))
+        wide = known.view(-1, *[1] * (value.dim() - 1))
+        return torch.where(wide, true.to(value.dtype), value), torch.where(known, 0.0, log_q)
+
+    def _quantise(self, name: str, vectors: Conditioned) -> None:
+        """Indices, and beside them the codewords that networks read, with the gradient of the encoder's vectors."""
+        assert isinstance(vectors, Plain)
+        found = self.model.codebook(name).quantise(vectors.raw)
+        self.values[name], self.values[code_name(name)] = found.codes, found.words
+        self.distance[name] = found.loss
 
     def _invert(self) -> None:
         """Bases of flows, by inverting the flow of the observed variable."""
@@ -150,8 +204,8 @@ class Trace:
                 continue
             module = self.model.factor(factor.name)
             assert isinstance(module, FlowSection)
-            names = [factor.head, *factor.parents[1:]]
-            if self.inner & set(names):
+            names = [factor.head, *self.model.reads(factor.name)]
+            if self.inner & {factor.head, *factor.parents[1:]}:
                 self.inner.add(base)
             most = max(self.values[n].shape[0] for n in names)
             read = {n: self._lift(self.values[n], most) for n in names}
@@ -172,6 +226,22 @@ class Trace:
             if self.inner & set(prior.parents):
                 self.inner.add(name)
             self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
+            if self.graph.codewords(name) is not None:
+                self.values[code_name(name)] = self.model.codebook(name).embed(self.values[name])
+
+    def fill(self, name: str) -> Tensor:
+        """Draws of an observed variable's missing entries given their parents, one for each row of the grid.
+
+        What is below reads them, unless networks were trained to read zeros and the mask. Returns [full, *shape].
+        """
+        factor = self.graph.p(name)
+        assert factor is not None
+        value, known = (self._lift(t, self.full) for t in (self.values[name], self.batch.known[name]))
+        completed = self.condition(factor, self.full).complete(value, known)
+        if not self.graph.variables[name].missing:
+            self.values[name] = completed
+            self._invert()
+        return completed
 
     # -- log-probabilities ----------------------------------------------------------------------------------------
 
@@ -191,12 +261,17 @@ class Trace:
     def _score(self, factor: Factor, value: Tensor) -> Tensor:
         conditioned = self.condition(factor, value.shape[0])
         rows = max(value.shape[0], _rows_of(self, factor))
+        if factor.head in self.relaxed:
+            table = log_probabilities(conditioned, rows, self.graph.variables[factor.head], self.model.device)
+            return expected(table, self._lift(value, rows))
         if isinstance(conditioned, AnyOrder):
-            missing = self.graph.variables[factor.head].missing
+            missing = (
+                factor.head in self.batch.known and self.graph.variables[factor.head].role is Role.OBSERVED
+            )
             known = self._lift(self.batch.known[factor.head], rows) if missing else None
             score = conditioned.bound if self.linear else conditioned.log_prob
             return score(self._lift(value, rows), known)
-        if self.graph.variables[factor.head].missing:
+        if factor.head in self.batch.known and self.graph.variables[factor.head].role is Role.OBSERVED:
             entries = conditioned.entries(self._lift(value, rows))
             known = self._lift(self.batch.known[factor.head], rows)
             return flat_sum(torch.where(known, entries, torch.zeros_like(entries)))
@@ -234,6 +309,14 @@ class Trace:
             return log_q
         certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(log_q.dtype)
         return torch.where(self.known[name], certain, log_q)
+
+    @cached_property
+    def score(self) -> Tensor | None:
+        """log q of all draws whose gradient is taken by score function, [S_E, k, B]; None without any."""
+        names = [n for n in score_functions(self.graph) if n in self.log_q]
+        grids = {n: self.grid(self.log_q[n]) for n in names}
+        each = [g.sum(1) if n in self.inner else g[:, 0] for n, g in grids.items()]
+        return torch.stack(each).sum(0) if each else None
 
     @cached_property
     def contributions(self) -> dict[str, Tensor]:
@@ -284,20 +367,29 @@ class Trace:
             return self.marginal or self.model.weighted
         if route.how is How.FITTED:
             return not self.marginal
-        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED)
+        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED, How.QUANTISED)
 
     def kl(self, name: str) -> Tensor:
         """log q - log p of a sampled or enumerated latent at its values, or the closed form: [S_E, k, B]."""
         how = self.graph.routes[name].how
         if how is How.CLOSED and not self.model.weighted:
-            return self.grid(flat_sum(self.closed_kl(name)))[:, 0]
+            return self.closed_entries(name).sum(-1)
         if how is How.ENUMERATED:
             log_q = self.log_state(name)[:, 0]
             difference = torch.where(torch.isfinite(log_q), log_q - self.contributions[name], 0.0)
             return difference * (~self.known[name]).to(difference.dtype) if name in self.known else difference
+        if self.graph.p(name) is None:  # against a fixed energy: the flat measure
+            return self.grid(self.log_q[name])[:, 0]
         if name in self.inner:
             return -self.contributions[name]
-        return self.grid(self.log_q[name])[:, 0] - self.contributions[name]
+        difference = self.grid(self.log_q[name])[:, 0] - self.contributions[name]
+        return difference * (~self.known[name]).to(difference.dtype) if name in self.known else difference
+
+    def closed_entries(self, name: str) -> Tensor:
+        """The KL by formula of each entry, 0 where the value is known: [S_E, k, B, D]."""
+        entries = self.closed_kl(name)
+        entries = self.grid(entries.reshape(entries.shape[0], -1))[:, 0]
+        return entries * (~self.known[name]).to(entries.dtype)[:, None] if name in self.known else entries
 
     def closed_kl(self, name: str) -> Tensor:
         """KL(q || p) of each entry by formula, [rows, *shape]."""
@@ -310,6 +402,20 @@ class Trace:
         assert isinstance(p, Plain)
         assert isinstance(q, Plain)
         return kl_divergence(q.distribution(), p.distribution())  # type: ignore[arg-type]
+
+    def log_states(self) -> Tensor:
+        """log w of every joint state of what is summed out, [S_M, k, B]; needs a marginal trace."""
+        total = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        for name in chain(self.graph):
+            if not self._counts(name):
+                continue
+            total = total + self.grid(self.log_p(name))
+            if name in self.log_q:
+                total = total - self.grid(self.log_q[name])
+            if name in self.summed and name in self.known:
+                certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(total.dtype)
+                total = total + torch.where(self.known[name], certain, torch.zeros_like(certain))
+        return total[0]
 
     def log_joint(self) -> Tensor:
         """log w = log p(observed, latents) - log q(latents), [k, B]; needs a marginal trace."""

@@ -13,15 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gendsl.compiler.derive.energies import tilted
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.passes.resources import CHUNK_ROWS
+from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
+from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.reconstruct import rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
+from gendsl.nn import chain, imputation, tilt
 from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, PenaltyFunction
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
@@ -29,9 +33,11 @@ from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
 from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
+from gendsl.nn.objective.paths import PATH_DECAY
 from gendsl.nn.preprocessing import Pipeline
+from gendsl.nn.quantised import VqFamily
 from gendsl.schema.components.flow import base_of
-from gendsl.schema.facts import NOISE, numel
+from gendsl.schema.facts import NOISE, code_name, mask_name, numel
 
 CHUNK_NUMBERS = 1 << 22
 """Numbers that the largest variable has in these rows at most."""
@@ -52,7 +58,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.graph = graph
-        for section in ("prior", "decoder", "flow", "encoder"):
+        for section in ("prior", "decoder", "flow", "encoder", "energy"):
             own = {n.split(".", 1)[1]: m for n, m in factors.items() if n.split(".", 1)[0] == section}
             self.add_module(section, nn.ModuleDict(own))
         self.adversary = nn.ModuleDict(critics)
@@ -60,6 +66,11 @@ class Model(nn.Module):
         self._losses, self._penalties, self._constraints = losses, penalties, constraints
         self._channels = channels
         self.weighted = bound_of(graph).weighted
+        self.lengths = nn.Module()
+        """Running means of the lengths that `path_length` terms hold a decoder to."""
+        for term in graph.terms:
+            if term.family == "path_length":
+                self.lengths.register_buffer(term.subject, torch.zeros(()))
         self.arrays: dict[str, Any] | None = None
         """Columns passed in by an embedding program, kept for training."""
         self.register_buffer("_where", torch.zeros(()), persistent=False)
@@ -95,7 +106,26 @@ class Model(nn.Module):
 
     def reads(self, factor: str) -> tuple[str, ...]:
         """The values that a factor's module reads, masks of missing entries included."""
-        return tuple(i.name for i in self.graph.factors[factor].inputs if i.name != NOISE)
+        found = self.graph.factors[factor]
+        inputs = found.inputs
+        if found.uses is not None and found.side == "q":
+            inputs += self.graph.factors[found.uses].inputs
+        return tuple(dict.fromkeys(i.name for i in inputs if i.name != NOISE))
+
+    def read(self, factor: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of the values that a factor's module reads; codewords are looked up by their indices."""
+        found = {n: values[n] for n in self.reads(factor) if n in values}
+        for name in self.graph.factors[factor].parents:
+            code = code_name(name)
+            if code in self.reads(factor) and code not in found and name in values:
+                found[code] = self.codebook(name).embed(values[name])
+        return found
+
+    def codebook(self, name: str) -> VqFamily:
+        """The codebook of a quantised latent."""
+        family = self.factor(f"encoder.{name}").family
+        assert isinstance(family, VqFamily)
+        return family
 
     def parameters_of(self, factors: Iterable[str]) -> list[tuple[str, nn.Parameter]]:
         """The distinct named parameters of factors and critics, in the order of the module."""
@@ -132,10 +162,24 @@ class Model(nn.Module):
         chosen = [t for t in self.graph.terms if t.name in names]
         return loss(Evaluation(self, batch, step, training=training), chosen)
 
-    def constrain(self, player: str) -> None:
-        """What a critic's weights are held to after its step (weight clipping)."""
-        for constraint in self._constraints.get(player.removeprefix("adversary."), ()):
-            constraint(self.critic(player.removeprefix("adversary.")))
+    def length(self, name: str) -> Tensor:
+        """The running mean of the length that a `path_length` term holds variable `name` to."""
+        return self.lengths.get_buffer(name)
+
+    def constrain(self, player: str, loss: Loss, rows: int) -> None:
+        """What follows a player's step on `rows` rows: weights are held (clipping), an augmentation adapts, a
+        running mean moves.
+        """
+        for subject, mean in self.lengths.named_buffers():
+            if f"{subject}.path" in loss.seen:
+                mean.lerp_(loss.seen[f"{subject}.path"].to(mean), PATH_DECAY)
+        name = player.removeprefix("adversary.")
+        for constraint in self._constraints.get(name, ()):
+            constraint(self.critic(name))
+        sign = loss.seen.get(f"{name}.sign")
+        augment = self.critic(name).augment if sign is not None else None
+        if sign is not None and augment is not None:
+            augment.adapt(sign, rows)
 
     # -- distributions --------------------------------------------------------------------------------------------
 
@@ -143,7 +187,7 @@ class Model(nn.Module):
         """A factor's distribution given its parents' values, all on the same number of rows."""
         module = self.factor(factor)
         assert isinstance(module, FactorModule)
-        return module.condition({n: values[n] for n in self.reads(factor) if n in values}, rows)
+        return module.condition(self.read(factor, values), rows)
 
     def ancestral(
         self,
@@ -153,24 +197,35 @@ class Model(nn.Module):
         temperature: float = 1.0,
         *,
         given_data: bool = False,
+        latents: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
 
-        `given_data`: observed variables are taken from `given` too.
+        A sample is complete: where entries may be missing, the mask beside it says that none is.
+
+        `given_data`: observed variables are taken from `given` too. `latents`: values that are not drawn.
         """
-        given = given or {}
+        given, latents = given or {}, latents or {}
         values: dict[str, Tensor] = {}
         names = self.graph.order("p") if targets is None else ordered(self.graph, targets)
         for name in names:
             factor = self.graph.p(name)
             role = self.graph.variables[name].role
+            if name in latents:
+                values[name] = latents[name]
+                continue
             if role is Role.CONDITION or (given_data and role is Role.OBSERVED):
                 if name in given:
                     values[name] = given[name]
                 continue
+            if name in self.graph.spec.energy:
+                values[name] = tilt.draw(self, name, rows)
+                continue
             if factor is None or any(p not in values for p in factor.parents):
                 continue
             values[name] = self._draw(name, values, rows, temperature)
+            if self.graph.variables[name].missing:
+                values[mask_name(name)] = torch.ones_like(values[name])
         return values
 
     def _draw(self, name: str, values: Mapping[str, Tensor], rows: int, temperature: float) -> Tensor:
@@ -178,9 +233,9 @@ class Model(nn.Module):
         assert factor is not None
         if factor.base is None:
             return self.distribution(factor.name, values, rows).draw(temperature)[0]
-        return self._flow(name, values)
+        return self.through_flow(name, values)
 
-    def _flow(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
+    def through_flow(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """x = f(base) of a flow section."""
         factor, shape = self.graph.p(name), self.graph.variables[name].shape
         assert factor is not None
@@ -189,7 +244,7 @@ class Model(nn.Module):
         module = self.factor(factor.name)
         assert isinstance(module, FlowSection)
         base = values[factor.base].reshape(-1, *_base_shape(self.graph, factor.name))
-        value: Tensor = module.stack(base, module.read(values))[0]
+        value: Tensor = module.stack(base, module.read(self.read(factor.name, values)))[0]
         return value.reshape(-1, *shape)
 
     @property
@@ -213,6 +268,8 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """`n` samples of the observed variables; `given` holds the values of every condition, n rows each.
 
+        Each is drawn from the roots of p, or is the last state of a chain of its own (`sample.chain.steps`).
+
         Raises UsageError where the model cannot be sampled or a condition is missing.
         """
         self._refuse("sample")
@@ -220,7 +277,11 @@ class Model(nn.Module):
         for name in ordered(self.graph, targets):
             if self.graph.variables[name].role is Role.CONDITION and name not in (given or {}):
                 raise UsageError(f"sampling needs the condition {name}: given={{{name!r}: values}}")
-        values = self.ancestral(n, given, targets, temperature)
+        if chain_of(self.graph) is not None:
+            steps = self.graph.spec.sample.chain.steps
+            values = chain.run(self, chain.noise(self, n), steps, given or {}, temperature)
+        else:
+            values = self.ancestral(n, given, targets, temperature)
         return {name: values[name] for name in targets}
 
     @torch.no_grad()
@@ -232,14 +293,14 @@ class Model(nn.Module):
         self._refuse("log_prob")
         batch = self.batch(data, "log_prob")
         drawing = [r.how for r in self.graph.routes.values()]
-        if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED}:
+        if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED, How.QUANTISED}:
             samples = 1
         chunk = max(1, min(samples, self.rows_at_once // max(len(batch), 1)))
         total = torch.full((len(batch),), -torch.inf, dtype=self.dtype, device=self.device)
         done = 0
         while done < samples:
             count = min(chunk, samples - done)
-            log_w = Trace(self, batch, count, marginal=True, corrupt=False).log_joint()
+            log_w = tilt.log_joint(self, Trace(self, batch, count, marginal=True, corrupt=False))
             total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
             done += count
         return total - math.log(samples)
@@ -254,7 +315,7 @@ class Model(nn.Module):
         batch = self.batch(data, "log_prob")
         total = torch.zeros(len(batch), dtype=self.dtype, device=self.device)
         for _ in range(samples):
-            total += Trace(self, batch, 1, marginal=True, corrupt=False).log_joint()[0]
+            total += tilt.log_joint(self, Trace(self, batch, 1, marginal=True, corrupt=False))[0]
         return total / samples
 
     @torch.no_grad()
@@ -279,7 +340,7 @@ class Model(nn.Module):
             factor = self.graph.p(name)
             assert factor is not None
             if factor.base is not None:
-                found[name] = self._flow(name, values)
+                found[name] = self.through_flow(name, values)
             else:
                 conditioned = self.distribution(factor.name, values, rows)
                 found[name] = centre(conditioned, factor, self.graph.variables[name])
@@ -311,9 +372,64 @@ class Model(nn.Module):
         return {name: torch.stack(values) for name, values in found.items()}
 
     @torch.no_grad()
+    def impute(
+        self,
+        data: Batch | Mapping[str, Tensor] | Tensor,
+        known: Mapping[str, Tensor] | None = None,
+        n: int = 1,
+        particles: int = 100,
+    ) -> dict[str, Tensor]:
+        """n draws of the missing entries of each row given the known ones: [n, B, *shape] of whole rows.
+
+        Missing is what is NaN, what `known` (masks [B, *shape] of booleans by name) says is not known, and a variable
+        that is left out. `particles`: importance samples for each draw, where they are needed; how the draws are made
+        is in `graph.capabilities["impute"]`. Raises UsageError where the model cannot fill something in.
+        """
+        self._refuse("impute")
+        return imputation.impute(self, self._holes(data, known or {}), n, particles)
+
+    def _holes(self, data: Batch | Mapping[str, Tensor] | Tensor, known: Mapping[str, Tensor]) -> Batch:
+        """A batch with the masks of whatever is missing."""
+        if isinstance(data, Batch):
+            return data
+        variables = self.graph.variables
+        if isinstance(data, Tensor):
+            data = {filled(self.graph)[0]: data} if len(filled(self.graph)) == 1 else self.batch(data).values
+        rows = next((len(v) for v in data.values()), 0)
+        masks: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = dict(data)
+        for name in filled(self.graph):
+            shape, support = variables[name].shape, variables[name].support
+            assert shape is not None
+            assert support is not None
+            low = max(0.0, support.low)
+            if name not in values:
+                dtype = torch.int64 if support.integer and variables[name].labels else self.dtype
+                values[name] = torch.full((rows, *shape), low, device=self.device).to(dtype)
+                masks[name] = torch.zeros(rows, *shape, dtype=torch.bool, device=self.device)
+                continue
+            present = ~values[name].isnan() if values[name].is_floating_point() else None
+            if name in known:
+                present = known[name] if present is None else present & known[name]
+            if present is not None and not bool(present.all()):
+                masks[name] = present.to(self.device)
+                values[name] = torch.where(present, values[name], torch.full_like(values[name], low))
+        for name, value in values.items():
+            if value.is_floating_point() and bool(value.isnan().any()):
+                raise UsageError(f"{name} has missing entries, and they cannot be filled in")
+        absent = [n for n in known if n not in filled(self.graph)]
+        if absent:
+            raise UsageError(f"there is a mask of {', '.join(absent)}, which cannot be filled in")
+        batch = self.batch(values, "impute")
+        return replace(batch, known={**batch.known, **masks})
+
+    @torch.no_grad()
     def ood(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 100) -> Tensor:
         """-log_prob of each row, [B]: larger is less like the training data. Raises UsageError without a density."""
         self._refuse("ood")
+        if self.graph.capabilities["log_prob"].how is None:
+            values = self.batch(data, "ood").values
+            return torch.stack([tilt.energy(self, n)(values[n]) for n in tilted(self.graph)]).sum(0)
         return -self.log_prob(data, samples)
 
     @torch.no_grad()

@@ -8,9 +8,8 @@ or orders things (labels, ordinal, tokens, mu_law), else real: also the 0 and 1 
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from gendsl.nn.steps import StepModule
 from gendsl.schema.components.source_base import Column
 from gendsl.schema.components.step import Step
+from gendsl.schema.registry import builder
 
 GAMMA = 0x9E3779B97F4A7C15
 
@@ -35,9 +35,8 @@ class Pipeline(nn.Module):
         super().__init__()
         columns, modules = [column], []
         for step in steps:
-            module, function = step.build.split(":")
-            found = getattr(importlib.import_module(module), function)
-            modules.append(cast(Callable[[Step, Column], StepModule], found)(step, columns[-1]))
+            module: StepModule = builder(step)(step, columns[-1])
+            modules.append(module)
             columns.append(step.apply(columns[-1]))
         self.columns = tuple(columns)
         self.steps = nn.ModuleList(modules)

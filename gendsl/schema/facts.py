@@ -77,7 +77,7 @@ class Density(StrEnum):
 
 
 class Cost(StrEnum):
-    """What one direction of a transform costs: one pass, D passes, or no closed form at all."""
+    """What one direction of a transform costs: one pass, many (one for each entry, or as a solver needs), or no way."""
 
     CHEAP = "cheap"
     SEQUENTIAL = "sequential"
@@ -92,6 +92,8 @@ class Offers:
     rsample: bool = False
     density: Density = Density.NONE
     enumerate: bool = False
+    estimated: bool = False
+    """Whether its log density is an unbiased estimate instead of the number."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,23 @@ def mask_name(variable: str) -> str:
     return f"{variable}?"
 
 
+def code_name(variable: str) -> str:
+    """The name under which networks read the codewords of a quantised variable."""
+    return f"{variable}#"
+
+
 def numel(shape: Shape) -> int:
     """The number of entries of one row."""
     return math.prod(shape)
+
+
+def packed(shape: Shape, count: int) -> Shape:
+    """The shape of `count` values side by side: scalars a vector, vectors one vector, grids their channels."""
+    if count == 1:
+        return shape
+    if len(shape) == 2:
+        return (count, *shape)
+    return (count * shape[0], *shape[1:]) if shape else (count,)
 
 
 def vector_width(inputs: Inputs) -> int:

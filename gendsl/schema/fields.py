@@ -1,7 +1,5 @@
 """Types of fields that many spec models share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any
 

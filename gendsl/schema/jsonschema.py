@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from gendsl.schema.describe import Reader, about
-from gendsl.schema.registry import KINDS, Component, Slot, table
+from gendsl.schema.registry import KINDS, Component, Slot, Strict, table
 from gendsl.schema.spec import Spec
 from gendsl.schema.unknown import gathered
 from gendsl.schema.walk import Type, fields, optional, type_of, unwrap
@@ -137,7 +137,7 @@ class _Writer:
         """What one key takes."""
         wanted = type_of(field)
         choices = self.forms(wanted, bare=key in ("dist", "source"))
-        if key == "penalty":
+        if key in ("penalty", "of"):
             choices += self.forms(wanted.items[0])
         elif key == "as":
             choices.append({"enum": list(table("step"))})
@@ -177,7 +177,10 @@ class _Writer:
         if name not in self._models:
             self._models[name] = {}
             self._models[name] = self.model(model)
-        words: list[Schema] = [{"type": "string"}] if model.__name__ == "Binding" else []
+        bare = model.bare if issubclass(model, Strict) else None
+        words: list[Schema] = [{"type": "string"}] if bare == "any" else []
+        if bare in KINDS:
+            words = [{"enum": list(table(bare))}]
         return [*words, self._ref(model.__name__)]
 
     def _map(self, wanted: Type) -> Schema:

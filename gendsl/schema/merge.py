@@ -15,7 +15,19 @@ FACTOR_KEYS = ("given", "net", "shape", "flow")
 
 _FACTOR_SECTIONS = ("prior", "decoder", "encoder", "corruption")
 _NAMED_SECTIONS = ("ordering", "energy", "nets")
-_SLOTS = ("dist", "net", "loss", "penalty", "bound", "optim", "schedule", "negatives", "of", "ordering")
+_SLOTS = (
+    "dist",
+    "net",
+    "loss",
+    "penalty",
+    "augment",
+    "bound",
+    "optim",
+    "schedule",
+    "negatives",
+    "of",
+    "ordering",
+)
 _LISTS = ("flow", "stack", "as", "penalty", "of", "components")
 
 
@@ -33,7 +45,7 @@ def tag_key(path: Path) -> str | None:
         return "type"
     if len(path) == 3 and path[:2] == ("data", "bind"):
         return "column"
-    if len(path) == 3 and path[:2] == ("objective", "energy"):
+    if len(path) == 3 and path[:2] in (("objective", "energy"), ("objective", "estimator")):
         return "type"
     return "type" if key in _SLOTS else None
 

@@ -5,15 +5,14 @@ A component registers once, on its spec model:
     @component("flow", "planar", build="gendsl.nn.transforms.planar:build_planar")
     class Planar(FlowLayer): ...
 
-`build` is a string, resolved only by `gendsl.compiler.build`, so that checking a spec never imports torch.
+`build` is a string, which only `builder` resolves, so that checking a spec never imports torch. Nor does it import
+every component: a kind's modules are imported one after the other until one has registered the tag that is looked for.
 """
 
-from __future__ import annotations
-
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_serializer
@@ -27,10 +26,12 @@ KINDS: dict[str, str] = {
     "ordering": "ordering",
     "loss": "adversarial loss",
     "penalty": "penalty",
+    "augment": "augmentation",
     "energy": "energy",
     "negatives": "source of negatives",
     "corruption": "corruption",
     "bound": "bound",
+    "estimator": "estimator",
     "energy_objective": "energy objective",
     "source": "data source",
     "step": "preprocessing step",
@@ -39,6 +40,39 @@ KINDS: dict[str, str] = {
 }
 """Every kind of component, with the words that messages use for it."""
 
+PACKAGE = "gendsl.schema.components"
+
+MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "dist": ("dist", "dist_levels", "dist_mixture", "dist_quantised", "dist_vamp"),
+        "flow": (
+            "flow",
+            "flow_linear",
+            "flow_shape",
+            "flow_autoregressive",
+            "flow_elementwise",
+            "flow_residual",
+            "flow_iterative",
+        ),
+        "net": ("net", "net_grid", "net_unet", "net_ar", "net_seq", "net_wave", "net_energy", "net_style"),
+        "ordering": ("ordering",),
+        "loss": ("adversary",),
+        "penalty": ("adversary",),
+        "augment": ("augment",),
+        "estimator": ("estimator",),
+        "energy": ("energy",),
+        "negatives": ("negatives",),
+        "corruption": ("corruption",),
+        "bound": ("bound",),
+        "energy_objective": ("energy_objective",),
+        "source": ("source_generated", "source_files", "source_tables", "source_media", "source"),
+        "step": ("step",),
+        "optim": ("optim",),
+        "schedule": ("optim",),
+    }
+)
+"""Kind -> the modules of PACKAGE that register its components, those that most specs name first."""
+
 
 class Strict(BaseModel):
     """Base of all spec models: frozen, unknown keys refused, no conversion of strings to numbers."""
@@ -46,6 +80,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True
     )
+    bare: ClassVar[str | None] = None
+    """Of a map that a bare word may stand for: the kind of component that it names, or `any` word."""
 
 
 class Component(Strict):
@@ -66,7 +102,6 @@ class Component(Strict):
 
 C = TypeVar("C", bound=type[Component])
 _components: dict[str, dict[str, type[Component]]] = {kind: {} for kind in KINDS}
-_builtin = False
 
 
 def component(kind: str, tag: str, *, build: str) -> Callable[[C], C]:
@@ -75,7 +110,8 @@ def component(kind: str, tag: str, *, build: str) -> Callable[[C], C]:
     def register(model: C) -> C:
         if kind not in KINDS:
             raise ValueError(f"unknown kind of component {kind!r}; known: {', '.join(KINDS)}")
-        taken = _components[kind].get(tag)
+        ours = model.__module__.startswith(f"{PACKAGE}.")
+        taken = _components[kind].get(tag) if ours else find(kind, tag)
         if taken is not None and (taken.__module__, taken.__qualname__) != (
             model.__module__,
             model.__qualname__,
@@ -88,17 +124,38 @@ def component(kind: str, tag: str, *, build: str) -> Callable[[C], C]:
     return register
 
 
+def find(kind: str, tag: str) -> type[Component] | None:
+    """The spec model of a tag, or None. Imports no more of the kind's modules than it must."""
+    for module in MODULES[kind]:
+        if tag in _components[kind]:
+            break
+        importlib.import_module(f"{PACKAGE}.{module}")
+    return _components[kind].get(tag)
+
+
 def table(kind: str) -> dict[str, type[Component]]:
-    """Tag -> spec model, sorted by tag."""
-    global _builtin  # noqa: PLW0603
-    if not _builtin:
-        _builtin = True
-        importlib.import_module("gendsl.schema.components")
+    """Tag -> spec model, sorted by tag. Imports all of the kind's modules."""
+    for module in MODULES[kind]:
+        importlib.import_module(f"{PACKAGE}.{module}")
     return dict(sorted(_components[kind].items()))
+
+
+def builder(component: Component) -> Callable[..., Any]:
+    """The function that `build="module:function"` of a component names; imports its module."""
+    return function_of(component.build)
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The function of a `module:function`; imports the module."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def load_plugin(name: str) -> None:
     """Import the `gendsl.components` entry point called `name`. Raises LookupError where none is installed."""
+    from importlib.metadata import entry_points
+
     found = [point for point in entry_points(group="gendsl.components") if point.name == name]
     if not found:
         raise LookupError(name)
@@ -131,7 +188,6 @@ class Slot:
 
     def read(self, value: Any) -> Component:
         """The component that `value` describes; raises a pydantic error that carries kind and tag."""
-        models = table(self.kind)
         noun = KINDS[self.kind]
         if isinstance(value, Component):
             if value.kind != self.kind:
@@ -144,21 +200,27 @@ class Slot:
         if not isinstance(value, dict):
             raise PydanticCustomError("slot_type", f"expected a {noun}: a name, or a map with 'type'")
         if "type" not in value:
-            short = [k for k in value if k in models and models[k].primary is not None]
-            if len(value) == 1 and short:
-                model = models[short[0]]
-                return model.model_validate({model.primary: value[short[0]]})
+            short = self.short(value)
+            if short is not None:
+                return short.model_validate({short.primary: value[short.tag]})
             if self.default is None:
                 raise PydanticCustomError(
                     "tag_missing", f"which {noun}? 'type' is missing", {"kind": self.kind}
                 )
             value = {"type": self.default, **value}
         tag = value["type"]
-        if not isinstance(tag, str) or tag not in models:
+        model = find(self.kind, tag) if isinstance(tag, str) else None
+        if model is None:
             raise PydanticCustomError(
                 "unknown_tag", f"unknown {noun} {_show(tag)}", {"kind": self.kind, "tag": str(tag)}
             )
-        return models[tag].model_validate({k: v for k, v in value.items() if k != "type"})
+        return model.model_validate({k: v for k, v in value.items() if k != "type"})
+
+    def short(self, value: Mapping[Any, Any]) -> type[Component] | None:
+        """The component of `{tag: value}`: the map's only key, where that is the tag of one with a primary field."""
+        tag = next(iter(value), None)
+        model = find(self.kind, tag) if len(value) == 1 and isinstance(tag, str) else None
+        return model if model is not None and model.primary is not None else None
 
 
 def _show(tag: Any) -> str:

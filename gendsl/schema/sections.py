@@ -1,20 +1,21 @@
 """The sections of a spec that declare the model: what a key under prior, decoder, flow, encoder, ... may say."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from gendsl.schema.components.adversary import Loss, NonSaturating, Penalty
+from gendsl.schema.components.augment import Augment
 from gendsl.schema.components.bound import Bound
 from gendsl.schema.components.corruption import Corruption as Channel
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.energy_objective import EnergyObjective
+from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Net
 from gendsl.schema.fields import Count, Name, Names, NonNegative, Positive, ShapeField, Words
-from gendsl.schema.registry import Component, Slot, Strict, table
+from gendsl.schema.registry import Component, Slot, Strict, find
 
 NetField = Annotated[Net, Slot("net")]
 Layers = Annotated[tuple[Annotated[FlowLayer, Slot("flow")], ...], Field(strict=False)]
@@ -51,7 +52,7 @@ def gather(owner: type[Strict], slot: str, value: Any, kind: str | None = None) 
         return value
     named = value[slot]
     tag = named.get("type") if isinstance(named, dict) else named
-    model = table(kind or slot).get(tag) if isinstance(tag, str) else None
+    model = find(kind or slot, tag) if isinstance(tag, str) else None
     if model is None:
         return value
     flat = {k: v for k, v in value.items() if k in model.model_fields and k not in owner.model_fields}
@@ -98,6 +99,13 @@ class Noise(Strict):
     anneal: Count | None = Field(default=None, description="steps over which it goes linearly to zero")
 
 
+class Unroll(Strict):
+    """The model answers a critic that has moved on (Metz et al. 2017): steps of gradient descent on its own loss."""
+
+    steps: Count = 5
+    lr: Positive = Field(default=0.05, description="step size of the inner gradient descent")
+
+
 class Adversary(Strict):
     """A critic; `sees` names the variables whose two joints it compares."""
 
@@ -113,6 +121,21 @@ class Adversary(Strict):
     start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step at which it first acts on the model"
     )
+    unroll: Count | Unroll | None = Field(
+        default=None, description="the model's gradient goes through so many steps of the critic"
+    )
+    pack: Count = Field(default=1, description="tuples that the critic judges together (PacGAN)")
+    classify: Name | None = Field(
+        default=None, description="label that a second head of the critic tells (AC-GAN)"
+    )
+    augment: Annotated[Augment, Slot("augment")] | None = Field(
+        default=None, description="augmentation of what the critic sees, on both sides"
+    )
+
+    @property
+    def unrolled(self) -> Unroll | None:
+        """`unroll: 5` is `unroll: {steps: 5}`."""
+        return Unroll(steps=self.unroll) if isinstance(self.unroll, int) else self.unroll
 
     @model_validator(mode="before")
     @classmethod
@@ -163,12 +186,20 @@ class KlOptions(TermOptions):
 
 
 class ReconstructionOptions(TermOptions):
-    """`in: d.features` measures the reconstruction in an adversary's last hidden layer (Larsen et al. 2016)."""
+    """`in: d.features` measures the reconstruction in an adversary's last hidden layer (Larsen et al. 2016).
+
+    `walkback: N` reconstructs the row also from the next N corrupted states of the chain that it starts (Bengio et al.
+    2013, section 3.3).
+    """
 
     in_: (
         Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.features$"), Words("ADVERSARY.features")]
         | None
     ) = Field(default=None, alias="in")
+    walkback: Count | None = Field(
+        default=None,
+        description="of a denoiser without a prior: steps of its chain that are reconstructed too",
+    )
 
     @model_serializer(mode="wrap")
     def _alias(self, handler: Any) -> dict[str, Any]:
@@ -184,6 +215,27 @@ class MmdOptions(TermOptions):
     scale: Positive | None = Field(default=None, description="kernel scale; sqrt(D) if not written")
 
 
+class EnergyOptions(TermOptions):
+    """Of an energy's term also: how the energy is trained where it is not by negatives."""
+
+    bare = "energy_objective"
+    type: Annotated[EnergyObjective, Slot("energy_objective")] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        if isinstance(value, str | EnergyObjective):
+            return {"type": value}
+        return gather(cls, "type", value, "energy_objective")
+
+
+class PathLengthOptions(TermOptions):
+    """Path-length regularisation of a decoder (Karras et al. 2020, eq. 4): every so many steps, times that number."""
+
+    weight: NonNegative = 2.0
+    every: Count = Field(default=4, description="computed every so many steps, times that number (lazy)")
+
+
 Terms = dict[Name, TermOptions]
 
 
@@ -197,6 +249,11 @@ class Objective(Strict):
     prior: Terms = {}
     mutual_information: Terms = {}
     classification: Terms = {}
+    codebook: Terms = {}
     adversary: Terms = {}
+    classified: Terms = {}
     mmd: dict[Name, MmdOptions] = {}
-    estimator: dict[Name, Literal["enumerate", "gumbel", "score_function", "straight_through"]] = {}
+    energy: dict[Name, EnergyOptions] = {}
+    path_length: dict[Name, PathLengthOptions] = {}
+    total_correlation: Terms = {}
+    estimator: dict[Name, Annotated[Estimator, Slot("estimator")]] = {}

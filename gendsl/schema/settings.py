@@ -1,8 +1,6 @@
 """The sections of a spec that say how the model is fed, trained, evaluated, sampled and run."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,12 +9,13 @@ from gendsl.schema.components.source_base import Source
 from gendsl.schema.components.source_generated import Digits
 from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size, Words
-from gendsl.schema.registry import Component, Slot, Strict
+from gendsl.schema.registry import Component, Slot, Strict, find
 
 
 class Binding(Strict):
     """Which column a variable is, and through which preprocessing. A bare word names the column."""
 
+    bare = "any"
     column: str
     as_: Annotated[tuple[Annotated[Step, Slot("step")], ...], Field(strict=False)] = Field(
         default=(), alias="as"
@@ -72,7 +71,9 @@ class Stage(Strict):
 class PlayerOptions(Strict):
     """What one player does differently."""
 
-    optim: Annotated[OptimSpec, Slot("optim")] | None = None
+    optim: Annotated[OptimSpec, Slot("optim", default="adam")] | None = Field(
+        default=None, description="without `type`, train.optim with these keys changed"
+    )
 
 
 class Players(Strict):
@@ -115,11 +116,40 @@ class Train(Strict):
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     log: Count = Field(default=50, description="steps between two lines of metrics.jsonl")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, value: Any) -> Any:
+        """A player's optimiser without `type` changes keys of the common one."""
+        if not isinstance(value, dict) or not isinstance(value.get("players"), dict):
+            return value
+        common = value.get("optim", {})
+        common = {"type": common} if isinstance(common, str) else common
+        model = find("optim", str(common.get("type", "adam"))) if isinstance(common, dict) else None
+        if model is None:
+            return value
+        common = {k: v for k, v in common.items() if k == "type" or k in model.model_fields}
+        players = value["players"]
+        critics = players.get("adversary")
+        merged = {k: _on_top(common, v) for k, v in players.items() if k != "adversary"}
+        if "adversary" in players:
+            merged["adversary"] = (
+                {k: _on_top(common, v) for k, v in critics.items()} if isinstance(critics, dict) else critics
+            )
+        return {**value, "players": merged}
+
     @model_validator(mode="after")
-    def _one_length(self) -> Train:
+    def _one_length(self) -> Self:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("write `steps` or `epochs`, not both")
         return self
+
+
+def _on_top(common: dict[str, Any], options: Any) -> Any:
+    """A player's options, its optimiser's keys over the common ones where it names no type."""
+    own = options.get("optim") if isinstance(options, dict) else None
+    if not isinstance(own, dict) or "type" in own:
+        return options
+    return {**options, "optim": {**common, **own}}
 
 
 class Evaluate(Strict):
@@ -132,12 +162,21 @@ class Evaluate(Strict):
     split: Literal["train", "valid", "test"] = "test"
 
 
+class ChainOptions(Strict):
+    """The chain that corrupts and denoises in turn: how many steps each sample is away from noise."""
+
+    steps: Count = 100
+
+
 class Sample(Strict):
     """How many samples are drawn after training, how warm, under which conditions."""
 
     n: Count = 64
     temperature: Positive = 1.0
     given: dict[Name, int | float] = {}
+    chain: ChainOptions = Field(
+        default=ChainOptions(), description="of a denoiser without a prior: its corrupt-and-denoise chain"
+    )
 
 
 class Run(Strict):

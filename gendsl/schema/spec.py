@@ -1,10 +1,8 @@
 """The Spec: one frozen Pydantic model of the whole document, with the places it was read from."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
@@ -114,7 +112,7 @@ class Spec(Strict):
         others = tuple(Related(words, self.place(other, "key")) for words, other in related)
         return Diagnostic(code, message, self.place(path, on), severity, help, label, others)
 
-    def with_document(self, document: Document) -> Spec:
+    def with_document(self, document: Document) -> Self:
         """The same spec, knowing its text."""
         copy = self.model_copy()
         copy._document = document

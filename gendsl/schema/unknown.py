@@ -16,8 +16,6 @@ from gendsl.schema.walk import Spot, fields, homes, tag_of, type_of
 
 SETTINGS = ("train", "evaluate", "sample", "run")
 MODEL = ("variables", "prior", "decoder", "flow", "encoder", "energy", "ordering")
-OBJECTIVE_LATER = frozenset({"energy"})
-"""Families of terms that `objective:` will have; a key that other sections have already."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def unknown_key(key: str, holder: Spot) -> Advice:
     path = holder.path
     if key in RESERVED and (not path or path[0] in MODEL):
         return Advice("GD213", f"{key!r}: {RESERVED[key]}")
-    if key in LATER["key"] or (path == ("objective",) and key in OBJECTIVE_LATER):
+    if key in LATER["key"]:
         return Advice("GD211", f"{key!r} is part of the language but not built yet in this version")
     message = f"unknown key {key!r}" + (f" in {dotted(path)}" if path else "")
     label, help_, meant = _meant(key, holder)
@@ -85,7 +83,7 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
     label, help_, meant = did_you_mean(near), listed, near[0] if near else ""
     if near and edit_distance(key.lower(), near[0].lower()) <= 1:
         pass
-    elif inside:
+    elif inside and not (foreign is not None and _deeper(foreign.ours, path)):
         label, help_, meant = inside, "", ""
     elif foreign is not None:
         meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]
@@ -94,6 +92,11 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
     elif home := _home(key, path):
         label, help_, meant = home, listed if path else "", ""
     return label, help_, meant
+
+
+def _deeper(ours: str, path: Path) -> bool:
+    """Whether a key stands under `path`, but not directly: then its whole path says more than where it belongs."""
+    return "." in ours.removeprefix(f"{dotted(path)}.") and ours.startswith(f"{dotted(path)}.")
 
 
 def _inside(key: str, holder: Spot) -> str:

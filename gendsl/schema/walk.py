@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gendsl.schema.nodes import Map, Node, Path, Scalar, Seq
-from gendsl.schema.registry import Slot, table
+from gendsl.schema.registry import Slot, find, table
 from gendsl.schema.spec import Spec
 
 ModelClass = type[BaseModel]
@@ -95,7 +95,7 @@ def tag_of(kind: str, node: Node | None) -> str | None:
         written = node.entries["type"].node
         return written.value if isinstance(written, Scalar) and isinstance(written.value, str) else None
     key = next(iter(node.entries), "")
-    model = table(kind).get(key)
+    model = find(kind, key)
     return key if len(node.entries) == 1 and model is not None and model.primary is not None else None
 
 
@@ -119,7 +119,7 @@ class Spot:
         if slot is None:
             return self.expects.model
         tag = tag_of(slot.kind, self.node) or slot.default
-        return table(slot.kind).get(tag) if tag is not None else None
+        return find(slot.kind, tag) if tag is not None else None
 
     def step(self, element: str | int) -> Spot:
         """The spot of one element of a loc further on."""

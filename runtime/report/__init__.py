@@ -13,7 +13,8 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from gendsl.runtime.diagnoses import diagnose, finite
+from gendsl.runtime.curves import finite
+from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.report.diagram import diagram
 from gendsl.runtime.report.highlight import maths_html, maths_lines
 from gendsl.runtime.report.numbers import cards, curves, judges_table, metrics_table

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gendsl.runtime.diagnoses import curve, finite, names
+from gendsl.runtime.balance import balance
+from gendsl.runtime.curves import curve, finite, names
 from gendsl.runtime.report.charts import curve_panel, judge_line
 from gendsl.runtime.report.records import Files
 from gendsl.runtime.report.words import (
@@ -160,7 +161,9 @@ def curves(files: Files) -> str:
         drawn = [panel for panel in panels if panel.startswith("<figure")]
         told = "".join(panel for panel in panels if not panel.startswith("<figure"))
         if panels:
-            parts.append(f'<h3>{heading}</h3><div class="panels">{"".join(drawn)}</div>{told}')
+            words = balance(files.records) if groups == ("diagnostics",) else []
+            said = "".join(f"<p>{esc(sentence)}</p>" for sentence in words)
+            parts.append(f'<h3>{heading}</h3>{said}<div class="panels">{"".join(drawn)}</div>{told}')
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gendsl.runtime.diagnoses import finite
+from gendsl.runtime.curves import finite
 from gendsl.runtime.report.charts import curve_panel, time_bar
 from gendsl.runtime.report.highlight import SHOWN, yaml_html
 from gendsl.runtime.report.records import Files, Picture

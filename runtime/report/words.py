@@ -6,7 +6,7 @@ import html
 import math
 from dataclasses import dataclass
 
-from gendsl.runtime.diagnoses import finite
+from gendsl.runtime.curves import finite
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ TITLES = {
     "elbo": "Evidence lower bound",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
+    "log_normaliser": "log Z of the energy",
+    "kl_to_target": "KL to the energy",
+    "calibration": "Calibration of the posterior",
     "compressed_bits_per_dim": "Compressed size",
 }
 UNITS = {"log_prob": "nats", "elbo": "nats", "bits_per_dim": "bits per dimension"}
@@ -53,6 +56,9 @@ JUDGES = {
     "precision": Judge("Precision", "share of samples that look real", "higher is better", 0.0, 1.0),
     "recall": Judge("Recall", "share of real rows that the samples could be", "higher is better", 0.0, 1.0),
     "density": Judge("Density", "how deep among real rows the samples lie", "about 1 is best"),
+    "modes": Judge("Known modes", "modes of the data that a sample reaches", "all of them is best"),
+    "high_quality": Judge("High quality", "share of samples at a mode", "higher is better", 0.0, 1.0),
+    "reverse_kl": Judge("Reverse KL", "how unevenly the samples share the modes", "0 is best"),
     "coverage": Judge("Coverage", "share of real rows with a sample nearby", "higher is better", 0.0, 1.0),
 }
 TERMS = {

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from gendsl.compiler.derive.discrete import relaxed
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, How, Role
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
@@ -115,6 +116,8 @@ def _objective(subject: Subject) -> Iterator[Certificate]:
     """Minus the sum of the derived terms at unit weight, against the same bound from sampled weights."""
     graph, bound, rows = subject.graph, bound_of(subject.graph), _rows(subject)
     if any("in" in t.options for t in graph.terms) or (bound.weighted and not _plain_iwae(graph)):
+        return
+    if relaxed(graph):
         return
     names = [t.name for t in graph.terms if t.family in ("likelihood", "reconstruction", "kl", "bound")]
     enumerated = any(r.how is How.ENUMERATED for r in graph.routes.values())

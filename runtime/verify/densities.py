@@ -23,6 +23,7 @@ from gendsl.runtime.verify.entrywise import (
     MOST_STATES,
     certified_factors,
     entries_of,
+    marginals,
     resolved,
     support_of,
 )
@@ -44,7 +45,8 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
         with subject.draws(f"density/{factor.name}"):
             values = first(parents_of(subject.drawn, factor, subject.rows), PARENTS)
             conditioned = subject.drawn.distribution(factor.name, values, PARENTS)
-            yield from _entries(subject, factor, conditioned)
+            if marginals(factor):
+                yield from _entries(subject, factor, conditioned)
             yield from _whole(subject, factor, conditioned)
             if isinstance(conditioned, Flowed):
                 yield from _flowed(subject, factor, conditioned)
@@ -113,7 +115,8 @@ def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[C
     """The density that comes with a sample, against the base's density and the whole stack's Jacobian."""
     shape = subject.graph.variables[factor.head].shape
     assert shape is not None
-    if numel(shape) > LARGEST or any(f.forward_cost is Cost.NONE for f in factor.flow):
+    one_way = any(f.forward_cost is Cost.NONE for f in factor.flow)
+    if numel(shape) > LARGEST or factor.offers.estimated or one_way:
         return
     with subject.draws("density/twice"):
         value, density = conditioned.draw()
@@ -126,7 +129,14 @@ def _flowed(subject: Subject, factor: Factor, conditioned: Flowed) -> Iterator[C
     error = float((density - (own - log_det)).abs().max()) / size
     if factor.offers.density is Density.ANY:
         error = max(error, float((conditioned.log_prob(value) - density).abs().max()) / size)
-    yield at_most(f"density:{factor.name}", error, FLOW_BOUND, FLOW_POWER, "of own samples, drawn parameters")
+    note = "of own samples, drawn parameters"
+    yield at_most(f"density:{factor.name}", error, *_within(factor), note)
+
+
+def _within(factor: Factor) -> tuple[float, float]:
+    """Bound and power of a flow's density; layers that are solved numerically say how far they go."""
+    slack = sum(layer.error for layer in factor.flow)
+    return max(FLOW_BOUND, slack), max(FLOW_POWER, 10 * slack)
 
 
 def _outwards(conditioned: Flowed, inner: Tensor) -> Tensor:
@@ -142,7 +152,8 @@ def _section(subject: Subject, base: str, factor: Factor) -> Iterator[Certificat
     assert prior is not None
     module = model.factor(factor.name)
     assert isinstance(module, FlowSection)
-    if numel(shape) > LARGEST or any(f.inverse_cost is Cost.NONE for f in factor.flow):
+    one_way = any(f.inverse_cost is Cost.NONE for f in factor.flow)
+    if numel(shape) > LARGEST or factor.offers.estimated or one_way:
         return
     trace = Trace(model, subject.rows, 1, marginal=True, corrupt=False)
     if factor.head not in trace.log_det or trace.values[base].shape[0] != len(subject.rows):
@@ -154,9 +165,7 @@ def _section(subject: Subject, base: str, factor: Factor) -> Iterator[Certificat
     inner = trace.values[base][:PARENTS]
     exact = model.distribution(prior.name, first(trace.values, PARENTS), PARENTS).log_prob(inner) + log_det
     error = float((found - exact).abs().max() / exact.abs().mean())
-    yield at_most(
-        f"density:{factor.name}", error, FLOW_BOUND, FLOW_POWER, f"p({factor.head}), drawn parameters"
-    )
+    yield at_most(f"density:{factor.name}", error, *_within(factor), f"p({factor.head}), drawn parameters")
 
 
 def _inwards(module: FlowSection, context: Tensor | None, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from gendsl.nn.factor import Conditioned, Flowed, Plain, Sequential, tile
 from gendsl.nn.model import Model
 from gendsl.runtime.verify.subject import Subject
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.dist_vamp import Vamp
 from gendsl.schema.facts import Density, Support
 
 T_MAX, T_HIGH = 4.0, 3.0
@@ -34,7 +35,9 @@ BUDGET = 2_000_000
 
 @dataclass(frozen=True)
 class Entries:
-    """The distributions of single entries: `raw` [R, P, *shape] of a family on `support`."""
+    """The distributions of single entries: `raw` [R, P, *shape] of a family on `support`.
+
+    Of a joint density the marginal ones, where they are known."""
 
     family: Family
     raw: Tensor
@@ -46,13 +49,14 @@ class Entries:
         parts = []
         for part in torch.split(x, chunk):
             raw = tile(self.raw, part.shape[0])
-            found = self.family(raw).log_prob(part.reshape(-1, *x.shape[2:]))
+            found = self.family.marginal(raw, part.reshape(-1, *x.shape[2:]))
             parts.append(found.view(part.shape))
         return torch.cat(parts)
 
     def nodes(self) -> tuple[Tensor, Tensor]:
         """x and log w, both [J, R, *shape]."""
-        draws = self.family(tile(self.raw, 65)).sample().view(65, self.raw.shape[0], *self.raw.shape[2:])
+        draws = self.family(tile(self.raw, 65)).sample()
+        draws = draws.view(65, -1, *draws.shape[1:])
         return nodes(self.support, draws.to(self.raw.dtype))
 
 
@@ -134,5 +138,11 @@ def resolved(log_p: Tensor, log_w: Tensor) -> Tensor:
 
 
 def certified_factors(subject: Subject) -> list[Factor]:
-    """Factors with entries to look at: all that have a distribution with a density."""
-    return [f for f in subject.graph.factors.values() if own_density(f) and not f.agnostic]
+    """Factors with entries to look at: all that have a distribution of their own with a density."""
+    found = (f for f in subject.graph.factors.values() if own_density(f) and not f.agnostic)
+    return [f for f in found if not isinstance(f.dist, Vamp)]
+
+
+def marginals(factor: Factor) -> bool:
+    """Whether the density of each entry is known: of a joint density it need not be."""
+    return factor.dist is not None and factor.dist.marginals

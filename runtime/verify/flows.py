@@ -35,6 +35,9 @@ MOVED, SWAYED = 0.3, 0.1
 UPHILL = 300
 """Gradient steps at most."""
 
+DRAWS, BIAS_BOUND, BIAS_POWER = 200, 5.0, 10.0
+"""Estimates of a log-determinant that are averaged, and the standard errors allowed and seen."""
+
 LARGEST = 1024
 """Entries of a layer above which its Jacobian is not computed, and there is no certificate."""
 
@@ -62,6 +65,11 @@ class Case:
         if Cost.NONE in (self.spec.forward_cost, self.spec.inverse_cost):
             return None
         return self.layer.forward if inwards(self.spec) else self.layer.inverse
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the log-determinant is an unbiased estimate."""
+        return self.spec.estimated(tuple(self.x.shape[1:]))
 
     @property
     def both(self) -> bool:
@@ -138,11 +146,24 @@ def _inputs(model: Model, factor: Factor, subject: Subject) -> tuple[Stack, Tens
 
 def _layer(own: Case, drawn: Case) -> Iterator[Certificate]:
     drawn, note, reached = moved(drawn)
+    if own.estimated:
+        z = bias(drawn) if reached else torch.inf
+        note = f"standard errors, mean of {DRAWS} estimates; {note}"
+        yield at_most(f"log_det:{own.name}", z, BIAS_BOUND, BIAS_POWER, note)
+        yield from _back(own, drawn, note)
+        return
     error = max(log_det_error(own), log_det_error(drawn))
-    yield at_most(f"log_det:{own.name}", error if reached else torch.inf, LOG_DET_BOUND, LOG_DET_POWER, note)
+    slack = own.spec.error  # of a numeric solution, which has no smaller bound
+    bound, power = max(LOG_DET_BOUND, slack), max(LOG_DET_POWER, 10 * slack)
+    yield at_most(f"log_det:{own.name}", error if reached else torch.inf, bound, power, note)
+    yield from _back(own, drawn, note)
+
+
+def _back(own: Case, drawn: Case, note: str) -> Iterator[Certificate]:
     if own.back is not None:
-        error = max(round_trip_error(own), round_trip_error(drawn))
-        yield at_most(f"round_trip:{own.name}", error, ROUND_TRIP_BOUND, ROUND_TRIP_POWER, note)
+        error, slack = max(round_trip_error(own), round_trip_error(drawn)), own.spec.error
+        bound, power = max(ROUND_TRIP_BOUND, slack), max(ROUND_TRIP_POWER, 10 * slack)
+        yield at_most(f"round_trip:{own.name}", error, bound, power, note)
     else:
         folds = max(folding(own), folding(drawn))
         note = f"{LINES} lines of {POINTS} points, {REACH:g} standard deviations to each side; {note}"
@@ -213,6 +234,14 @@ def log_det_error(case: Case) -> float:
     if case.both:
         exact = -torch.linalg.slogdet(jacobian(partial(_output, case.back, case.context), y))[1]
     return max(worst, _relative(opposite, -exact))
+
+
+@torch.no_grad()
+def bias(case: Case) -> float:
+    """How far the mean of many estimates of the rows' log-determinants is from the exact one, in standard errors."""
+    exact = torch.linalg.slogdet(jacobian(partial(_output, case.run, case.context), case.x))[1].mean()
+    found = torch.stack([case.run(case.x, case.context)[1].mean() for _ in range(DRAWS)])
+    return float((found.mean() - exact).abs() / (found.std() / DRAWS**0.5))
 
 
 def _relative(log_det: Tensor, exact: Tensor) -> float:

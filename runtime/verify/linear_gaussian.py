@@ -40,6 +40,14 @@ def _linear(graph: Graph, factor: Factor) -> bool:
 @torch.no_grad()
 def log_density(model: Model, batch: Batch) -> Tensor:
     """log p of everything observed given the conditions, [B], by the joint normal."""
+    white, log_det = whitened(model, batch)
+    log_p: Tensor = -0.5 * white.square().sum(1) - log_det - 0.5 * white.shape[1] * math.log(2 * math.pi)
+    return log_p
+
+
+@torch.no_grad()
+def whitened(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What is observed as independent standard normal noise [B, D], and log |det dx/dnoise|."""
     graph, rows = model.graph, len(batch)
     names = [n for n in graph.order("p") if graph.p(n) is not None]
     sizes = {n: _size(graph, n) for n in names}
@@ -64,10 +72,8 @@ def log_density(model: Model, batch: Batch) -> Tensor:
     x = torch.cat([(batch.values[n] - means[n]).reshape(rows, -1) for n in observed], 1)
     matrix = torch.cat([loadings[n].reshape(total, -1) for n in observed], 1)  # [noises, D]
     lower = torch.linalg.cholesky(matrix.T @ matrix)
-    white = torch.linalg.solve_triangular(lower, x.T, upper=False)
-    log_det = lower.diagonal().log().sum()
-    log_p: Tensor = -0.5 * white.square().sum(0) - log_det - 0.5 * x.shape[1] * math.log(2 * math.pi)
-    return log_p
+    white = torch.linalg.solve_triangular(lower, x.T, upper=False).T
+    return white, lower.diagonal().log().sum()
 
 
 def _size(graph: Graph, name: str) -> int:

@@ -17,7 +17,15 @@ from torch import Tensor
 from gendsl.compiler.graph import Factor
 from gendsl.nn.factor import Plain, Sequential, tile
 from gendsl.runtime.verify.certificate import Certificate, at_most
-from gendsl.runtime.verify.entrywise import Entries, base_of, certified_factors, entries_of, resolved, spread
+from gendsl.runtime.verify.entrywise import (
+    Entries,
+    base_of,
+    certified_factors,
+    entries_of,
+    marginals,
+    resolved,
+    spread,
+)
 from gendsl.runtime.verify.subject import Subject, first, parents_of
 from gendsl.schema.facts import numel
 
@@ -35,7 +43,7 @@ PARENTS = 8
 @torch.no_grad()
 def certificates(subject: Subject) -> Iterator[Certificate]:
     """samples of every factor with a density; repeatable, where the model can be sampled."""
-    for factor in certified_factors(subject):
+    for factor in filter(marginals, certified_factors(subject)):
         with subject.draws(f"samples/{factor.name}"):
             yield from _agree(subject, factor)
     if subject.graph.capabilities["sample"].how is not None:
@@ -47,8 +55,8 @@ def _agree(subject: Subject, factor: Factor) -> Iterator[Certificate]:
     base = base_of(subject.drawn.distribution(factor.name, first(values, PARENTS), PARENTS))
     if isinstance(base, Plain):
         entries = entries_of(subject.drawn, factor, base, base.raw)
-        times = max(1, math.ceil(COUNT / (PARENTS * numel(entries.raw.shape[2:]))))
-        draws = base.repeat(times).draw()[0]
+        size = max(1, base.draw()[0].numel())
+        draws = base.repeat(max(1, math.ceil(COUNT / size))).draw()[0]
         power = DISCRETE_POWER if entries.support.integer else POWER
         what = f"{draws.numel()} draws of entries"
     else:
@@ -61,9 +69,7 @@ def _agree(subject: Subject, factor: Factor) -> Iterator[Certificate]:
         wide = base_of(subject.drawn.distribution(factor.name, repeated, len(draws)))
         entries = entries_of(subject.drawn, factor, wide, draws)
         power, what = SEQUENTIAL_POWER, f"{draws.numel()} draws of entries, in order"
-    z = deviation(
-        entries, draws.view(-1, *entries.raw.shape[:1], *entries.raw.shape[2:]).to(entries.raw.dtype)
-    )
+    z = deviation(entries, draws.view(-1, len(entries.raw), *draws.shape[1:]).to(entries.raw.dtype))
     if z is not None:
         note = f"standard deviations; {what}, drawn parameters"
         yield at_most(f"samples:{factor.name}", z, BOUND, power, note)

@@ -125,3 +125,37 @@ decoder: {x: {given: z, dist: {type: normal, scale: fixed}, net: {type: mlp, hid
     score = gendsl("evaluate", "a", "--json").document["metrics"]["test"]["log_prob"]
     assert (score["value"], score["kind"]) == (None, "none")
     assert score["why"]
+
+
+def test_missing_entries_are_imputed(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    said = gendsl("impute", vae, "--n", "2", "--rate", "0.5", "--seed", "1", "--out", "a.npz", "--json")
+    assert said.status == 0
+    shapes = {name: about["shape"] for name, about in said.document["variables"].items()}
+    rows = shapes["row"][0]
+    assert shapes == {"x": [2, rows, 1, 8, 8], "x_known": [rows, 1, 8, 8], "row": [rows]}
+    assert gendsl("impute", vae, "--n", "2", "--rate", "0.5", "--seed", "1", "--out", "b.npz").status == 0
+    a, b = np.load(tmp_path / "a.npz"), np.load(tmp_path / "b.npz")
+    assert np.array_equal(a["x"], b["x"])
+    known = a["x_known"]
+    assert 0.4 < known.mean() < 0.6
+    assert np.array_equal(a["x"][0][known], a["x"][1][known])
+    assert not np.array_equal(a["x"][0], a["x"][1])
+    assert gendsl("impute", vae, "--rate", "0.5", "--out", "a.png").status == 0
+    complete = gendsl("impute", vae, "--json")
+    assert complete.status == 2
+    assert "--rate" in complete.document["error"]
+
+
+def test_rows_are_compressed_and_come_back(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    pytest.importorskip("constriction")
+    said = gendsl("compress", vae, "--split", "test", "--out", "a.bin", "--json")
+    assert said.status == 0
+    assert said.document["kind"] == "upper"
+    assert said.document["bytes"] == (tmp_path / "a.bin").stat().st_size
+    assert gendsl("decompress", vae, "a.bin", "--out", "a.npz").status == 0
+    rows = np.load(tmp_path / "a.npz")["x"]
+    assert rows.shape == (said.document["rows"], 1, 8, 8)
+    assert gendsl("compress", vae, "a.npz", "--out", "b.bin").status == 0
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
+    assert gendsl("compress", vae).status == 2
+    assert gendsl("decompress", vae, "a.npz", "--out", "b.npz").status == 2

@@ -118,6 +118,20 @@ def test_graph(form: str, mark: str, gendsl: Command) -> None:
     assert gendsl("graph", "vae", "--format", "bogus").status == 2
 
 
+@pytest.mark.parametrize("form", ["text", "mermaid", "dot"])
+@pytest.mark.parametrize(
+    ("spec", "label"), [("vae_planar_flow", "planar x 16 on normal"), ("vae_iaf", "inverse_ar x 4 on normal")]
+)
+def test_a_graph_shows_the_flow_on_top_of_a_posterior(
+    spec: str, label: str, form: str, gendsl: Command
+) -> None:
+    assert label in gendsl("graph", spec, "--format", form).out
+
+
+def test_a_graph_shows_the_flow_on_top_of_a_prior(gendsl: Command) -> None:
+    assert "-> z   p, coupling x 6 on normal" in gendsl("graph", "vae_flow_prior").out
+
+
 @pytest.mark.parametrize("name", ["vae_planar_flow", "gan", "realnvp", "conditional_vae"])
 def test_resolve_can_be_run_again(name: str, gendsl: Command, tmp_path: Path) -> None:
     """The same model: the same hash, and the same text when it is resolved once more."""

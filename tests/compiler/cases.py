@@ -6,7 +6,7 @@ Nets are small so that every case trains and answers within a fraction of a seco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.pipeline import analyse
@@ -22,6 +22,7 @@ ORDINAL_Y = "data: {source: digits, bind: {x: {column: image, as: [ordinal]}, y:
 REALS = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}}}"
 REALS_Y = "data: {source: digits, bind: {x: {column: image, as: [dequantize, logit]}, y: label}}"
 MOONS = "data: {source: two_moons, bind: {x: point}}"
+POINT_TWICE = "data: {source: two_moons, bind: {x: point, c: point}}"
 MOONS_Y = "data: {source: two_moons, bind: {x: point, y: label}}"
 
 SMALL = {
@@ -69,14 +70,19 @@ decoder: {x: {given: z, dist: bernoulli, net: mlp}}
 encoder: {z: {given: x, dist: normal, net: mlp}}
 """
 
+DISCRETE = """
+prior: {c: {dist: categorical, classes: 3, shape: [2]}}
+decoder: {x: {given: c, dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}}
+"""
+
 GAN = """
 prior: {z: {dist: normal, shape: [6]}}
 decoder: {x: {given: z, dist: deterministic, net: conv_up}}
 adversary: {d: {sees: x, net: conv_down}}
 """
 
-ALWAYS = "impute compress"
-NO_Y = ALWAYS + " classify"
+NO_Y = "classify"
 NO_DENSITY = NO_Y + " log_prob ood"
 NO_CODES = NO_Y + " encode reconstruct interpolate"
 
@@ -102,7 +108,7 @@ decoder: {x: {given: z, dist: bernoulli, net: mlp}}
         "reconstruction.x",
         "none",
         None,
-        NO_DENSITY + " sample",
+        NO_DENSITY,
     ),
     "vae": case(BINARY + VAE, "reconstruction.x kl.z", "lower", "lower", NO_Y),
     "vae_planar_flow": case(
@@ -178,7 +184,7 @@ encoder: {z: {given: x, dist: normal, net: mlp}}
         "reconstruction.x reconstruction.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "semi_supervised_vae": case(
         BINARY_Y
@@ -191,7 +197,7 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         "reconstruction.x likelihood.y kl.y kl.z classification.y",
         "none",
         "lower",
-        ALWAYS,
+        "",
     ),
     "missing_data_vae": case(
         BINARY
@@ -199,6 +205,38 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         + VAE
         + "objective: {bound: {type: iwae, samples: 3}}",
         "reconstruction.x kl.z bound.iwae",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "vq_vae": case(
+        UNIT
+        + """
+ordering: {c: {type: raster}}
+prior: {c: {dist: categorical, net: transformer}}
+decoder: {x: {given: c, dist: {type: normal, scale: shared}, net: conv_up}}
+encoder: {c: {given: x, dist: {type: vq, codes: 7, dim: 3}, shape: [4, 4], net: conv_down}}
+""",
+        "reconstruction.x prior.c codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "vamp_vae": case(
+        BINARY + VAE.replace("{dist: normal, shape", "{dist: {type: vamp, pseudo_inputs: 3}, shape"),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "ladder_vae": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [3]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z2: {given: x, dist: normal, net: mlp}, z1: {given: [x, z2], dist: normal, relative_to: prior, net: mlp}}
+""",
+        "reconstruction.x kl.z2 kl.z1",
         "lower",
         "lower",
         NO_Y,
@@ -231,6 +269,80 @@ encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: n
         "none",
         None,
         NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "unrolled_gan": case(
+        UNIT + GAN.replace("sees: x,", "sees: x, unroll: 2, penalty: {type: r1, every: 2},"),
+        "adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "packed_gan": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: [x, y], pack: 3, augment: {type: differentiable, policy: [color, cutout]}, net: conv_down}}
+""",
+        "adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "auxiliary_classifier_gan": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: x, classify: y, augment: adaptive, penalty: [{type: r1, every: 2}, gradient], net: conv_down}}
+objective: {classified: {d: {weight: 0.5}}}
+""",
+        "adversary.d critic.d classify.d classified.d r1.d gradient.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "packed_codes_unrolled": case(
+        UNIT
+        + """
+prior: {z: {dist: normal, shape: [3], flow: [{type: coupling, repeat: 2}]}}
+decoder: {x: {given: z, dist: normal, net: mlp}}
+encoder: {z: {given: x, dist: implicit, net: mlp}}
+adversary: {d: {sees: [x, z], pack: 2, unroll: {steps: 2, lr: 0.1}, penalty: [clip, spectral], net: mlp}}
+""",
+        "reconstruction.x adversary.d critic.d",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "stylegan2": case(
+        UNIT
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: z, dist: deterministic, net: {type: style, width: 4, style: 6, mapping: 1, mixing: 0.9}}}
+adversary: {d: {sees: x, penalty: {type: r1, every: 2}, net: conv_down}}
+objective: {path_length: {x: {weight: 2, every: 2}}}
+""",
+        "path_length.x adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "vae_with_even_paths": case(
+        UNIT_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [3]}}
+decoder: {x: {given: [z, y], dist: normal, net: {type: mlp, hidden: [8], activation: tanh}}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp}}
+objective: {path_length: {x: {weight: 0.5}}}
+""",
+        "reconstruction.x kl.z path_length.x",
+        "none",
+        "lower",
+        "classify",
     ),
     "conditional_gan": case(
         UNIT_Y
@@ -401,7 +513,87 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}, w: {given: x, dist: normal
         "reconstruction.x reconstruction.y kl.z kl.w",
         "lower",
         "lower",
-        ALWAYS,
+        "",
+    ),
+    "quantised_code_without_prior": case(
+        UNIT
+        + """
+decoder: {x: {given: c, dist: normal, net: mlp}}
+encoder: {c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}}
+""",
+        "reconstruction.x codebook.c",
+        "none",
+        None,
+        NO_DENSITY + " sample interpolate",
+    ),
+    "two_quantised_levels": case(
+        UNIT
+        + """
+prior: {t: {dist: categorical}, c: {given: t, dist: categorical, net: mlp}, w: {given: t, dist: normal, shape: [2]}}
+decoder: {x: {given: [c, t, w], dist: normal, net: mlp}}
+encoder:
+  c: {given: x, dist: {type: vq, codes: 5, dim: 2}, shape: [6], net: mlp}
+  t: {given: c, dist: {type: vq, codes: 4, dim: 3}, shape: [2], net: mlp}
+  w: {given: [x, t], dist: normal, net: mlp}
+""",
+        "reconstruction.x prior.t prior.c kl.w codebook.t codebook.c",
+        "none",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "conditional_vamp_under_a_flow_iwae": case(
+        BINARY_Y
+        + """
+condition: [y]
+prior: {z: {dist: {type: vamp, pseudo_inputs: 3}, shape: [4], flow: [{type: coupling, repeat: 2}]}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp, flow: [{type: planar, repeat: 2}]}}
+objective: {bound: {type: iwae, samples: 3}}
+""",
+        "reconstruction.x kl.z bound.iwae",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "discrete_vamp": case(
+        BINARY
+        + """
+prior: {c: {dist: {type: vamp, pseudo_inputs: 3}}}
+decoder: {x: {given: c, dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, classes: 5, net: mlp}}
+""",
+        "reconstruction.x kl.c",
+        "lower",
+        "exact",
+        NO_Y + " interpolate",
+    ),
+    "relative_under_a_flow_with_a_label": case(
+        BINARY_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {y: {dist: categorical}, z: {given: y, dist: laplace, shape: [4], net: mlp}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder:
+  y: {given: x, dist: categorical, net: mlp}
+  z: {given: [x, y], dist: {type: laplace, relative_to: prior}, net: mlp, flow: [planar]}
+""",
+        "reconstruction.x likelihood.y kl.y kl.z classification.y",
+        "none",
+        "lower",
+        "",
+    ),
+    "total_correlation_of_two": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [3]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z2: {given: x, dist: normal, net: mlp}, z1: {given: [x, z2], dist: normal, relative_to: prior, net: mlp}}
+objective: {total_correlation: {z1: {weight: 5}, z2: {}}, bound: {type: elbo, samples: 2}}
+""",
+        "reconstruction.x kl.z2 kl.z1 total_correlation.z1 total_correlation.z2",
+        "none",
+        "lower",
+        NO_Y,
     ),
     "mixture_model": case(
         MOONS
@@ -423,7 +615,7 @@ decoder: {x: {given: c, dist: normal, net: mlp}, y: {given: c, dist: categorical
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "mixture_prior_vae": case(
         BINARY
@@ -463,6 +655,80 @@ encoder: {c: {given: x, dist: categorical, net: mlp}}
         "exact",
         NO_Y + " interpolate",
     ),
+    "discrete_vae_iwae": case(
+        BINARY + DISCRETE + "objective:\n  bound: {type: iwae, samples: 3}",
+        "reconstruction.x kl.c bound.iwae",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "discrete_vae_many_states": case(
+        BINARY + DISCRETE.replace("shape: [2]", "shape: [9]") + "objective: {estimator: {c: score_function}}",
+        "reconstruction.x kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "counting_vae": case(
+        BINARY + VAE.replace("dist: normal", "dist: poisson") + "objective: {estimator: {z: score_function}}",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "two_latents_gumbel": case(
+        BINARY
+        + """
+prior: {c: {dist: categorical, classes: 3, shape: [2]}, z: {given: c, dist: normal, shape: [3], net: mlp}}
+decoder: {x: {given: [z, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, z: {given: [x, c], dist: normal, net: mlp}}
+objective:
+  estimator: {c: {type: gumbel, temperature: 0.4, anneal: 10}}""",
+        "reconstruction.x kl.c kl.z",
+        "estimate",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "two_levels_of_labels": case(
+        BINARY
+        + """
+prior: {b: {dist: bernoulli, shape: [3]}, c: {given: b, dist: categorical, classes: 4, net: mlp}}
+decoder: {x: {given: [b, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, b: {given: [x, c], dist: bernoulli, net: mlp}}
+objective: {estimator: {b: straight_through, c: score_function}}
+""",
+        "reconstruction.x kl.b kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "enumerated_beside_drawn": case(
+        BINARY
+        + """
+prior: {b: {dist: bernoulli, shape: [2]}, c: {given: b, dist: categorical, classes: 4, net: mlp}}
+decoder: {x: {given: [b, c], dist: bernoulli, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}, b: {given: [x, c], dist: bernoulli, net: mlp}}
+objective: {estimator: {c: score_function}}
+""",
+        "reconstruction.x kl.b kl.c",
+        "lower",
+        "lower",
+        NO_Y + " interpolate",
+    ),
+    "labels_drawn_by_score_function": case(
+        BINARY_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {z: {dist: normal, shape: [4]}, y: {dist: categorical, logits: learned}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+encoder: {y: {given: x, dist: categorical, net: mlp}, z: {given: [x, y], dist: normal, net: mlp}}
+objective: {bound: {type: iwae, samples: 3}}
+""",
+        "reconstruction.x likelihood.y kl.y kl.z bound.iwae classification.y",
+        "none",
+        "lower",
+        "",
+    ),
     "semi_supervised_without_classifier": case(
         BINARY_Y
         + """
@@ -474,7 +740,7 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}}
         "reconstruction.x likelihood.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "partial_leaf": case(
         BINARY_Y
@@ -487,7 +753,7 @@ encoder: {z: {given: x, dist: normal, net: mlp}}
         "reconstruction.x reconstruction.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "hierarchy_with_adversary": case(
         BINARY
@@ -524,7 +790,7 @@ flow: {x: {given: [u, y], stack: [{type: coupling, repeat: 4}]}}
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS,
+        "",
     ),
     "flow_with_a_mixture_base": case(
         MOONS
@@ -687,7 +953,7 @@ decoder: {y: {dist: categorical}, x: {given: y, dist: categorical, net: gated_pi
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
     ),
     "made_prior": case(
         BINARY
@@ -756,7 +1022,7 @@ adversary: {d: {sees: x, net: conv_down}}
         "likelihood.y adversary.d critic.d",
         "none",
         None,
-        ALWAYS + " log_prob ood encode reconstruct interpolate",
+        "log_prob ood encode reconstruct interpolate",
     ),
     "denoising_vae": case(
         BINARY
@@ -777,7 +1043,7 @@ encoder: {z: {given: x, dist: normal, net: mlp}}
         "reconstruction.x likelihood.y kl.z",
         "lower",
         "lower",
-        ALWAYS,
+        "",
     ),
     "classifier_of_observed": case(
         BINARY_Y
@@ -789,7 +1055,7 @@ encoder: {z: {given: [x, y], dist: normal, net: mlp}, y: {given: x, dist: catego
         "reconstruction.x likelihood.y kl.z classification.y",
         "none",
         "lower",
-        ALWAYS,
+        "",
     ),
     "iwae_hierarchy": case(
         BINARY
@@ -895,7 +1161,7 @@ flow: {x: {given: [u, y], stack: [{type: coupling, repeat: 2}]}}
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS,
+        "",
     ),
     "flow_given_a_classified_label": case(
         MOONS_Y
@@ -908,7 +1174,7 @@ encoder: {y: {given: x, dist: categorical, net: mlp}}
         "reconstruction.x likelihood.y kl.y classification.y",
         "none",
         "exact",
-        ALWAYS,
+        "",
     ),
     "label_prior_with_an_implicit_posterior": case(
         UNIT_Y
@@ -921,7 +1187,7 @@ adversary: {d: {sees: [x, y, z], net: mlp}}
         "reconstruction.x likelihood.y adversary.d critic.d",
         "estimate",
         "lower",
-        ALWAYS,
+        "",
     ),
     "two_summed_latents": case(
         UNIT_Y
@@ -934,7 +1200,36 @@ decoder: {x: {given: b, dist: normal, net: mlp}, y: {given: a, dist: categorical
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
+    ),
+    "walkback_of_two_observed": case(
+        UNIT_Y
+        + """
+corruption: {hole: {given: x, dist: block}, y_noisy: {given: y, dist: salt_and_pepper}}
+encoder: {z: {given: [hole, y_noisy], dist: deterministic, shape: [6], net: mlp}}
+decoder: {x: {given: z, dist: {type: normal, scale: shared}, net: mlp}, y: {given: z, dist: categorical, net: mlp}}
+objective: {reconstruction: {x: {walkback: 2}, y: {walkback: 1}}}
+sample: {chain: {steps: 3}}
+""",
+        "reconstruction.x reconstruction.y",
+        "none",
+        None,
+        NO_DENSITY,
+    ),
+    "conditional_denoiser_with_implicit_codes": case(
+        BINARY_Y
+        + """
+condition: [y]
+corruption: {x_noisy: {given: x, dist: mask}}
+encoder: {z: {given: [x_noisy, y], dist: {type: implicit, noise: 3}, shape: [6], net: mlp}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}
+objective: {reconstruction: {x: {walkback: 2}}}
+sample: {chain: {steps: 3}}
+""",
+        "reconstruction.x",
+        "none",
+        None,
+        NO_DENSITY,
     ),
     "missing_mixture_with_a_label": case(
         UNIT_Y
@@ -946,7 +1241,74 @@ decoder: {x: {given: y, dist: normal, net: mlp}}
         "likelihood.x likelihood.y",
         "exact",
         "exact",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
+    ),
+    "mixture_of_bernoullis": case(
+        BINARY + "\ndecoder: {x: {dist: {type: mixture, of: bernoulli, components: 5}}}",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "mixture_prior_and_full_posterior": case(
+        BINARY
+        + """
+prior: {z: {dist: {type: mixture, of: [normal, {type: normal, scale: full}]}, shape: [4]}}
+decoder: {x: {given: z, dist: bernoulli, net: mlp}}
+encoder: {z: {given: x, dist: {type: normal, scale: full}, net: mlp}}
+""",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "full_posterior_in_closed_form": case(
+        BINARY
+        + VAE.replace("x, dist: normal,", "x, dist: normal, scale: full,")
+        + "objective: {kl: {z: {free_bits: 0.1}}}",
+        "reconstruction.x kl.z",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "mixture_of_logistics_entry_by_entry": case(
+        ORDINAL
+        + """
+ordering: {x: raster}
+decoder: {x: {dist: {type: mixture_of_logistics, components: 3}, net: gated_pixelcnn}}
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "discretized_logistic_vae": case(
+        ORDINAL + VAE.replace("bernoulli", "discretized_logistic, scale: shared"),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "mixture_of_logistics_given_a_label": case(
+        ORDINAL_Y
+        + """
+decoder: {x: {given: y, dist: mixture_of_logistics, components: 2, net: mlp}, y: {dist: categorical}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        "encode reconstruct interpolate",
+    ),
+    "conditional_mixture_density_network": case(
+        MOONS_Y
+        + """
+decoder: {x: {given: y, dist: {type: mixture, of: normal, components: 3, over: entry}, net: mlp}}
+condition: [y]
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
     ),
     "any_order_with_missing_pixels": case(
         BINARY_Y
@@ -982,12 +1344,199 @@ decoder: {x: {given: y, dist: normal, net: transformer}}
         "likelihood.x likelihood.y",
         "lower",
         "lower",
-        ALWAYS + " encode reconstruct interpolate",
+        "encode reconstruct interpolate",
+    ),
+    "residual_flow_estimated": case(
+        REALS
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: residual, hidden: [12], log_det: estimate}]}}
+""",
+        "likelihood.x",
+        "estimate",
+        "estimate",
+        NO_Y,
+    ),
+    "residual_posterior_and_prior": case(
+        BINARY
+        + VAE.replace(
+            "x, dist: normal, net: mlp}", "x, dist: normal, net: mlp, flow: [{type: residual, hidden: [6]}]}"
+        ).replace("shape: [4]", "shape: [4], flow: [{type: residual, hidden: [6], log_det: estimate}]"),
+        "reconstruction.x kl.z",
+        "lower",
+        "estimate",
+        NO_Y,
+    ),
+    "continuous_flow_given_a_label": case(
+        MOONS_Y
+        + """
+prior: {z: {dist: normal}}
+flow: {x: {given: [z, y], stack: [{type: continuous, hidden: [8], steps: 4}]}}
+condition: [y]
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_Y,
+    ),
+    "label_given_an_image_with_holes": case(
+        UNIT_Y
+        + """
+variables: {x: {missing: {rate: 0.3}}}
+decoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        "encode reconstruct interpolate",
+    ),
+    "flow_given_a_point_with_holes": case(
+        POINT_TWICE
+        + """
+variables: {c: {missing: {rate: 0.3}}}
+prior: {z: {dist: normal}}
+decoder: {c: {dist: normal}}
+flow: {x: {given: [z, c], stack: [{type: coupling}]}}
+""",
+        "likelihood.x likelihood.c",
+        "exact",
+        "exact",
+        "classify",
     ),
 }
 """Combinations that nobody named."""
 
-CASES = NAMED | HYBRIDS
+GREY = "data: {source: digits, bind: {x: {column: image, as: [dequantize]}}}"
+FLOW = """
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: coupling, transform: affine, mask: checkerboard, repeat: 2}]}}
+"""
+SMOOTH = "net: {type: mlp, hidden: [12], activation: silu}"
+NO_CODE = "impute compress classify encode reconstruct interpolate"
+
+ENERGIES = {
+    "planar_flow_2d": case(
+        "energy: {z: {type: u1, shape: [2]}}\nencoder: {z: {dist: normal, flow: [{type: planar, repeat: 2}]}}",
+        "kl.z",
+        "lower",
+        None,
+        "impute compress classify log_prob ood reconstruct interpolate",
+    ),
+    "energy_model": case(
+        GREY + "\nenergy: {x: {net: conv_down, negatives: {type: langevin, steps: 3, buffer: 20}}}",
+        "energy.x",
+        "none",
+        None,
+        NO_CODE + " log_prob",
+    ),
+    "energy_by_contrastive_divergence": case(
+        MOONS + f"\nenergy: {{x: {{{SMOOTH}, negatives: contrastive_divergence}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "energy_score_matching": case(
+        MOONS
+        + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, noise: 0.2}}}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "energy_sliced_score_matching": case(
+        MOONS
+        + f"\nenergy: {{x: {{{SMOOTH}}}}}\nobjective: {{energy: {{x: {{type: score_matching, how: sliced}}}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "rbm": case(
+        BINARY + "\nenergy: {x: {net: {type: rbm, hidden: 5}}}", "energy.x", "none", "exact", NO_CODE
+    ),
+    "rbm_persistent": case(
+        BINARY
+        + "\nenergy: {x: {net: {type: rbm, hidden: 30}, negatives: {type: contrastive_divergence, buffer: 20}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "latent_energy_prior": case(
+        BINARY + VAE + "energy: {z: {net: mlp, negatives: {type: langevin, steps: 3}}}",
+        "reconstruction.x kl.z energy.z",
+        "none",
+        "estimate",
+        NO_Y,
+    ),
+    "latent_energy_iwae": case(
+        BINARY
+        + VAE
+        + "energy: {z: {net: mlp, negatives: {type: langevin, steps: 3}}}\n"
+        + "objective: {bound: {type: iwae, samples: 3}, energy: {z: {weight: 0.5}}}",
+        "reconstruction.x kl.z bound.iwae energy.z",
+        "none",
+        "estimate",
+        NO_Y,
+    ),
+    "flow_energy_nce": case(
+        REALS + FLOW + "energy: {x: {net: conv_down}}\nobjective: {energy: {x: noise_contrastive}}",
+        "likelihood.x energy.x",
+        "none",
+        "estimate",
+        "impute compress classify reconstruct interpolate",
+    ),
+    "energy_over_a_flow": case(
+        REALS + FLOW + "energy: {x: {net: conv_down, negatives: {type: langevin, steps: 2}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        "impute compress classify reconstruct interpolate",
+    ),
+    "energy_over_a_density_with_a_label": case(
+        MOONS_Y
+        + "\ndecoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}\n"
+        + f"energy: {{x: {{{SMOOTH}, negatives: {{type: langevin, steps: 2, buffer: 20}}}}}}",
+        "likelihood.y energy.x",
+        "none",
+        "estimate",
+        "impute compress encode reconstruct interpolate",
+    ),
+}
+
+FLOWS = """
+realnvp flow_gan conditional_flow flow_with_a_mixture_base flow_decoder realnvp_conditional density_of_one_variable
+flow_with_a_latent_context residual_flow_estimated continuous_flow_given_a_label
+"""
+IMPLICIT = """
+gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
+gan_with_a_stochastic_decoder gan_beside_a_classifier unrolled_gan packed_gan auxiliary_classifier_gan stylegan2
+"""
+QUANTISED = "vq_vae quantised_code_without_prior two_quantised_levels"
+JOINT = "mixture_of_bernoullis"
+NOT_IMPUTED = frozenset((*f"autoencoder {FLOWS} {IMPLICIT} {QUANTISED} {JOINT}".split(), *ENERGIES))
+"""Cases without a density of what is observed, of a flow or another joint density, of codes, and tilted ones."""
+
+LATENT_FREE = """
+pixelcnn image_gpt pixelcnn_with_label made wavenet mixture_of_logistics_entry_by_entry
+mixture_of_logistics_given_a_label
+"""
+PLAIN_NORMAL = (
+    "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk "
+    "discretized_logistic_vae"
+)
+COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
+"""Cases of discrete rows, without latents or with one level of plain normal ones."""
+
+
+def _whole(name: str, case: Case) -> Case:
+    imputed, compressed = name not in NOT_IMPUTED, name in COMPRESSED
+    more = {query for query, answered in (("impute", imputed), ("compress", compressed)) if not answered}
+    return replace(case, refused=case.refused | more)
+
+
+CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES).items()}
 
 
 def problems(body: str) -> list[tuple[str, str]]:

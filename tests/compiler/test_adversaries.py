@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gendsl.nn.objective.adversarial import tuples
 from gendsl.nn.objective.evaluation import Evaluation
+from gendsl.nn.objective.tuples import tuples
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.run import compile_model
 from tests.compiler.cases import BINARY, CASES, GAN, REALS, UNIT, UNIT_Y, VAE, graph_of, messages, problems

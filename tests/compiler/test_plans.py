@@ -33,6 +33,16 @@ from tests.compiler.cases import BINARY, BINARY_Y, CASES, MOONS_Y, UNIT, VAE, gr
         ("flow_gan", "log_prob", "change of variables", "exact"),
         ("vae", "sample", "ancestral", "exact"),
         ("pixelcnn", "sample", "ancestral; x entry by entry", "exact"),
+        ("denoising_autoencoder", "sample", "corrupt-and-denoise chain", "estimate"),
+        ("walkback_of_two_observed", "sample", "corrupt-and-denoise chain", "estimate"),
+        ("denoising_vae", "sample", "ancestral", "exact"),
+        ("vae", "compress", "bits-back coding with asymmetric numeral systems", "upper"),
+        ("pixelcnn", "compress", "range coding", "exact"),
+        ("vae", "impute", "self-normalised importance sampling", "estimate"),
+        ("adversarial_autoencoder", "impute", "self-normalised importance sampling", "estimate"),
+        ("pixelcnn", "impute", "in the order of p; importance sampling where that is not exact", "estimate"),
+        ("mixture_model", "impute", "draw given the known entries, finite latents summed out", "exact"),
+        ("denoising_autoencoder", "impute", "corrupt-and-denoise chain, known entries held", "estimate"),
         ("made_prior", "sample", "ancestral; z entry by entry", "exact"),
         ("realnvp", "encode", "inverse of the flow", "exact"),
         ("vae", "encode", "encoder", "estimate"),
@@ -57,11 +67,6 @@ def test_how_a_question_is_answered(name: str, query: str, how: str, kind: str) 
     [
         ("autoencoder", "sample", "no prior over z"),
         ("autoencoder", "log_prob", "z is a code without a prior"),
-        (
-            "denoising_autoencoder",
-            "sample",
-            "the chain that corrupts (x_noisy) and denoises in turn is not built in this version",
-        ),
         ("gan", "log_prob", "p(x) has no density"),
         ("gan", "encode", "no latent has an encoder"),
         ("gan", "ood", "it needs log_prob"),
@@ -70,8 +75,17 @@ def test_how_a_question_is_answered(name: str, query: str, how: str, kind: str) 
         ("pixel_vae", "interpolate", "no observed variable can be rebuilt"),
         ("discrete_vae", "interpolate", "c is discrete"),
         ("vae", "classify", "no label beside other observed variables"),
-        ("vae", "impute", "not built in this version"),
-        ("vae", "compress", "not built in this version"),
+        ("autoencoder", "impute", "z is a code without a prior"),
+        ("gan", "impute", "p(x) has no density"),
+        ("realnvp", "impute", "the density of a flow does not say"),
+        ("vae_gan", "impute", "it needs log_prob"),
+        ("gan", "compress", "p(x) has no density"),
+        ("realnvp", "compress", "x is real-valued"),
+        ("conditional_vae", "compress", "the condition y is no part of the model"),
+        ("mixture_prior_vae", "compress", "c is summed out"),
+        ("hierarchical_vae", "compress", "several levels"),
+        ("vae_flow_prior", "compress", "a normal prior and encoder of z"),
+        ("missing_data_vae", "compress", "x is not known on every row"),
     ],
 )
 def test_why_a_question_is_refused(name: str, query: str, why: str) -> None:
@@ -79,6 +93,14 @@ def test_why_a_question_is_refused(name: str, query: str, why: str) -> None:
     assert plan.how is None
     assert why in plan.why
     assert plan.as_json()["how"] is None
+
+
+def test_a_code_that_reads_clean_data_gives_no_chain() -> None:
+    graph = graph_of(
+        CASES["denoising_autoencoder"].text.replace("z: {given: x_noisy", "z: {given: [x, x_noisy]")
+    )
+    assert "the code z is read off x itself" in graph.capabilities["sample"].why
+    assert graph.capabilities["sample"].how is None
 
 
 def test_an_encoder_that_reads_what_the_prior_proposes_is_not_used() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from gendsl.compiler.passes.players import reaches
-from tests.compiler.cases import BINARY, CASES, UNIT, VAE, graph_of, messages, problems
+from tests.compiler.cases import BINARY, CASES, GAN, UNIT, VAE, graph_of, messages, problems
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,18 @@ def test_what_nothing_trains_is_a_warning() -> None:
     assert graph_of(BINARY + VAE).notes == ()
     linear = UNIT + VAE.replace("bernoulli", "normal") + "nets: {}"
     assert graph_of(linear).notes == ()
+
+
+def test_a_players_optimiser_changes_keys_of_the_common_one() -> None:
+    spec = graph_of(
+        UNIT
+        + GAN
+        + "train: {optim: {type: adamw, lr: 2e-4, weight_decay: 0.1}, "
+        + "players: {adversary: {d: {optim: {lr: 4e-4}}}, model: {optim: sgd}}}"
+    ).spec
+    critic, model = spec.train.players.adversary["d"].optim, spec.train.players.model.optim
+    assert critic is not None
+    assert model is not None
+    assert critic.model_dump() == {**spec.train.optim.model_dump(), "lr": 4e-4}
+    assert model.tag == "sgd"
+    assert model.model_dump() == type(model)().model_dump()

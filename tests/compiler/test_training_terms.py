@@ -14,6 +14,7 @@ from gendsl.compiler.explain import as_json, as_text
 from gendsl.compiler.graph import Graph, Role
 from gendsl.compiler.passes.players import reaches
 from gendsl.compiler.plans.encode import encoded
+from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.reconstruct import rebuilt
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset
@@ -21,6 +22,7 @@ from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.nn.objective.evaluation import weight_at
 from gendsl.runtime.dataset import dataset
+from gendsl.runtime.impute import removed
 from gendsl.runtime.run import compile_model
 from gendsl.runtime.train import Trainer
 from tests.compiler.cases import CASES, graph_of
@@ -131,7 +133,7 @@ def test_two_steps_of_training_change_every_factor_that_is_trained(name: str) ->
         assert bool(own & changed) == bool(own and factor not in untrained), factor
 
 
-QUERIES = ("sample", "log_prob", "encode", "reconstruct", "interpolate", "ood", "classify")
+QUERIES = ("sample", "log_prob", "encode", "reconstruct", "interpolate", "ood", "classify", "impute")
 
 
 def given(graph: Graph, batch: Batch) -> dict[str, Tensor]:
@@ -144,6 +146,13 @@ def ask(model: Model, query: str, batch: Batch) -> dict[str, Tensor]:
         return model.sample(len(batch), given(model.graph, batch))
     if query == "interpolate":
         return model.interpolate(dict(batch.values), dict(batch.values), steps=3)
+    if query == "impute":
+        rows = removed(model, batch, 0.3)
+        found = {n: v[0] for n, v in model.impute(rows, particles=4).items()}
+        for name, known in rows.known.items():
+            if name in found:
+                assert torch.equal(found[name][known], rows.values[name][known])
+        return found
     answer = getattr(model, query)(batch, 5) if query in ("log_prob", "ood") else getattr(model, query)(batch)
     return answer if isinstance(answer, dict) else {"": answer}
 
@@ -158,6 +167,7 @@ def test_everything_that_is_offered_answers_and_the_rest_says_why(name: str) -> 
         "encode": set(encoded(graph)),
         "reconstruct": set(rebuilt(graph)),
         "interpolate": set(rebuilt(graph)),
+        "impute": set(filled(graph)),
     }
     for query in QUERIES:
         plan = graph.capabilities[query]
@@ -173,7 +183,7 @@ def test_everything_that_is_offered_answers_and_the_rest_says_why(name: str) -> 
             assert value.shape == ((3,) if query == "interpolate" else ()) + (4, *shape)
             assert torch.isfinite(value.double()).all()
             support = graph.variables[variable].support if variable else None
-            if query in ("sample", "classify") and support is not None and support.integer:
+            if query in ("sample", "classify", "impute") and support is not None and support.integer:
                 assert float(value.double().min()) >= support.low
                 assert float(value.double().max()) <= support.high
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import typer
 
-from gendsl.cli import app
+from gendsl.cli import commands
 from gendsl.compiler.pipeline import analyse
 from gendsl.schema.load import loads
 from tests.house.checkout import ROOT, tracked
 
 DOCUMENTS = [p for p in tracked() if p.endswith(".md")]
-COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS = set(typer.main.get_command(commands()).commands)  # type: ignore[attr-defined]
 
 
 def read(name: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
 from functools import cache
 
 import pytest
 
+from gendsl.schema import components
 from gendsl.schema.components.later import LATER, RESERVED
-from gendsl.schema.registry import KINDS, Component, Strict, table
+from gendsl.schema.registry import KINDS, MODULES, PACKAGE, Component, Strict, table
 from tests.house.checkout import ROOT
 
 ALL = [(kind, tag) for kind in KINDS for tag in table(kind)]
@@ -54,6 +56,18 @@ def test_a_component_is_tested(kind: str, tag: str) -> None:
     walked = f'table("{kind}")' in laws()
     named = re.search(rf"\b({tag}|{table(kind)[tag].__name__})\b", laws())
     assert walked or named, f"no test names the {KINDS[kind]} {tag}"
+
+
+def test_the_registry_knows_where_its_components_are() -> None:
+    """The table of modules against what all modules register, in both directions."""
+    found: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for each in pkgutil.iter_modules(components.__path__):
+        module = importlib.import_module(f"{PACKAGE}.{each.name}")
+        for model in vars(module).values():
+            if inspect.isclass(model) and issubclass(model, Component) and hasattr(model, "tag"):
+                if model.__module__ == module.__name__:
+                    found[model.kind].add(each.name)
+    assert {kind: set(modules) for kind, modules in MODULES.items()} == found
 
 
 def _models(base: type[Strict]) -> set[type[Strict]]:

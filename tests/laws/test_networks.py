@@ -113,7 +113,18 @@ def case(spec: Net, inputs: str, target: str) -> tuple[nn.Module, dict[str, Tens
     torch.manual_seed(0)
     head = TARGETS[target]
     module = randomise(build(spec, INPUTS[inputs], head))
+    if spec.random:
+        calm(module)
     return module, values_of(INPUTS[inputs]), None if head is None else value_of(head)
+
+
+def calm(module: nn.Module) -> None:
+    """Without what makes a network's output random: its noise, and what happens in training only."""
+    module.eval()
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.endswith("strength"):
+                parameter.zero_()
 
 
 def norm(value: Tensor) -> float:

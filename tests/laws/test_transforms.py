@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gendsl.nn.transforms.planar import PlanarFlow, invertible
+from gendsl.nn.transforms.planar import MARGIN, SHIFT, PlanarFlow, invertible
 from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.runtime.verify import flows
 from gendsl.runtime.verify.flows import LOG_DET_POWER, ROUND_TRIP_POWER, Case
@@ -85,7 +85,7 @@ def test_parameters_are_as_billed(spec: FlowLayer, shape: Shape, context: int) -
 @pytest.mark.parametrize(("spec", "shape", "context"), CASES, ids=name)
 def test_log_det_is_that_of_the_jacobian(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
-    assert flows.log_det_error(found) < 1e-10
+    assert flows.log_det_error(found) < max(1e-10, spec.error)
     y, log_det = found.run(found.x, found.context)
     assert y.shape == (ROWS, *shape)
     assert log_det.shape == (ROWS,)
@@ -96,7 +96,7 @@ def test_round_trip(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
     assert found.back is not None
     # solving for entries in turn passes each one's rounding on to the next
-    bound = 1e-11 if found.both else 1e-8
+    bound = max(spec.error, 1e-11 if found.both else 1e-8)
     assert flows.round_trip_error(found) < bound
     y, log_det = found.run(found.x, found.context)
     back = found.back(y, found.context)[1]
@@ -178,10 +178,11 @@ def test_a_planted_error_in_log_det_shows(spec: FlowLayer, shape: Shape, context
 
     def wrong(x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, log_det = forward(x, context)
-        return y, log_det * (1 + LOG_DET_POWER) if bool(log_det.any()) else log_det + LOG_DET_POWER
+        power = max(LOG_DET_POWER, 10 * spec.error)
+        return y, log_det * (1 + power) if bool(log_det.any()) else log_det + power
 
     found.layer.forward = wrong  # type: ignore[method-assign]
-    assert flows.log_det_error(found) > flows.LOG_DET_BOUND
+    assert flows.log_det_error(found) > max(flows.LOG_DET_BOUND, spec.error)
 
 
 @pytest.mark.parametrize(("spec", "shape", "context"), BOTH, ids=name)
@@ -191,10 +192,10 @@ def test_a_planted_error_in_the_inverse_shows(spec: FlowLayer, shape: Shape, con
 
     def wrong(y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_det = inverse(y, context)
-        return x * (1 + ROUND_TRIP_POWER), log_det
+        return x * (1 + max(ROUND_TRIP_POWER, 10 * spec.error)), log_det
 
     found.layer.inverse = wrong  # type: ignore[method-assign]
-    assert flows.round_trip_error(found) > flows.ROUND_TRIP_BOUND
+    assert flows.round_trip_error(found) > max(flows.ROUND_TRIP_BOUND, spec.error)
 
 
 def folded(w_dot_u: float) -> Case:
@@ -234,6 +235,23 @@ def test_planar_is_invertible_at_extreme_parameters(dtype: torch.dtype, factor: 
     assert log_det.isfinite().all()
     steps = (y.double() @ (w / w.norm()).double()).diff()
     assert (steps >= -1e-3 * (6 / 400)).all() if dtype == torch.float32 else (steps > 0).all()
+
+
+@pytest.mark.parametrize("length", [1e-2, 0.3, 1.0, 5.0, 100.0])
+@pytest.mark.parametrize("product", [-50.0, -3.0, -1.0, -0.5, 2.0])
+def test_planar_constraint_is_about_the_product_whatever_the_length_of_w(
+    length: float, product: float
+) -> None:
+    """w.u^ is one function of w.u: |w|, which popular code divides by instead of its square, does not matter."""
+    torch.manual_seed(0)
+    w = torch.randn(6, dtype=torch.float64)
+    w = length * w / w.norm()
+    across = torch.randn(6, dtype=torch.float64)
+    across -= (across @ w) / w.square().sum() * w
+    moved = invertible(product * w / w.square().sum() + across, w)
+    wanted = MARGIN - 1 + torch.nn.functional.softplus(torch.tensor(product + SHIFT, dtype=torch.float64))
+    assert float(moved @ w) == pytest.approx(float(wanted), rel=1e-9)
+    assert float(moved @ w) > -1.0
 
 
 def test_planar_with_u_zero_is_the_identity_and_log_det_zero() -> None:

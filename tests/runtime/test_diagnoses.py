@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
+from gendsl.runtime.balance import critic_saturated, generator_collapse
 from gendsl.runtime.diagnoses import (
     active_units,
-    critic_saturated,
     diagnose,
-    generator_collapse,
     overfitting,
     posterior_collapse,
     skipped_steps,

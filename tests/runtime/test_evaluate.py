@@ -13,7 +13,7 @@ import torch
 from gendsl.nn import model as models
 from gendsl.nn.inference import Trace
 from gendsl.runtime import run as runs
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluate import evaluate, imputation_scores
 from gendsl.schema.load import load, loads
 from tests.runtime.runs import SMALL, begin, whole
 
@@ -30,6 +30,15 @@ KINDS: dict[str, tuple[str, str | None]] = {
     "realnvp": ("exact", "upper"),
     "gan": ("none", None),
 }
+
+
+MISSING = """
+gendsl: 1
+extends: vae
+variables: {x: {missing: RATE}}
+decoder: {x: {net: {type: mlp, hidden: [12]}}}
+encoder: {z: {net: {type: mlp, hidden: [12]}}}
+"""
 
 
 def measured(
@@ -255,3 +264,32 @@ def test_missing_entries_are_judged_by_their_true_values() -> None:
     whole = measured(text, "mmd")
     assert 0 < found["reconstruction_error"]["value"] < 1
     assert found["mmd"]["floor"] == whole["mmd"]["floor"]
+
+
+def test_imputation_is_scored_at_removed_entries_alone() -> None:
+    """Against a part whose other entries are made wrong, and by hand."""
+    text = MISSING.replace("RATE", "{rate: 0.5}")
+    found = measured(text, "imputation_error", "imputation_accuracy")
+    assert {e["kind"] for e in found.values()} == {"estimate"}
+    assert 0.1 < found["imputation_error"]["value"] < 0.5
+    assert 0.3 < found["imputation_accuracy"]["value"] < 0.95
+    assert found == measured(text, "imputation_error", "imputation_accuracy")
+    _, model, data = runs.untrained(loads(text))
+    batch = data.parts["test"].batch(torch.arange(30))
+    draws = {"x": batch.hidden["x"].expand(5, *batch.hidden["x"].shape).clone()}
+    perfect = imputation_scores(model.graph, batch, draws, ["x"])
+    assert perfect["imputation_error"].sum() == 0
+    assert (perfect["imputation_accuracy"] == 1).all()
+    spoiled = {"x": torch.where(batch.known["x"], 1 - draws["x"], draws["x"])}
+    assert torch.equal(
+        imputation_scores(model.graph, batch, spoiled, ["x"])["imputation_error"], perfect["imputation_error"]
+    )
+    wrong = imputation_scores(model.graph, batch, {"x": 1 - draws["x"]}, ["x"])
+    assert (wrong["imputation_error"] == 1).all()
+    assert (wrong["imputation_accuracy"] == 0).all()
+
+
+def test_imputation_of_complete_data_is_not_scored() -> None:
+    found = measured("vae", "imputation_error")["imputation_error"]
+    assert found["value"] is None
+    assert "no entries were removed" in found["why"]

@@ -55,6 +55,23 @@ adversary: {d: {sees: x, loss: %s, penalty: %s, steps: 2, noise: {std: 0.1, anne
 train: {ema: 0.9, optim: {type: rmsprop, lr: 1e-3}, players: {adversary: {d: {optim: {type: adamw, lr: 2e-3}}}}}
 """
 
+ADAPTIVE = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [unit]}}}
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {x: {given: z, dist: deterministic, net: {type: style, width: 4, style: 6, mapping: 1, mixing: 0.9}}}
+adversary:
+  d:
+    sees: x
+    augment: {type: adaptive, target: 0.3, every: 2, rows: 300}
+    penalty: [{type: r1, every: 3}, spectral]
+    pack: 2
+    unroll: 1
+    net: {type: conv_down, width: 4}
+objective: {path_length: {x: {every: 2}}}
+train: {batch_size: 16}
+"""
+
 PATIENT = """
 gendsl: 1
 data: {source: two_moons, bind: {x: {column: point}}}
@@ -69,11 +86,27 @@ IMPATIENT_STAGES = TWO_STAGES.replace("validate: {every: 3}", "validate: {every:
     "ema: 0.9", "optim: {type: adam, lr: 0.1}"
 )
 
+CHAINS = """
+gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}}}
+energy: {x: {net: {type: mlp, hidden: [16]}, negatives: {type: langevin, steps: 3, buffer: 40, fresh: 0.2}}}
+train: {ema: 0.9, validate: {every: 4, patience: 3}}
+"""
+
+NO_DATA = """
+gendsl: 1
+energy: {z: {type: u1}}
+encoder: {z: {dist: normal, flow: [{type: planar, repeat: 2}]}}
+"""
+
 SPECS = {
+    "chains that go on": CHAINS,
+    "no data": NO_DATA,
     "two stages": TWO_STAGES,
     "spectral": CRITIC % ("hinge", "spectral"),
     "clip": CRITIC % ("wasserstein", "{type: clip, limit: 0.05}"),
     "gradient": CRITIC % ("wasserstein", "{type: gradient, weight: 10}"),
+    "adaptive augmentation": ADAPTIVE,
     "patience": PATIENT,
     "patience in stages": IMPATIENT_STAGES,
 }

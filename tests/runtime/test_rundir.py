@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gendsl.errors import RunError, UsageError
 from gendsl.runtime import checkpoint, durable
 from gendsl.runtime.jsonlines import JsonLines
-from gendsl.runtime.rundir import RunDirectory
+from gendsl.runtime.rundir import ABOUT, BEGUN, RunDirectory
 
 
 def new(path: Path | None) -> RunDirectory:
@@ -78,6 +78,42 @@ def test_an_empty_directory_and_a_create_that_was_killed_are_taken(tmp_path: Pat
     (tmp_path / "empty" / "samples" / "1.npz").write_bytes(b"")
     with pytest.raises(UsageError, match="not empty"):
         new(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("written", range(len(ABOUT) + 1))
+def test_a_run_that_was_killed_before_it_began_gives_way(tmp_path: Path, written: int) -> None:
+    """At every file about it, whole and half written: resume says to start again, run does."""
+    path = tmp_path / "a"
+    with new(path) as run:
+        for name in ABOUT[:written]:
+            run.write_text(name, "")
+    half = (*ABOUT, BEGUN)[written]
+    (path / f".{half}.tmp").write_text("")
+    with pytest.raises(UsageError, match=f"stopped before it began.*gendsl run SPEC --out {path}"):
+        RunDirectory.open(path)
+    with new(path) as run:
+        run.write_text(BEGUN, "gendsl: 1\n")
+    RunDirectory.open(path).close()
+    with pytest.raises(UsageError, match="never used twice"):
+        new(path)
+
+
+@pytest.mark.parametrize("own", ["spec.yaml", ".spec.yaml.tmp", "overrides.txt"])
+def test_files_of_such_names_without_a_lock_are_somebody_elses(tmp_path: Path, own: str) -> None:
+    (tmp_path / own).write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        new(tmp_path)
+    with pytest.raises(UsageError, match="not a run directory"):
+        RunDirectory.open(tmp_path)
+    assert os.listdir(tmp_path) == [own]
+
+
+def test_a_checkpoint_makes_a_run(tmp_path: Path) -> None:
+    with new(tmp_path) as run:
+        run.write_text("spec.yaml", "")
+        (run.checkpoints / "step-2").mkdir()
+    with pytest.raises(UsageError, match="not empty"):
+        new(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["absent", "file", "folder"])

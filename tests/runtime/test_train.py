@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from gendsl.nn.objective.evaluation import weight_at
 from gendsl.runtime.train import Progress, Trainer
 from tests.runtime.runs import SMALL, STEPS, begin, whole
 
@@ -18,6 +19,13 @@ data: {source: two_moons, bind: {x: {column: point}}}
 prior: {z: {dist: normal, shape: [2]}}
 encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [16]}}}
 decoder: {x: {given: z, dist: normal, net: {type: mlp, hidden: [16]}}}
+"""
+
+MIXTURE = """
+gendsl: 1
+data: {source: two_moons, n: 1030, bind: {x: {column: point}}}
+prior: {c: {dist: categorical, classes: 3, logits: learned}}
+decoder: {x: {given: c, dist: normal}}
 """
 
 CRITIC_FIRST = """
@@ -73,6 +81,44 @@ def test_a_stage_changes_only_what_it_fits(tmp_path: Path) -> None:
     session.run.close()
     moved = {n.split(".")[0] for n, p in session.model.named_parameters() if not p.equal(middle[n])}
     assert moved == {"encoder", "decoder"}
+
+
+def test_validation_reports_the_objective_that_is_trained(tmp_path: Path) -> None:
+    """The same terms, weighted as they are at that step: in a warm-up too, and averaged over unequal batches."""
+    options = ("objective.kl={z: {weight: 3, warmup: 20}}", "train.validate={every: 6}")
+    session = begin(VAE, tmp_path / "a", (*SMALL, *options))
+    weighed = {t.name: t for t in session.graph.terms}
+    session.trainer.fit()
+    session.run.close()
+    valid, train = records(tmp_path / "a", "valid"), records(tmp_path / "a", "train")
+    assert [r["step"] for r in valid] == [6, 12, 18]
+    for record in valid:
+        assert set(record["terms"]) == set(train[0]["terms"])
+        total = sum(weight_at(weighed[n], record["step"]) * v for n, v in record["terms"].items())
+        assert record["losses"]["model"] == pytest.approx(total, rel=1e-5)
+    mixture = begin(MIXTURE, tmp_path / "b", (*SMALL, "train.validate={every: 6}"))
+    while mixture.trainer.step < 6:
+        mixture.trainer._one_step()
+    mixture.trainer._judge()
+    part = mixture.trainer.valid
+    assert part is not None
+    assert part.rows % mixture.trainer.order.batch_size
+    expected = mixture.model.loss("model", part.batch(torch.arange(part.rows)), 6).total.item()
+    mixture.run.close()
+    assert records(tmp_path / "b", "valid")[0]["losses"]["model"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_best_weights_are_averaged_ones(tmp_path: Path) -> None:
+    """What is validated is the average, so the average is what is kept."""
+    options = ("train.ema=0.9", "train.validate={every: 2, patience: 50}", "train.steps=2")
+    session = begin(VAE, tmp_path / "a", (*SMALL, *options))
+    session.trainer.fit()
+    session.run.close()
+    state = session.trainer.state
+    assert state.average is not None
+    for name, parameter in session.model.named_parameters():
+        assert torch.equal(state.best[name], state.average.values[name])
+        assert not torch.equal(state.best[name], parameter)
 
 
 def test_averaged_weights_are_used_afterwards(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gendsl.data.dataset import Batch, Dataset
 from gendsl.nn import distributions, factor, inference, objective, steps
 from gendsl.nn.model import Model
 from gendsl.nn.networks.made import MADE
+from gendsl.nn.objective import adversarial, evaluation
 from gendsl.nn.transforms.coupling import CouplingLayer
 from gendsl.nn.transforms.planar import PlanarFlow
 from gendsl.runtime.dataset import dataset
@@ -34,6 +35,7 @@ from gendsl.runtime.verify import (
     divergences,
     flows,
     kernels,
+    moments,
     preprocessing,
     samples,
     states,
@@ -176,6 +178,7 @@ OF = {
     "density": ("densities",),
     "causality": ("causality",),
     "samples": ("samples",),
+    "moments": ("moments",),
     "repeatable": ("samples",),
     "closed_kl": ("divergences",),
     "objective": ("bounds", "states"),
@@ -302,6 +305,23 @@ def tempered(patch: Patch, power: float) -> None:
     patch.setattr(td.Bernoulli, "sample", wrong)
 
 
+def warm(patch: Patch, power: float) -> None:
+    """The model is sampled at a scale that is wrong by (1 + power); its factors are right."""
+    ancestral = Model.ancestral
+
+    def wrong(self: Model, rows: int, *rest: Any, **options: Any) -> dict[str, Tensor]:
+        with patch.context() as inner:
+            rsample = td.Normal.rsample
+            inner.setattr(
+                td.Normal,
+                "rsample",
+                lambda normal: normal.loc + (1 + power) * (rsample(normal) - normal.loc),
+            )
+            return ancestral(self, rows, *rest, **options)
+
+    patch.setattr(Model, "ancestral", wrong)
+
+
 def short_of_det(patch: Patch) -> None:
     draw = factor.Flowed.draw
 
@@ -399,12 +419,12 @@ def wrong_step(patch: Patch, *, way: str) -> None:
 
 def thawed(patch: Patch) -> None:
     """The critic is moved by the generator's term."""
-    patch.setattr(objective.frozen, "__enter__", lambda self: None)
+    patch.setattr(evaluation.frozen, "__enter__", lambda self: None)
 
 
 def uncut(patch: Patch) -> None:
     """The generator is moved by the critic's term."""
-    patch.setattr(objective, "detached_tuples", objective.tuples)
+    patch.setattr(adversarial, "detached_tuples", adversarial.tuples)
 
 
 PLANTED: list[tuple[str, str, Callable[[Patch], None]]] = [
@@ -430,6 +450,9 @@ PLANTED: list[tuple[str, str, Callable[[Patch], None]]] = [
     ),
     ("labels", "samples:encoder.c", lambda p: tempered(p, samples.DISCRETE_POWER)),
     ("made", "samples:decoder.x", lambda p: stretched(p, td.Normal, samples.SEQUENTIAL_POWER)),
+    ("flow", "moments:flow.x", lambda p: warm(p, moments.POWER)),
+    ("linear", "moments:p(x)", lambda p: warm(p, moments.POWER)),
+    ("linear", "moments:p(x)", lambda p: warm(p, -moments.POWER)),
     ("vae", "objective:elbo", lambda p: wrong_kl(p, bounds.POWER)),
     ("vae", "closed_kl:z", lambda p: wrong_kl(p, divergences.POWER)),
     ("vae", "elbo:factors", lambda p: wrong_elbo(p, bounds.POWER)),

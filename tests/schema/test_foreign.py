@@ -88,3 +88,15 @@ def test_paths_lead_to_keys_that_exist() -> None:
         ):
             continue
         assert homes(rest[-1], Spec), word
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lr", "0.01"), ("learning_rate", "0.01"), ("weight_decay", "0.1"), ("betas", "[0.9, 0.99]")],
+)
+def test_a_word_of_others_that_is_a_key_one_level_down_shows_the_whole_path(key: str, value: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        loads(f"gendsl: 1\nprior: {{z: {{dist: normal, shape: [4]}}}}\ntrain: {{{key}: {value}}}\n")
+    [found] = refused.value.diagnostics
+    assert found.label == f"here it is {FOREIGN[key].ours}"
+    assert found.help == FOREIGN[key].advice

@@ -76,7 +76,7 @@ def test_one_mistake_is_one_message_under_its_word(text: str, code: str, under: 
     ("text", "label", "help_"),
     [
         ("train: {learning_rate: 0.1}", "train.optim.lr", "optim: {lr"),
-        ("train: {lr: 0.1}", "belongs under optim:", ""),
+        ("train: {lr: 0.1}", "here it is train.optim.lr", ""),
         ("steps: 3", "belongs under train:", ""),
         ("prior: {z: {dist: normal, classes: 3}}", "dist: categorical", ""),
         ("train: {optim: {type: sgd, betas: [0.1, 0.2]}}", "adam", ""),
@@ -138,6 +138,7 @@ def component_spec(kind: str, body: str) -> str:
         "penalty": f"adversary: {{d: {{sees: x, net: mlp, penalty: {body}}}}}",
         "corruption": f"corruption: {{w: {{given: x, dist: {body}}}}}",
         "bound": f"objective: {{bound: {body}}}",
+        "estimator": f"objective: {{estimator: {{c: {body}}}}}",
         "step": f"data: {{bind: {{x: {{column: image, as: [{body}]}}}}}}",
         "optim": f"train: {{optim: {body}}}",
         "schedule": f"train: {{optim: {{schedule: {body}}}}}",

@@ -11,16 +11,18 @@ so the weighted terms and `bound.*` add up to minus the bound exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Term
-from gendsl.nn.objective.adversarial import adversary, critic, penalty
-from gendsl.nn.objective.discrepancies import mmd
+from gendsl.nn.objective.adversarial import adversary, classified, classify, critic, penalty
+from gendsl.nn.objective.discrepancies import mmd, total_correlation
+from gendsl.nn.objective.energies import energy
 from gendsl.nn.objective.evaluation import Evaluation, Value, weight_at
-from gendsl.nn.objective.likelihoods import classification, information, kl, prior, score, weighting
+from gendsl.nn.objective.likelihoods import classification, codebook, information, kl, prior, score, weighting
+from gendsl.nn.objective.paths import path_length
 from gendsl.schema.components.bound import Bound
 
 
@@ -30,6 +32,8 @@ class Loss:
 
     total: Tensor
     terms: dict[str, Tensor]
+    seen: dict[str, Tensor] = field(default_factory=dict)
+    """Diagnostics by name; those of gradients are filled in by the backward pass."""
 
 
 def bound(spec: Bound) -> Bound:
@@ -45,11 +49,11 @@ def loss(e: Evaluation, terms: Iterable[Term]) -> Loss:
         found = EVALUATORS[term.family if term.family in EVALUATORS else "penalty"](e, term)
         values[term.name] = found.value.detach()
         weight = weight_at(term, e.step)
-        if term.family == "adversary" and e.step < e.graph.critics[term.subject].spec.start:
+        if term.family in ("adversary", "classified") and e.step < e.graph.critics[term.subject].spec.start:
             weight = 0.0
         if weight:
             total = total + weight * found.cost
-    return Loss(total, values)
+    return Loss(total, values, e.seen)
 
 
 EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
@@ -60,9 +64,15 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "prior": prior,
     "mutual_information": information,
     "classification": classification,
+    "codebook": codebook,
     "mmd": mmd,
+    "energy": energy,
+    "path_length": path_length,
+    "total_correlation": total_correlation,
     "adversary": adversary,
     "critic": critic,
+    "classify": classify,
+    "classified": classified,
     "penalty": penalty,
 }
 """Family of terms -> its value."""

@@ -1,12 +1,15 @@
-"""Regularisers that compare codes with the prior's samples."""
+"""Regularisers of codes: against the prior's samples (MMD), against the product of their own entries."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Term
 from gendsl.nn.objective.evaluation import Evaluation, Value
+from gendsl.schema.components.source_base import split_counts
 
 
 def mmd(e: Evaluation, term: Term) -> Value:
@@ -29,4 +32,29 @@ def mmd(e: Evaluation, term: Term) -> Value:
     return Value(value, value)
 
 
-# -- adversaries ------------------------------------------------------------------------------------------------------
+def total_correlation(e: Evaluation, term: Term) -> Value:
+    """KL(q(z) || prod_d q(z_d)), q(z) the aggregate posterior (Chen et al. 2018, eq. 5: minibatch-weighted sampling).
+
+    log q(z_i) is estimated by log (1 / (N M)) sum_j q(z_i | x_j) over the M rows of the batch, N those of the data.
+    The value is biased, by about (D - 1) log N where the batch is all of the data; that constant has no gradient.
+    """
+    rows = len(e.batch)
+    encoder = e.graph.q(term.subject)
+    assert encoder is not None
+    read = {n: v[:rows] for n, v in e.trace.values.items()}
+    code = read[term.subject]
+    q = e.model.distribution(encoder.name, read, rows).repeat(rows)
+    entries = q.entries(code.repeat_interleave(rows, 0)).reshape(rows, rows, -1)  # [i, j, D]
+    total = math.log(rows * max(_training_rows(e), rows))
+    joint = torch.logsumexp(entries.sum(2), 1) - total
+    product = (torch.logsumexp(entries, 1) - total).sum(1)
+    value = (joint - product).mean()
+    return Value(value, value)
+
+
+def _training_rows(e: Evaluation) -> int:
+    """The rows of the training part; 0 where that is not known."""
+    spec, source = e.graph.spec, e.graph.source
+    if spec.data is None or source is None or not source.rows:
+        return 0
+    return split_counts(source, spec.data.shares, spec.train.validate_ is not None).get("train", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gendsl.compiler.derive.sampling import bound_of
+from gendsl.compiler.derive.sampling import bound_of, draws_of
 from gendsl.compiler.graph import Role, Term
 from gendsl.data.dataset import Batch
+from gendsl.nn import chain, tilt
+from gendsl.nn.estimators import leave_one_out
 from gendsl.nn.inference import Trace
 
 if TYPE_CHECKING:
@@ -36,14 +39,41 @@ def weight_at(term: Term, step: int) -> float:
 class Evaluation:
     """One batch at one step; what several terms need is computed once."""
 
-    def __init__(self, model: Model, batch: Batch, step: int, *, training: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        batch: Batch,
+        step: int,
+        *,
+        training: bool,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.model, self.graph, self.batch = model, model.graph, batch
+        self.state = state
+        """What is corrupted in place of the data."""
         self.step, self.training = step, training
-        self.bound = bound_of(model.graph)
+        self.bound, self.draws = bound_of(model.graph), draws_of(model.graph)
+        self.seen: dict[str, Tensor] = {}
+        """Diagnostics by name, for the log; those of gradients come with the backward pass."""
 
     @cached_property
     def trace(self) -> Trace:
-        return Trace(self.model, self.batch, self.bound.samples, corrupt=self.training)
+        return Trace(
+            self.model,
+            self.batch,
+            self.draws,
+            corrupt=self.training,
+            step=self.step,
+            state=self.state or {},
+        )
+
+    def visited(self, steps: int) -> list[Evaluation]:
+        """The same batch with its next corrupted states of the chain (walk-back), cut from what made them."""
+        found = [self]
+        for _ in range(steps):
+            state = chain.onward(found[-1].trace)
+            found.append(Evaluation(self.model, self.batch, self.step, training=True, state=state))
+        return found[1:]
 
     @cached_property
     def fake(self) -> dict[str, Tensor]:
@@ -62,22 +92,27 @@ class Evaluation:
         if self.weighted:
             weights = self.normalised.detach() if not self.normalised.requires_grad else self.normalised
             return (weights * value[0]).sum(0).mean()
+        return self.expectation(value).mean()
+
+    def expectation(self, value: Tensor) -> Tensor:
+        """The mean over states, draws and rows of [S_E, k, B, ...], its gradient by score function where it must be."""
         trace = self.trace
-        if not trace.enumerated:
-            return value.mean()
-        return (trace.log_weights.exp() * value).sum(0).mean()
+        if trace.enumerated:
+            weights = trace.log_weights.exp()
+            value = weights.view(*weights.shape, *[1] * (value.dim() - 3)) * value
+        if trace.score is not None:
+            value = leave_one_out(value, trace.score)
+        return value.sum(0).mean((0, 1))
 
     @property
     def weighted(self) -> bool:
         """Whether the sampled terms are averaged under the importance weights."""
-        return self.bound.weighted and bool(self.trace.log_q)
+        return self.bound.weighted and self.bound.samples == self.draws and bool(self.trace.log_q)
 
     @cached_property
     def log_w(self) -> Tensor:
         """log w with the terms' weights, [k, B]: what the bound averages."""
-        total = torch.zeros(
-            self.bound.samples, len(self.batch), dtype=self.model.dtype, device=self.model.device
-        )
+        total = torch.zeros(self.draws, len(self.batch), dtype=self.model.dtype, device=self.model.device)
         for term in self.graph.terms:
             if term.family in ("likelihood", "reconstruction", "kl"):
                 total = total - weight_at(term, self.step) * self.rowwise(term)[0]
@@ -92,14 +127,22 @@ class Evaluation:
         """A likelihood, reconstruction or KL term before any average, [S_E, k, B]."""
         trace, subject = self.trace, term.subject
         if term.family == "kl":
-            return trace.kl(subject)
+            return trace.kl(subject) + self._tilt(subject)
         if "in" in term.options:
             return self._in_features(term)
         value = -trace.contributions[subject]
+        if self.graph.variables[subject].role is Role.PARTIAL and subject in trace.log_q:
+            return value * trace.known[subject].to(value.dtype)
         if self.graph.variables[subject].role is Role.PARTIAL and subject in trace.enumerated:
             value = value * trace.known[subject].to(value.dtype)
             value = torch.where(trace.log_weights > -torch.inf, value, torch.zeros_like(value))
         return value
+
+    def _tilt(self, name: str) -> Tensor:
+        """E of a latent at its drawn values, [S_E, k, B]; 0 where it has no energy."""
+        if name not in self.graph.spec.energy:
+            return torch.zeros((), dtype=self.model.dtype, device=self.model.device)
+        return self.trace.grid(tilt.energy(self.model, name)(self.trace.values[name]))[:, 0]
 
     def _in_features(self, term: Term) -> Tensor:
         """-log N(f(x); f(mean), 1), f an adversary's last hidden layer, which this term does not train."""

@@ -7,11 +7,15 @@ import math
 import torch
 
 from gendsl.compiler.graph import How, Term
+from gendsl.nn.estimators import vimco
 from gendsl.nn.objective.evaluation import Evaluation, Value
 
 
 def score(e: Evaluation, term: Term) -> Value:
     value = e.mean(e.rowwise(term))
+    if e.training and "walkback" in term.options:
+        states = e.visited(term.options["walkback"])
+        value = torch.stack([value, *(s.mean(s.rowwise(term)) for s in states)]).mean()
     return Value(value, value)
 
 
@@ -20,11 +24,12 @@ def kl(e: Evaluation, term: Term) -> Value:
     free, capacity = term.options.get("free_bits", 0.0), term.options.get("capacity")
     cost = value
     if free:
+        shape = e.graph.variables[term.subject].shape
+        assert shape is not None
         if e.graph.routes[term.subject].how is How.CLOSED and not e.bound.weighted:
-            cost = e.trace.closed_kl(term.subject).mean(0).clamp(min=free).sum()
+            means = e.expectation(e.trace.closed_entries(term.subject))
+            cost = means.clamp(min=free * math.prod(shape) / means.numel()).sum()
         else:
-            shape = e.graph.variables[term.subject].shape
-            assert shape is not None
             cost = value.clamp(min=free * math.prod(shape))
     if capacity is not None:
         cost = (cost - capacity).abs()
@@ -32,18 +37,27 @@ def kl(e: Evaluation, term: Term) -> Value:
 
 
 def weighting(e: Evaluation, term: Term) -> Value:
-    """KL(w^ || uniform) / s."""
-    weights = e.normalised
-    value = (
-        (weights * (torch.log_softmax(e.bound.power * e.log_w, 0) + math.log(e.bound.samples))).sum(0).mean()
-    )
-    value = value / e.bound.power
-    return Value(value, value)
+    """KL(w^ || uniform) / s; it also carries the score-function part of the bound's gradient."""
+    if not e.weighted:
+        value = torch.zeros((), dtype=e.model.dtype, device=e.model.device)
+        return Value(value, value)
+    weights, power = e.normalised, e.bound.power
+    log_weights = torch.log_softmax(power * e.log_w, 0) + math.log(e.bound.samples)
+    value = (weights * log_weights).sum(0).mean() / power
+    if e.trace.score is None:
+        return Value(value, value)
+    return Value(value, value - vimco(e.log_w, e.trace.score[0], power).mean())
 
 
 def prior(e: Evaluation, term: Term) -> Value:
     """-log p(z) at the codes, cut."""
     value = -e.mean(e.trace.contributions[term.subject])
+    return Value(value, value)
+
+
+def codebook(e: Evaluation, term: Term) -> Value:
+    """The distance of the encoder's vectors from their codewords, both ways."""
+    value = e.expectation(e.trace.grid(e.trace.distance[term.subject])[:, 0])
     return Value(value, value)
 
 
@@ -66,7 +80,7 @@ def classification(e: Evaluation, term: Term) -> Value:
     assert encoder is not None
     conditioned = trace.condition(encoder, trace.full)
     log_q = trace.grid(conditioned.log_prob(trace._lift(e.batch.values[term.subject], trace.full)))[:, 0]
-    value = -(trace.log_weights.exp() * log_q).sum(0) if trace.enumerated else -log_q[0]
     if term.subject in trace.known:
-        value = torch.where(trace.known[term.subject], value, torch.zeros_like(value))
-    return Value(value.mean(), value.mean())
+        log_q = torch.where(trace.known[term.subject], log_q, torch.zeros_like(log_q))
+    value = -e.expectation(log_q)
+    return Value(value, value)

@@ -10,6 +10,9 @@ _LABELS = "data: {source: digits, bind: {x: {column: image, as: [unit]}, y: labe
 _LATENT = "prior: {z: {dist: normal, shape: [16]}}\n"
 _VAE = _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: mlp}}\n"
 _GAN = _GREY + _LATENT + "decoder: {x: {given: z, dist: deterministic, net: conv_up}}"
+_ENERGY = """data: {bind: {x: {column: image, as: [dequantize]}}}
+energy: {x: {net: conv_down}}
+"""
 _FINITE = (
     _BINARY
     + "prior: {c: {dist: categorical, classes: 10}}\ndecoder: {x: {given: c, dist: bernoulli, net: mlp}}"
@@ -62,11 +65,11 @@ CAPABILITIES: dict[str, Code] = {
         ),
     ),
     "GD505": Code(
-        "an adversary without a gradient",
+        "samples without a gradient",
         page(
-            "What makes the samples that an adversary sees learns by the gradient through them, and "
-            "discrete samples have "
-            "none.",
+            "What makes the samples that an adversary sees learns by the gradient through them, and discrete samples "
+            "have none. Likewise an encoder of a discrete latent: one of few values is enumerated, any other needs an "
+            "estimator, objective: {estimator: {n: score_function}}.",
             _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: conv_up}}\n"
             "adversary: {d: {sees: x, net: conv_down}}",
             _GAN + "\nadversary: {d: {sees: x, net: conv_down}}",
@@ -85,11 +88,12 @@ CAPABILITIES: dict[str, Code] = {
         ),
     ),
     "GD507": Code(
-        "a term that the objective does not have",
+        "a term or a chain that the model does not have",
         page(
             "objective: re-weights or re-estimates terms that are derived from the graph; 'gendsl explain' "
             "lists them. "
-            "in: d.features needs an adversary d that sees the variable.",
+            "in: d.features needs an adversary d that sees the variable; walkback: and sample: {chain: ...} a "
+            "corruption beneath the encoder of a code without a prior.",
             "extends: gan\nobjective: {kl: {z: {weight: 4}}}",
             "extends: vae\nobjective: {kl: {z: {weight: 4}}}",
         ),
@@ -99,7 +103,8 @@ CAPABILITIES: dict[str, Code] = {
         page(
             "A bound speaks of latents that are sampled from an encoder with a density. iwae and renyi need "
             "log q, so no "
-            "code, no adversary in place of the KL, and no enumerated latent stands beside them.",
+            "code and no adversary in place of the KL stands beside them; "
+            "discrete latents are drawn, with the gradient of score_function.",
             "extends: realnvp\nobjective: {bound: iwae}",
             "extends: vae\nobjective: {bound: iwae}",
         ),
@@ -152,7 +157,8 @@ CAPABILITIES: dict[str, Code] = {
         "too many states",
         page(
             "Finite latents with an encoder are enumerated, value by value, all of them together: at most 256 joint "
-            "states. Those without an encoder are summed out: at most 4096.",
+            "states, or an estimator has to be named (score_function, gumbel, straight_through). "
+            "Those without an encoder are summed out: at most 4096.",
             _FINITE.replace("classes: 10", "classes: 5000"),
             _FINITE,
         ),
@@ -165,9 +171,30 @@ CAPABILITIES: dict[str, Code] = {
             "extends: conditional_vae",
         ),
     ),
+    "GD516": Code(
+        "an energy that cannot be trained",
+        page(
+            "An energy multiplies a density by exp(-E). A network is trained by `negatives` or by "
+            "`objective: {energy: {x: ...}}`; a fixed energy is sampled by an encoder. Chains and scores need real "
+            "values, noise_contrastive a density beneath, an energy on a latent an encoder with a density.",
+            _ENERGY,
+            _ENERGY.replace("conv_down", "conv_down, negatives: {type: langevin, buffer: 2000}"),
+        ),
+    ),
 }
 
 RESOURCES: dict[str, Code] = {
+    "GD520": Code(
+        "an option that does not suit what the adversary sees",
+        page(
+            "augment: transforms images [C, H, W]; pack: puts several rows of a batch side by side; classify: names "
+            "a label that is known on every row, that the decoder is given, and that the critic does not see.",
+            _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
+            "adversary: {d: {sees: [x, y], classify: y, net: conv_down}}",
+            _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
+            "adversary: {d: {sees: x, classify: y, net: conv_down}}",
+        ),
+    ),
     "GD601": Code(
         "more memory than there is",
         page(

@@ -88,10 +88,10 @@ SHAPES: dict[str, Code] = {
         ),
     ),
     "GD408": Code(
-        "a flow layer that cannot act on this shape",
+        "a flow layer or a corruption that cannot act on this shape",
         page(
             "A coupling needs two dimensions or more, a checkerboard a grid [C, H, W], a channel mask two "
-            "channels.",
+            "channels, the corruption block a grid.",
             _POINTS + _FLOW.replace("[coupling]", "[{type: coupling, mask: checkerboard}]"),
             _POINTS + _FLOW,
         ),

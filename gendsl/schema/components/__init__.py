@@ -1,26 +1,4 @@
-"""Importing this package registers every component that gendsl ships; one module for each kind."""
+"""The components that gendsl ships: spec models, each registered under a tag of its kind.
 
-from gendsl.schema.components import (  # noqa: F401
-    adversary,
-    bound,
-    corruption,
-    dist,
-    energy,
-    flow,
-    flow_autoregressive,
-    flow_elementwise,
-    flow_linear,
-    flow_residual,
-    flow_shape,
-    later,
-    net,
-    net_ar,
-    net_grid,
-    net_seq,
-    net_unet,
-    net_wave,
-    optim,
-    ordering,
-    source,
-    step,
-)
+`gendsl.schema.registry.MODULES` says which modules hold a kind; they are imported when a spec names what is in them.
+"""

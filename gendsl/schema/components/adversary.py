@@ -4,8 +4,6 @@ The critic gives one number for each tuple it sees; R are the real tuples, F the
 `gendsl.nn.adversarial`.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field
@@ -25,6 +23,8 @@ class Loss(Component):
     """What the makers of R minimise: the same term with the sides exchanged."""
     logistic: ClassVar[bool] = False
     """Whether the optimal critic is the log ratio of the two densities."""
+    threshold: ClassVar[float | None] = 0.0
+    """Above this number the critic takes a tuple for real; None where its numbers have no zero."""
 
 
 @component("loss", "non_saturating", build="gendsl.nn.adversarial:build_non_saturating")
@@ -51,6 +51,7 @@ class Saturating(Loss):
 class Wasserstein(Loss):
     """Difference of the critic's means (Arjovsky et al. 2017, eq. 2); the critic has to be kept Lipschitz."""
 
+    threshold = None
     critic = "D(F) - D(R)"
     fake = "-D(F)"
     real = "D(R)"
@@ -69,6 +70,7 @@ class Hinge(Loss):
 class LeastSquares(Loss):
     """Least-squares GAN with labels 1 for R and 0 for F (Mao et al. 2017, eq. 2)."""
 
+    threshold = 0.5
     critic = "(D(R) - 1)^2 + D(F)^2"
     fake = "(D(F) - 1)^2"
     real = "D(R)^2"
@@ -83,18 +85,16 @@ class Penalty(Component):
     weight: NonNegative = 1.0
 
 
+class EveryPenalty(Penalty):
+    every: Count = Field(default=1, description="computed every so many steps, times that number (lazy)")
+
+
 @component("penalty", "gradient", build="gendsl.nn.adversarial:build_gradient_penalty")
-class GradientPenalty(Penalty):
+class GradientPenalty(EveryPenalty):
     """WGAN-GP: (|grad D| - 1)^2 at random points between R and F (Gulrajani et al. 2017, eq. 3)."""
 
     formula = "(|grad D(e R + (1 - e) F)| - 1)^2"
     weight: NonNegative = 10.0
-
-
-class EveryPenalty(Penalty):
-    every: Count = Field(
-        default=1, description="computed every so many critic steps, times that number (lazy)"
-    )
 
 
 @component("penalty", "r1", build="gendsl.nn.adversarial:build_r1")

@@ -4,8 +4,6 @@ All three are (1 / s) log mean_k w^s of the importance weights w = p / q, with s
 ELBO, s = 1 the importance-weighted bound. The maths is in `gendsl.nn.objective`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

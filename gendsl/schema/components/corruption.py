@@ -1,12 +1,10 @@
 """Corruptions: fixed noise channels c(noisy | clean) that are sampled in training and feed only the encoder."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from gendsl.schema.facts import REAL, Support
+from gendsl.schema.facts import REAL, Shape, Support
 from gendsl.schema.fields import Positive
 from gendsl.schema.registry import Component, component
 
@@ -21,6 +19,10 @@ class Corruption(Component):
     def support(self, clean: Support) -> Support:
         """Where corrupted values lie."""
         return clean
+
+    def problem(self, shape: Shape) -> str | None:
+        """Why it cannot act on a value of this shape, or None."""
+        return None
 
 
 @component("corruption", "gaussian", build="gendsl.nn.corruptions:build_gaussian")
@@ -45,3 +47,22 @@ class SaltAndPepper(Corruption):
     """Sets entries to the lowest or highest value of the support, each with probability `rate` in all."""
 
     rate: Rate = 0.25
+
+
+@component("corruption", "block", build="gendsl.nn.corruptions:build_block")
+class Block(Corruption):
+    """Sets a rectangle of a grid to zero, in all its channels (Pathak et al. 2016).
+
+    Its sides are the grid's times `side`, rounded and at least 1; every place within the grid is equally probable.
+    """
+
+    side: Annotated[float, Field(gt=0, le=1)] = 0.5
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"side": 0.25})
+
+    def problem(self, shape: Shape) -> str | None:
+        return None if len(shape) in (2, 3) else "it needs a grid [H, W] or [C, H, W]"
+
+    def rectangle(self, shape: Shape) -> tuple[int, int]:
+        """Height and width of what is set to zero."""
+        height, width = (max(1, round(self.side * size)) for size in shape[-2:])
+        return height, width

@@ -2,10 +2,9 @@
 
 A factor's output layer (or, without parents, a learned tensor, or zeros for a standard prior) gives *raw* numbers;
 the family maps them to parameters such that zeros mean the standard distribution. Raw tensors have the shape
-`(P, *shape)`: P numbers for each entry of the variable. The maths is in `gendsl.nn.distributions`.
+`(P, *shape)`, P numbers for each entry of the variable, or `(P,)` for a joint density of all entries. The maths is in
+`gendsl.nn.distributions`.
 """
-
-from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,11 +21,14 @@ from gendsl.schema.facts import (
     Shape,
     Support,
     categories,
+    numel,
 )
 from gendsl.schema.fields import Count, Positive, ShapeField
 from gendsl.schema.registry import Component, component
 
 Scale = Literal["learned", "shared", "per_dimension", "fixed"]
+MOST_FULL = 512
+"""Entries of a normal distribution with a full covariance at most."""
 
 
 class Dist(Component):
@@ -36,9 +38,23 @@ class Dist(Component):
     reparameterised: ClassVar[bool] = True
     factorises: ClassVar[bool] = True
     """Whether the density is a product over the entries of the variable, given the parents."""
+    marginals: ClassVar[bool] = True
+    """Whether the density of each entry by itself is known in closed form."""
+    learned: ClassVar[bool] = False
+    """Whether a prior without parents and net learns its parameters; else it is the standard distribution."""
+    no_gradient: ClassVar[str] = "it is discrete with infinitely many values"
+    """Why samples have no gradient, where they have none."""
     closed_kl: ClassVar[frozenset[str]] = frozenset()
     """Tags of the distributions p for which KL(self || p) has a formula."""
     default_shape: ClassVar[Shape | None] = None
+    sections: ClassVar[tuple[str, ...]] = ("prior", "decoder", "encoder")
+    """Where it may stand."""
+    fixes_support: ClassVar[bool] = False
+    """Whether it says where its variable lies before anything else does."""
+    follows_support: ClassVar[bool] = False
+    """Whether it lies where the variable's other factor does."""
+    uses_encoder: ClassVar[bool] = False
+    """Whether it is made of its variable's encoder: then it always learns."""
     numbers: ClassVar[int] = 1
     """P, the raw numbers for each entry."""
 
@@ -69,6 +85,10 @@ class LocationScale(Dist):
         default="learned",
         description="learned (from the net), shared (one), per_dimension, fixed (1), or a number",
     )
+    relative_to: Literal["prior"] | None = Field(
+        default=None,
+        description="of an encoder: the prior's location plus loc, the prior's scale times scale",
+    )
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {},
         {"scale": "shared"},
@@ -86,11 +106,34 @@ class LocationScale(Dist):
         return {"scale": shape} if self.scale == "per_dimension" else {}
 
 
-@component("dist", "normal", build="gendsl.nn.distributions:build_normal")
+@component("dist", "normal", build="gendsl.nn.gaussian:build_normal")
 class Normal(LocationScale):
-    """Normal distribution with independent entries, N(x; loc, scale^2)."""
+    """Normal distribution N(x; loc, scale^2) with independent entries, or (`scale: full`) N(x; loc, L L^T).
 
+    L is lower triangular with a diagonal of at least 1e-3; it comes from the net, like `learned`.
+    """
+
+    scale: Scale | Literal["full"] | Positive = Field(  # type: ignore[assignment]
+        default="learned",
+        description="learned (from the net), shared (one), per_dimension, fixed (1), full (a Cholesky factor "
+        "of the covariance from the net), or a number",
+    )
     closed_kl = frozenset({"normal"})
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (*LocationScale.examples, {"scale": "full"})
+
+    @property
+    def factorises(self) -> bool:  # type: ignore[override]
+        """Unless the covariance is full."""
+        return self.scale != "full"
+
+    def raw(self, shape: Shape, support: Support) -> Shape:
+        size = numel(shape)
+        return (size + size * (size + 1) // 2,) if self.scale == "full" else super().raw(shape, support)
+
+    def problem(self, shape: Shape, support: Support | None) -> str | None:
+        if self.scale == "full" and numel(shape) > MOST_FULL:
+            return f"`scale` full needs a matrix of {numel(shape)} x {numel(shape)}; {MOST_FULL} is the most"
+        return None
 
 
 @component("dist", "laplace", build="gendsl.nn.distributions:build_laplace")
@@ -163,6 +206,11 @@ class Categorical(Dist):
     reparameterised = False
     default_shape = ()
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({"classes": 5},)
+
+    @property
+    def learned(self) -> bool:  # type: ignore[override]
+        """As `logits` says."""
+        return self.logits == "learned"
 
     def support(self, variable: Support | None) -> Support:
         if self.classes is not None:

@@ -1,27 +1,59 @@
-"""Energies: factors exp(-E) that multiply a variable's density, or the flat measure."""
+"""Energies: factors exp(-E) that multiply a variable's density, or the flat measure (SEMANTICS, section 7)."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import model_validator
 
+from gendsl.schema.components.negatives import Negatives
 from gendsl.schema.components.net import Net
+from gendsl.schema.facts import Shape
 from gendsl.schema.fields import ShapeField
-from gendsl.schema.registry import Component, Slot, Strict
+from gendsl.schema.registry import Component, Slot, Strict, component
 
 
 class Energy(Component):
     """A fixed energy with a formula of its own (`type: u1`)."""
 
+    default_shape: ClassVar[Shape] = (2,)
 
-class Negatives(Component):
-    """Where the samples come from that the energy is contrasted with."""
+
+@component("energy", "u1", build="gendsl.nn.energies:build_u1")
+class U1(Energy):
+    """Ring of two lobes: 1/2 ((|z| - 2)/0.4)^2 - log(exp(-1/2 ((z1 - 2)/0.6)^2) + exp(-1/2 ((z1 + 2)/0.6)^2)).
+
+    Rezende and Mohamed 2015, table 1.
+    """
+
+
+@component("energy", "u2", build="gendsl.nn.energies:build_u2")
+class U2(Energy):
+    """Sine: 1/2 ((z2 - w1(z1))/0.4)^2, w1 = sin(pi z1 / 2), between -4 and 4.
+
+    Rezende and Mohamed 2015, table 1. As printed it does not decay along z1 and has no normaliser; the paper's
+    pictures end at 4, and so does this one: + 1/2 (max(0, |z1| - 4)/0.1)^2.
+    """
+
+
+@component("energy", "u3", build="gendsl.nn.energies:build_u3")
+class U3(Energy):
+    """Two sines: -log(exp(-1/2 ((z2 - w1)/0.35)^2) + exp(-1/2 ((z2 - w1 + w2)/0.35)^2)), between -4 and 4.
+
+    w2 = 3 exp(-1/2 ((z1 - 1)/0.6)^2). Rezende and Mohamed 2015, table 1; ended at 4 as u2.
+    """
+
+
+@component("energy", "u4", build="gendsl.nn.energies:build_u4")
+class U4(Energy):
+    """Split sine: -log(exp(-1/2 ((z2 - w1)/0.4)^2) + exp(-1/2 ((z2 - w1 + w3)/0.35)^2)), between -4 and 4.
+
+    w3 = 3 sigmoid((z1 - 1)/0.3). Rezende and Mohamed 2015, table 1; ended at 4 as u2.
+    """
 
 
 class EnergyFactor(Strict):
     """A fixed energy by `type`, or a network's output; `negatives` says how the network is trained."""
 
+    bare = "energy"
     type: Annotated[Energy, Slot("energy")] | None = None
     net: Annotated[Net, Slot("net")] | None = None
     shape: ShapeField | None = None
@@ -32,4 +64,6 @@ class EnergyFactor(Strict):
     def _gather(cls, value: Any) -> Any:
         from gendsl.schema.sections import gather
 
+        if isinstance(value, str | Energy):
+            return {"type": value}
         return gather(cls, "type", value, "energy")

@@ -5,8 +5,6 @@ variable (sampling), `inverse` from the variable to the base (density). The math
 `gendsl.nn.transforms`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -41,6 +39,15 @@ class FlowLayer(Component):
         """Whether the layer follows an order of the entries."""
         return False
 
+    def estimated(self, shape: Shape) -> bool:
+        """Whether the log-determinant at this shape is an unbiased estimate instead of the number."""
+        return False
+
+    @property
+    def error(self) -> float:
+        """The relative error of a numeric solution at moderate parameters, beyond rounding; 0 of a formula."""
+        return 0.0
+
     def base_shape(self, shape: Shape) -> Shape:
         """Shape on the base's side for one on the variable's side, without what a `split` sends."""
         return shape
@@ -70,6 +77,16 @@ def base_of(layers: Sequence[FlowLayer], shape: Shape) -> Shape:
         sent += numel(shape) - numel(inner)
         shape = inner
     return (numel(shape) + sent,) if sent else shape
+
+
+def estimates(layers: Sequence[FlowLayer], shape: Shape) -> tuple[FlowLayer, ...]:
+    """The layers of a list whose log-determinant is an estimate."""
+    found = []
+    for layer in layers:
+        if layer.estimated(shape):
+            found.append(layer)
+        shape = layer.base_shape(shape)
+    return tuple(found)
 
 
 class EntryLayer(FlowLayer):

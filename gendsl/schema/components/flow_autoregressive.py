@@ -5,8 +5,6 @@ of the variable (`masked_ar`, density in one pass) or those of the base (`invers
 pass).
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The layer that acts on every entry alone, and so may change the support: `elementwise`."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Literal
 
 from gendsl.schema.components.flow import FlowLayer

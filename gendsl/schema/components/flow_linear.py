@@ -1,7 +1,5 @@
 """Linear flow layers: actnorm, lu_linear, inv_1x1_conv, householder. All are cheap in both directions."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from gendsl.schema.components.flow import FlowLayer

@@ -1,7 +1,5 @@
 """Flow layers z + g(z) that are invertible by a constraint on their numbers: radial and sylvester."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

@@ -1,12 +1,10 @@
 """Flow layers that rearrange: squeeze, split, and chain, which repeats a list of layers."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from gendsl.schema.components.flow import FlowLayer, base_of
+from gendsl.schema.components.flow import FlowLayer, base_of, estimates
 from gendsl.schema.components.net import Bill
 from gendsl.schema.facts import Cost, Shape, Support, numel
 from gendsl.schema.fields import Count
@@ -92,6 +90,13 @@ class Chain(FlowLayer):
     def layers(self) -> tuple[FlowLayer, ...]:
         """All layers from the variable inwards, repetitions written out."""
         return self.stack * self.repeat
+
+    def estimated(self, shape: Shape) -> bool:
+        return bool(estimates(self.layers(), shape))
+
+    @property
+    def error(self) -> float:
+        return sum(layer.error for layer in self.layers())
 
     def base_shape(self, shape: Shape) -> Shape:
         return base_of(self.layers(), shape)

@@ -10,29 +10,10 @@ from types import MappingProxyType
 
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "dist": frozenset(
-            {"discretized_logistic", "mixture_of_logistics", "mixture", "vamp", "vq", "langevin"}
-        ),
-        "flow": frozenset(
-            {
-                "residual",
-                "continuous",
-            }
-        ),
-        "net": frozenset({"pixelcnn_pp", "style"}),
-        "energy": frozenset({"u1", "u2", "u3", "u4"}),
-        "negatives": frozenset({"langevin", "contrastive_divergence"}),
-        "corruption": frozenset({"block"}),
+        "dist": frozenset({"langevin"}),
+        "net": frozenset({"pixelcnn_pp"}),
         "key": frozenset(
             {
-                "unroll",
-                "pack",
-                "augment",
-                "classify",
-                "total_correlation",
-                "path_length",
-                "codebook",
-                "relative_to",
                 "covariance",
             }
         ),

@@ -8,8 +8,6 @@ Costs are per row: `parameters` is exact, `flops` (two for each multiply-add, on
 `activations` (numbers kept for the backward pass) are good to a factor of two.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -35,12 +33,12 @@ class Bill:
     flops: int = 0
     activations: int = 0
 
-    def __add__(self, other: Bill) -> Bill:
+    def __add__(self, other: "Bill") -> "Bill":
         return Bill(
             self.parameters + other.parameters, self.flops + other.flops, self.activations + other.activations
         )
 
-    def __mul__(self, times: int) -> Bill:
+    def __mul__(self, times: int) -> "Bill":
         return Bill(self.parameters * times, self.flops * times, self.activations * times)
 
 
@@ -48,6 +46,10 @@ class Net(Component):
     """Base of the networks."""
 
     autoregressive: ClassVar[bool] = False
+    energy: ClassVar[bool] = False
+    """It gives an energy itself rather than features."""
+    styled: ClassVar[bool] = False
+    """Whether it maps its inputs to styles first (`mapping`), which path lengths are measured in."""
 
     @abstractmethod
     def problem(self, inputs: Inputs, target: Target) -> str | None:
@@ -56,6 +58,11 @@ class Net(Component):
     @abstractmethod
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         """The whole cost; an autoregressive net includes its layer of `outputs` raw numbers per entry."""
+
+    @property
+    def random(self) -> bool:
+        """Whether its output is random given its inputs: a factor with such a net has no density."""
+        return False
 
     def features(self, inputs: Inputs, target: Target) -> Shape:
         """The shape of a direct net's features, (H,) or (F, h, w). Raises ValueError if autoregressive."""
@@ -72,6 +79,10 @@ class Net(Component):
     def activations(self, inputs: Inputs, target: Target, outputs: int = 0) -> int:
         """Numbers of one row kept for the backward pass."""
         return self.bill(inputs, target, outputs).activations
+
+    def sums_exactly(self, visible: int) -> bool:
+        """Whether the normaliser of a net that is an energy is a sum over few enough states."""
+        return False
 
     def reach(self, entries: int) -> int | None:
         """How many entries before it an entry can depend on, where the net states a limit below all of them."""

@@ -4,8 +4,6 @@ The raw parameters of entry i depend only on the entries ranked before i, and on
 labels are embedded, so the head variable is given to the facts as an Input; a bare shape means real values.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from gendsl.schema import registry

@@ -3,8 +3,6 @@
 Sizes and channels of their levels: `net_planes`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

@@ -4,8 +4,6 @@ The entries of the head become tokens in the turn of the ordering: token t is ma
 is learned, and what the net says at token t are the raw parameters of entry t.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from gendsl.schema.components.net import Bill, Size, Target, as_input, dense, describe

@@ -4,8 +4,6 @@ Token t is made of entry t - 1, as for recurrent nets and transformers. Layer l 
 stack of L layers with kernel k reaches back (k - 1) (2^L - 1) tokens.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field

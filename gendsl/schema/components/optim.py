@@ -5,8 +5,6 @@ climbs as (t + 1) / warmup, so that no step is wasted at zero; after that it is 
 warmup steps gone and u = s / (T - warmup) the part of the way behind, in [0, 1].
 """
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Self

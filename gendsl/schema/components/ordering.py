@@ -6,8 +6,6 @@ ordering walks the pixels and takes the channels of one pixel before it goes on 
 inside).
 """
 
-from __future__ import annotations
-
 import random
 from abc import abstractmethod
 from typing import Annotated, ClassVar

@@ -1,17 +1,14 @@
-"""Data sources: all that `data: {source: ...}` can name, and `memory`, the arrays of an embedding program.
+"""Data sources: `memory`, the arrays of an embedding program, and the names that all sources share.
 
-The base classes are in `source_base`, the sources in `source_generated` (digits and point clouds),
+The base classes are in `source_base`, the other sources in `source_generated` (digits and point clouds),
 `source_files` (idx, npy, npz), `source_tables` (csv, parquet) and `source_media` (text, images, audio).
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gendsl.schema.components import source_files, source_generated, source_media, source_tables
 from gendsl.schema.components.source_base import (
     PARTS,
     Column,
@@ -24,9 +21,6 @@ from gendsl.schema.components.source_base import (
     split_counts,
 )
 from gendsl.schema.registry import component
-
-MODULES = (source_generated, source_files, source_tables, source_media)
-"""Importing these registers their sources."""
 
 __all__ = [
     "PARTS",
@@ -61,6 +55,7 @@ class Memory(Source):
     `columns` is needed to check the spec before there are any arrays. `rows` is not: 0 means not known yet.
     """
 
+    reads_files = False
     columns: dict[str, MemoryColumn] = Field(default={})
     rows: Annotated[int, Field(ge=0)] = 0
     examples = ({"columns": {"x": {"shape": [3]}, "y": {"dtype": "int64", "classes": 4}}},)

@@ -4,14 +4,12 @@
 `SourceProblem`, which the compiler turns into a diagnostic at `data.<field>`.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -77,6 +75,9 @@ class SourceFacts:
 
 class Source(Component, ABC):
     """Base of all data sources."""
+
+    reads_files: ClassVar[bool] = True
+    """Whether parameters name files: a run then notes the folder that relative paths start from."""
 
     @abstractmethod
     def facts(self, base: Path) -> SourceFacts:

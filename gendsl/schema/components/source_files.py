@@ -1,7 +1,5 @@
 """Sources that are arrays in files: idx (the format of MNIST), npy and npz. Only headers are read here."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 import zipfile

@@ -3,8 +3,6 @@
 Every generated source has the columns `point` (float32 [2]) and `label`; the same fields give the same rows.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +21,8 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 class Digits(Source):
     """The 1,797 handwritten digits that come with scikit-learn: 8 x 8 pixels with the grey values 0 to 16."""
 
+    reads_files = False
+
     def facts(self, base: Path) -> SourceFacts:
         """Constants: `image` uint8 [1, 8, 8], `label` 0 .. 9."""
         image = Column("uint8", (1, 8, 8), Support(0.0, 16.0, integer=True))
@@ -32,6 +32,7 @@ class Digits(Source):
 class Generated(Source):
     """Base of the point clouds: `n` rows, drawn with a seed of their own: every run sees the same data."""
 
+    reads_files = False
     n: Annotated[int, Field(ge=2)] = 10_000
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -158,7 +159,7 @@ class SwissRoll(Generated):
     examples = ({}, {"n": 300, "turns": 2.0, "noise": 0.0})
 
     @model_validator(mode="after")
-    def _ordered(self) -> SwissRoll:
+    def _ordered(self) -> "SwissRoll":
         if self.inner >= self.outer:
             raise ValueError("inner must be below outer")
         return self

@@ -1,7 +1,5 @@
 """Sources of text, images and audio. A text is read once for its alphabet; the others have headers."""
 
-from __future__ import annotations
-
 import importlib
 import wave
 from dataclasses import dataclass
@@ -107,14 +105,14 @@ class Images(Source):
         own = {part: rows for part, rows in parts.items() if rows} if files[0].part else None
         return SourceFacts(columns, len(files), own)
 
-    def files(self, base: Path) -> list[Labelled]:
+    def files(self, base: Path) -> list["Labelled"]:
         """Every image, parts in the order train, valid, test, then by name."""
         found = labelled_files(find(base, self.path), IMAGE_ENDINGS)
         if not found:
             raise SourceProblem("path", f"no images in {self.path}")
         return found
 
-    def layout(self, first: Labelled) -> tuple[int, int, int]:
+    def layout(self, first: "Labelled") -> tuple[int, int, int]:
         """Height, width and channels of every row."""
         pillow = import_pillow()
         try:
@@ -160,7 +158,7 @@ class Audio(Source):
             own = {part: rows for part, rows in sums.items() if rows}
         return SourceFacts(columns, sum(counts), own)
 
-    def files(self, base: Path) -> list[Labelled]:
+    def files(self, base: Path) -> list["Labelled"]:
         """Every wav file, parts in the order train, valid, test, then by name."""
         found = labelled_files(find(base, self.path), frozenset({".wav"}))
         if not found:
@@ -181,7 +179,7 @@ class Labelled:
     label: str
 
 
-def labelled_files(root: Path, endings: frozenset[str]) -> list[Labelled]:
+def labelled_files(root: Path, endings: frozenset[str]) -> list["Labelled"]:
     """The files below `root`, or `root` itself, with what their first folders say."""
     if root.is_file():
         return [Labelled(root, "", "")]

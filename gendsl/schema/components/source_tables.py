@@ -1,7 +1,5 @@
 """Tables as sources: csv and parquet. Every column by its name; `row` for all numeric ones but labels."""
 
-from __future__ import annotations
-
 import csv
 import importlib
 import math

@@ -9,8 +9,6 @@ integers x; E_u[log p(y) + log |dy/d(x+u)|] <= log P(x), so its bits per dimensi
 et al. 2016, arXiv 1511.01844, section 3.1).
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace

@@ -1,0 +1,252 @@
+"""Published tables: one row at a time, an ordinary spec trained to its end and measured beside what the paper says.
+
+    python -m benchmarks.papers --list
+    python -m benchmarks.papers made_dna --data FOLDER      run or go on, then write the row of docs/results.md
+
+A run lies in `--out` (runs/papers) and is resumed where it was interrupted; a finished one is only read. FOLDER
+holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]) and made_uci.npz (dna_train, dna_valid, dna_test,
+mushrooms_...: 0 and 1 in the splits of Germain et al.). Nothing else of gendsl needs these files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SPECS = ROOT / "specs" / "papers"
+RESULTS = ROOT / "docs" / "results.md"
+PIXELS = 784
+
+Metrics = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a row: how it follows from a run's metrics, what is wanted (at most), what was published."""
+
+    name: str
+    kind: str
+    of: Callable[[Metrics], float]
+    goal: float
+    published: str
+    digits: int = 2
+    error: Callable[[Metrics], float | None] = lambda metrics: None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A spec of specs/papers, the file it is trained on, and its numbers."""
+
+    spec: str
+    file: str
+    data: str
+    source: str
+    numbers: tuple[Number, ...] = field(default=())
+
+
+def nats(goal: float, published: str, kind: str = "exact", name: str = "-log p, test") -> Number:
+    """Minus the log-probability that the run reports."""
+    return Number(
+        name,
+        kind,
+        lambda m: -float(m["log_prob"]["value"]),
+        goal,
+        published,
+        error=lambda m: m["log_prob"]["stderr"],
+    )
+
+
+MADE = "Germain et al. 2015, table 2"
+ROWS = (
+    Row("fvsbn_dna", "made_uci.npz", "DNA", MADE, (nats(84.6, "83.64"),)),
+    Row("fvsbn_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(10.4, "10.27"),)),
+    Row("made_dna", "made_uci.npz", "DNA", MADE, (nats(85.0, "83.63"),)),
+    Row("made_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(9.95, "9.68"),)),
+    Row(
+        "bbans_vae",
+        "mnist.npz",
+        "MNIST, binarized dynamically",
+        "Townsend et al. 2019, table 2",
+        (
+            Number(
+                "bits/dim by the ELBO",
+                "upper",
+                lambda m: -float(m["elbo"]["value"]) / (PIXELS * math.log(2)),
+                0.200,
+                "0.19",
+                4,
+                lambda m: float(m["elbo"]["stderr"]) / (PIXELS * math.log(2)),
+            ),
+            Number(
+                "ELBO - IWAE-200, nats",
+                "estimate",
+                lambda m: float(m["elbo"]["value"]) - float(m["log_prob"]["value"]),
+                -3.0,
+                "",
+            ),
+        ),
+    ),
+    *(
+        Row(
+            name,
+            "mnist.npz",
+            "MNIST, binarized once (own draw)",
+            source,
+            (
+                nats(goal, "", "upper", "-log p by IS-200"),
+                Number("-ELBO", "upper", lambda m: -float(m["elbo"]["value"]), math.inf, ""),
+            ),
+        )
+        for name, source, goal in (
+            ("vae_static_mnist", "Kingma and Welling 2014", 94.0),
+            ("vae_static_mnist_planar", "Rezende and Mohamed 2015", math.inf),
+            ("vae_static_mnist_iaf", "Kingma et al. 2016", math.inf),
+        )
+    ),
+)
+HEAD = (
+    "row",
+    "data",
+    "budget",
+    "seed",
+    "metric",
+    "kind",
+    "ours",
+    "goal",
+    "published",
+    "source",
+    "commit",
+    "minutes",
+    "command",
+)
+
+
+def run(row: Row, data: Path, out: Path, seed: int) -> Path:
+    """The run of a row, trained and evaluated to its end; resumed where it has begun."""
+    folder = out / f"{row.spec}-{seed}"
+    if finished(folder):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside(folder).write_text(commit(), "utf-8")
+    command = [sys.executable, "-m", "gendsl"]
+    if (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir()):
+        command += ["resume", str(folder)]
+    else:
+        command += ["run", str(SPECS / f"{row.spec}.yaml"), "--out", str(folder), "--seed", str(seed)]
+        command += ["--set", f"data.path={(data / row.file).resolve()}"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return folder
+
+
+def beside(folder: Path) -> Path:
+    """The file that keeps the commit of a run."""
+    return folder.with_name(f"{folder.name}.commit")
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run has a result."""
+    file = folder / "result.json"
+    return file.is_file() and json.loads(file.read_text("utf-8"))["status"] == "completed"
+
+
+def minutes(folder: Path) -> float:
+    """Of training, over all of its parts, and of evaluation."""
+    lines = (folder / "timings.jsonl").read_text("utf-8").splitlines()
+    trained = sum(float(json.loads(line).get("seconds", 0.0)) for line in lines)
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    return (trained + float(result["seconds"].get("evaluate", 0.0))) / 60
+
+
+def cells(row: Row, folder: Path, seed: int, at: str) -> list[list[str]]:
+    """The lines of a row, one for each of its numbers; `at`: the commit that it was run at."""
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    metrics = result["metrics"]["test"]
+    found = []
+    for number in row.numbers:
+        value, error = number.of(metrics), number.error(metrics)
+        ours = f"{value:.{number.digits}f}" + ("" if error is None else f" ± {error:.{number.digits}f}")
+        met = math.isfinite(number.goal) and value <= number.goal
+        found.append(
+            [
+                row.spec,
+                row.data,
+                f"{result['steps']:,} steps",
+                str(seed),
+                number.name,
+                number.kind,
+                f"**{ours}**" if met else ours,
+                f"<= {number.goal:g}" if math.isfinite(number.goal) else "",
+                number.published,
+                row.source,
+                at,
+                f"{minutes(folder):.1f}",
+                f"`python -m benchmarks.papers {row.spec}`",
+            ]
+        )
+    return found
+
+
+def commit() -> str:
+    """The commit of the checkout, with + where files other than the table differ from it."""
+    words = [["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", ".", ":!docs/results.md"]]
+    found = [
+        subprocess.run(["git", *w], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+        for w in words
+    ]
+    return (found[0].strip() or "unknown") + ("+" if found[1].strip() else "")
+
+
+def updated(text: str, lines: list[list[str]]) -> str:
+    """The document, which ends with the table, with these lines in it.
+
+    They take the place of those of the same row, seed and metric.
+    """
+    table = [split(line) for line in text.splitlines() if line.startswith("|")]
+    before = text[: text.index("|")] if table else text
+    kept = {(c[0], c[3], c[4]): c for c in [*table[2:], *lines]}
+    order = {row.spec: i for i, row in enumerate(ROWS)}
+    body = sorted(kept.values(), key=lambda c: order.get(c[0], len(order)))
+    head = [list(HEAD), ["---"] * len(HEAD)]
+    return before + "".join("| " + " | ".join(c) + " |\n" for c in (*head, *body))
+
+
+def split(line: str) -> list[str]:
+    """The cells of a line of a table."""
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.papers", description=__doc__.splitlines()[0])
+    parser.add_argument("row", nargs="?", choices=[r.spec for r in ROWS], help="a spec of specs/papers")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="the data's folder"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "papers", help="where the runs lie")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--list", action="store_true", help="only say which rows there are")
+    arguments = parser.parse_args()
+    if arguments.list or arguments.row is None:
+        for row in ROWS:
+            goals = ", ".join(f"{n.name} <= {n.goal:g}" for n in row.numbers if math.isfinite(n.goal))
+            print(f"{row.spec:<26}{row.file:<14}{goals}")
+        return
+    row = next(r for r in ROWS if r.spec == arguments.row)
+    if not (arguments.data / row.file).is_file():
+        parser.error(f"no {row.file} in {arguments.data}: give its folder as --data")
+    folder = run(row, arguments.data, arguments.out, arguments.seed)
+    lines = cells(row, folder, arguments.seed, beside(folder).read_text("utf-8"))
+    RESULTS.write_text(updated(RESULTS.read_text("utf-8"), lines), "utf-8")
+    for line in lines:
+        print("  ".join(line))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Latents whose samples have no gradient: enumerated, or drawn with an estimator (SEMANTICS, section 4)."""
+
+from __future__ import annotations
+
+import math
+
+from gendsl.compiler.derive.divergence import autoregressive, kl
+from gendsl.compiler.graph import Factor, Graph, How, Route
+from gendsl.errors import Diagnostic
+from gendsl.schema.components.estimator import Enumerate, Estimator, ScoreFunction
+from gendsl.schema.facts import numel
+
+CHOICES = "score_function (unbiased), gumbel or straight_through"
+"""What a message offers for a finite latent."""
+
+
+def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route | Diagnostic:
+    """Enumerated, or drawn by the estimator that is named; under weighted bounds by score function."""
+    spec, bound = graph.spec, graph.spec.objective.bound
+    named = spec.objective.estimator.get(name)
+    path = ("objective", "estimator", name)
+    assert encoder.dist is not None
+    if bound is not None and bound.weighted:
+        if named is not None and not isinstance(named, ScoreFunction):
+            return spec.diagnostic(
+                "GD508",
+                f"{bound.tag} averages weights of real draws: {named.tag} of {name} gives none",
+                path,
+                help=f"drop it: under {bound.tag} a discrete latent is drawn, with the gradient of score_function",
+            )
+        named = named or ScoreFunction()
+    if named is None and not finite(graph, name):
+        return spec.diagnostic(
+            "GD505",
+            f"the samples of {encoder.name} have no gradient: {encoder.dist.no_gradient}",
+            (*encoder.path, "dist"),
+            help=f"name an estimator: objective: {{estimator: {{{name}: score_function}}}}",
+        )
+    if named is not None and named.finite and not finite(graph, name):
+        return spec.diagnostic(
+            "GD507",
+            f"{named.tag} lists the values of {name}, which are not finitely many",
+            path,
+            help="score_function draws them",
+        )
+    if named is None or isinstance(named, Enumerate):
+        return Route(name, How.ENUMERATED, encoder.name)
+    if named.relaxed and not all(_listed(f) for f in (encoder, prior)):
+        which = prior if _listed(encoder) else encoder
+        return spec.diagnostic(
+            "GD505",
+            f"relaxed values of {name} need the log-probability of every value of every entry, and {which.name} is no "
+            "product over entries",
+            path,
+            help="score_function draws real values",
+            related=((f"{which.name} is here", which.path),),
+        )
+    return _drawn(graph, name, encoder, prior, named)
+
+
+def _drawn(graph: Graph, name: str, encoder: Factor, prior: Factor, named: Estimator) -> Route:
+    found = kl(graph, name, encoder, prior)
+    return Route(name, found.how, encoder.name, found.why, named)
+
+
+def _listed(factor: Factor) -> bool:
+    """Whether it gives the log-probability of each value of each entry at once."""
+    return (
+        factor.dist is not None and factor.dist.factorises and not autoregressive(factor) and not factor.flow
+    )
+
+
+def score_functions(graph: Graph) -> list[str]:
+    """The latents whose gradient is taken by score function."""
+    return [n for n, r in graph.routes.items() if isinstance(r.estimator, ScoreFunction)]
+
+
+def relaxed(graph: Graph) -> list[str]:
+    """The latents of which weights of the values are read in training in place of a value."""
+    return [n for n, r in graph.routes.items() if r.estimator is not None and r.estimator.relaxed]
+
+
+def finite(graph: Graph, name: str) -> bool:
+    support = graph.variables[name].support
+    return support is not None and support.count is not None
+
+
+def states(graph: Graph, name: str) -> int:
+    """How many joint values a finite variable has."""
+    variable = graph.variables[name]
+    assert variable.support is not None
+    assert variable.support.count is not None
+    assert variable.shape is not None
+    size = numel(variable.shape)
+    return int(variable.support.count**size) if size * math.log2(variable.support.count) < 64 else 2**64

@@ -1,0 +1,176 @@
+"""Energies: what each needs to be trained, and what this version does not build (SEMANTICS, section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gendsl.compiler.derive.energies import Way, machine, way
+from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.paths import above
+from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.energy_objective import ScoreMatching
+from gendsl.schema.facts import BINARY, Density
+
+
+def energies(graph: Graph) -> Graph:
+    """Refuses energies that nothing trains, that have no normaliser, or that stand where none is built."""
+    problems = [d for name in graph.spec.energy for d in list(_problems(graph, name))[:1]]
+    if problems:
+        raise SpecError(problems)
+    return graph
+
+
+def _problems(graph: Graph, name: str) -> Iterator[Diagnostic]:
+    """Everything that is wrong with one energy, the first thing first."""
+    role = graph.variables[name].role
+    if role not in (Role.OBSERVED, Role.LATENT) or graph.variables[name].missing:
+        what = "has missing entries" if role is Role.OBSERVED else f"is {role}"
+        yield _refused(graph, name, f"{name} {what}: an energy is on what is observed whole, or latent")
+        return
+    if name in graph.bases():
+        flow = graph.bases()[name]
+        yield _refused(
+            graph, name, f"{name} is the base of the flow to {flow.head}: an energy is on {flow.head}"
+        )
+        return
+    if name in {seen for critic in graph.critics.values() for seen in critic.spec.sees}:
+        yield _later(graph, name, f"an adversary that sees {name}, which has an energy,")
+    yield from _trained(graph, name)
+    yield from _beneath(graph, name)
+    yield from _moves(graph, name)
+    if role is Role.LATENT:
+        yield from _latent(graph, name)
+
+
+def _trained(graph: Graph, name: str) -> Iterator[Diagnostic]:
+    written, observed = graph.spec.energy[name], graph.variables[name].role is Role.OBSERVED
+    if (written.type is None) == (written.net is None):
+        yield _refused(
+            graph, name, f"the energy of {name} is a fixed one (`type`) or a network (`net`): write one"
+        )
+    elif written.type is not None and written.negatives is not None:
+        yield _refused(
+            graph, name, f"{written.type.tag} is fixed: negatives have nothing to train", "negatives"
+        )
+    elif written.type is not None and observed:
+        yield _refused(
+            graph, name, f"{written.type.tag} is fixed, and {name} is data: nothing is to be learned", "type"
+        )
+    elif way(graph, name) is None:
+        yield _refused(
+            graph,
+            name,
+            f"nothing trains the energy of {name}",
+            help=f"write energy: {{{name}: {{negatives: langevin}}}}"
+            + (f", or objective: {{energy: {{{name}: score_matching}}}}" if observed else ""),
+        )
+    elif way(graph, name) in (Way.SCORE, Way.CONTRAST) and not observed:
+        option = graph.spec.objective.energy[name].type
+        assert option is not None
+        yield graph.spec.diagnostic(
+            "GD516",
+            f"{option.tag} needs data of {name}, which is latent",
+            ("objective", "energy", name, "type"),
+            help=f"write energy: {{{name}: {{negatives: langevin}}}}",
+        )
+    elif way(graph, name) is Way.CONTRAST and graph.p(name) is None:
+        yield graph.spec.diagnostic(
+            "GD516",
+            f"noise_contrastive tells data from the factor beneath the energy, and {name} has none",
+            ("objective", "energy", name, "type"),
+            help=f"give {name} a density: decoder: {{{name}: {{dist: normal}}}}, or a flow",
+        )
+
+
+def _beneath(graph: Graph, name: str) -> Iterator[Diagnostic]:
+    """The factor that the energy multiplies: a density of its own, given nothing."""
+    factor = graph.p(name)
+    if factor is None:
+        return
+    if factor.offers.density is not Density.ANY:
+        yield _refused(graph, name, f"the energy multiplies p({name}), which has no density at given points")
+    elif machine(graph, name):
+        yield _later(graph, name, "a restricted Boltzmann machine over another density")
+    elif factor.parents[1:] or (factor.base is None and factor.parents):
+        shown = ", ".join(factor.parents if factor.base is None else factor.parents[1:])
+        yield _later(graph, name, f"an energy over a factor that is given {shown}")
+    elif factor.base is not None and above(graph, "p", name) != {factor.base}:
+        yield _later(graph, name, "an energy over a flow whose base is given something")
+
+
+def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
+    """Chains and scores move real values; Gibbs steps binary ones."""
+    support, written = graph.variables[name].support, graph.spec.energy[name]
+    assert support is not None
+    option = graph.spec.objective.energy.get(name)
+    if machine(graph, name):
+        if support != BINARY:
+            yield graph.spec.diagnostic(
+                "GD516",
+                f"a restricted Boltzmann machine is over zeros and ones, and {name} lies in {support}",
+                ("energy", name, "net"),
+                help="binarize the data: as: [{binarize: static}], or use another net",
+            )
+        elif way(graph, name) is not Way.NEGATIVES:
+            yield _later(graph, name, "another objective for a restricted Boltzmann machine")
+    elif support.integer and way(graph, name) is not Way.CONTRAST:
+        yield graph.spec.diagnostic(
+            "GD516",
+            f"the gradient of an energy moves real values, and {name} lies in {support}",
+            ("energy", name),
+            on="key",
+            help="dequantize the data: as: [dequantize], or, for zeros and ones, net: {type: rbm, hidden: 25}",
+        )
+    elif option is not None and isinstance(option.type, ScoreMatching) and option.type.how == "sliced":
+        kind = getattr(written.net, "activation", "")
+        if kind in ("relu", "leaky_relu"):
+            yield graph.spec.diagnostic(
+                "GD516",
+                f"sliced score matching needs second derivatives, and {kind} has none",
+                ("objective", "energy", name, "type"),
+                help="give the net activation: silu, or use how: denoising",
+            )
+
+
+def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
+    """An energy on a latent: a fixed one is a target of its own, a network tilts a prior."""
+    encoder, prior = graph.q(name), graph.p(name)
+    if (
+        encoder is None
+        or encoder.offers.density not in (Density.ANY, Density.OWN)
+        or not encoder.offers.rsample
+    ):
+        yield _refused(
+            graph,
+            name,
+            f"the energy of {name} enters by samples of an encoder with a density and a gradient, and there is none",
+            help=f"add encoder: {{{name}: {{dist: normal}}}}",
+        )
+    elif way(graph, name) is Way.FIXED:
+        if prior is not None or graph.descendants("p", name) or encoder.parents:
+            yield _later(
+                graph,
+                name,
+                "a fixed energy of a latent with a prior, children, or an encoder that is given",
+            )
+    elif prior is None or not graph.descendants("p", name):
+        yield _refused(
+            graph,
+            name,
+            f"the energy of {name} tilts a prior of something observed, and there is none",
+            help=f"add prior: {{{name}: {{dist: normal}}}} and make {name} a parent in a decoder",
+        )
+
+
+def _refused(graph: Graph, name: str, message: str, key: str = "", *, help: str = "") -> Diagnostic:
+    path = ("energy", name, key) if key else ("energy", name)
+    return graph.spec.diagnostic("GD516", message, path, on="value" if key else "key", help=help)
+
+
+def _later(graph: Graph, name: str, what: str) -> Diagnostic:
+    return graph.spec.diagnostic(
+        "GD211",
+        f"{what} is not built yet in this version",
+        ("energy", name),
+        on="key",
+    )

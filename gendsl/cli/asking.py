@@ -1,0 +1,157 @@
+"""Commands that ask a trained model: sample, encode, evaluate, verify, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gendsl.cli.loading import analysed, load
+from gendsl.cli.options import Given, Json, Out, RunArgument, Seed, Sets, Split
+from gendsl.cli.output import DONE, FAILED, put_json, summary, tell, warn
+from gendsl.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def sample(
+    run_: RunArgument,
+    n: Annotated[int, typer.Option("--n", min=1, help="how many")] = 64,
+    seed: Seed = None,
+    given: Given = None,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="below 1: less spread")] = 1.0,
+    out_: Out = None,
+    json_: Json = False,
+) -> int:
+    """Draw samples; --out FILE.npz or FILE.png."""
+    from gendsl.runtime import run as runs
+    from gendsl.runtime import samples
+
+    trained = runs.restored(run_, warn=warn)
+    chosen = seed if seed is not None else trained.graph.spec.run.seed
+    path = out_ or run_ / "samples" / f"samples-seed{chosen}.npz"
+    samples.check_target(path)
+    values = samples.draw(
+        trained.model,
+        n,
+        lambda: trained.data.parts["train"],
+        given=_given(given),
+        temperature=temperature,
+        seed=chosen,
+    )
+    samples.save(path, trained.model, values)
+    return saved(path, values, json_, n=n, seed=chosen)
+
+
+def _given(pairs: list[str] | None) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for pair in pairs or []:
+        name, sign, value = pair.partition("=")
+        try:
+            found[name] = float(value) if "." in value or "e" in value else int(value)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise UsageError(f"--given {pair}: write a condition and its value, as in --given y=3")
+    return found
+
+
+def saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
+    """Say what was written where."""
+    shapes = {name: list(value.shape) for name, value in values.items()}
+    if json_:
+        put_json({**facts, "file": str(path), "variables": {n: {"shape": s} for n, s in shapes.items()}})
+    else:
+        print(f"wrote {path}: " + ", ".join(f"{n} {s}" for n, s in shapes.items()))
+    return DONE
+
+
+@app.command()
+def encode(
+    run_: RunArgument, split: Split = None, seed: Seed = None, out_: Out = None, json_: Json = False
+) -> int:
+    """Values of the latents for the rows of one part of the data; --out FILE.npz."""
+    from gendsl.runtime import run as runs
+    from gendsl.runtime import samples
+
+    trained = runs.restored(run_, warn=warn)
+    chosen = seed if seed is not None else trained.graph.spec.run.seed
+    part = trained.part(split)
+    path = out_ or run_ / "samples" / f"codes-{part}.npz"
+    samples.check_target(path)
+    values = samples.encode(trained.model, trained.data, part, chosen)
+    samples.save(path, trained.model, values)
+    return saved(path, values, json_, split=part, seed=chosen)
+
+
+@app.command()
+def evaluate(
+    run_: RunArgument,
+    split: Split = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="importance samples for each row")] = None,
+    seed: Seed = None,
+    out_: Out = None,
+    json_: Json = False,
+) -> int:
+    """Metrics of a trained model, each with its kind."""
+    from gendsl.runtime import run as runs
+
+    result = runs.evaluated(run_, split=split, samples=samples, seed=seed, warn=warn)
+    if out_ is not None:
+        out_.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    if json_:
+        put_json(result)
+    else:
+        summary(result, run_)
+    return DONE
+
+
+@app.command()
+def verify(
+    target: Annotated[str, typer.Argument(metavar="RUN|SPEC", help="a run directory or a spec")],
+    set_: Sets = None,
+    seed: Seed = None,
+    json_: Json = False,
+) -> int:
+    """Numeric certificates: log-determinants, round trips, densities, causality, bounds, samples, kernels."""
+    from gendsl.runtime import run as runs
+    from gendsl.runtime.verify import as_json
+    from gendsl.runtime.verify import verify as certify
+
+    if Path(target).is_dir():
+        trained = runs.restored(Path(target), warn=warn)
+        model, data = trained.model, trained.data
+    else:
+        loaded = load(target, set_, None)
+        analysed(loaded, limit=True)
+        _, model, data = runs.untrained(loaded)
+    found = certify(model, data, seed=seed if seed is not None else model.graph.spec.run.seed)
+    if json_:
+        put_json(as_json(found))
+    else:
+        for c in found:
+            mark = "ok    " if c.passed else "FAILED"
+            print(f"{mark} {c.name:<44} {c.value:.3g} (bound {c.bound:.3g}) {c.note}")
+    failed = [c.name for c in found if not c.passed]
+    if failed:
+        tell(f"error: {len(failed)} of {len(found)} certificates do not hold: {', '.join(failed)}")
+        return FAILED
+    return DONE
+
+
+@app.command()
+def report(run_: RunArgument, json_: Json = False) -> int:
+    """Write report.html of a run directory again."""
+    from gendsl.runtime.report import write_report
+
+    if not (run_ / "spec.yaml").is_file():
+        raise UsageError(f"{run_} is not a run directory")
+    path = write_report(run_)
+    if json_:
+        put_json({"file": str(path)})
+    else:
+        print(f"wrote {path}")
+    return DONE

@@ -1,0 +1,83 @@
+"""Imputation of a part of the data by a trained model, saved as arrays or as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gendsl.compiler.graph import Role
+from gendsl.compiler.plans.impute import filled
+from gendsl.data.dataset import Batch, Dataset
+from gendsl.errors import UsageError
+from gendsl.nn.model import Model
+from gendsl.runtime import pictures
+from gendsl.runtime.samples import PAIRS, ROWS_AT_ONCE, check_target, grey, save_arrays, to_column
+from gendsl.runtime.streams import stream
+
+
+def impute(
+    model: Model, data: Dataset, split: str, *, n: int, seed: int, rate: float | None, path: Path
+) -> dict[str, Tensor]:
+    """n draws of every row, [n, B, *shape] in the space of the columns, written to `path` (.npz, or .png of images).
+
+    Beside each variable `NAME_known`, the mask of the entries that were given, and `row`, the rows' places in the
+    source. `rate`: a share of the known entries that is removed first, at random. Raises UsageError where the model
+    cannot impute, where nothing is missing, or for a file of another kind.
+    """
+    check_target(path)
+    part = data.parts[split].to(model.device)
+    found: dict[str, list[Tensor]] = {}
+    rows = part.rows if path.suffix == ".npz" else min(PAIRS, part.rows)
+    for i, start in enumerate(range(0, rows, ROWS_AT_ONCE)):
+        index = torch.arange(start, min(start + ROWS_AT_ONCE, rows), device=model.device)
+        with stream(seed, "sample/impute", i), torch.no_grad():
+            batch = part.batch(index)
+            batch = batch if rate is None else removed(model, batch, rate)
+            draws = model.impute(batch, n=n)
+        for name, value in draws.items():
+            column = to_column(model, name, value.flatten(0, 1))
+            found.setdefault(name, []).append(column.view(n, len(batch), *column.shape[1:]))
+            known = batch.known.get(name)
+            if known is not None:
+                found.setdefault(f"{name}_known", []).append(known[None].cpu())
+        found.setdefault("row", []).append(batch.rows[None].cpu())
+    if not any(name.endswith("_known") and not bool(torch.cat(v, 1).all()) for name, v in found.items()):
+        raise UsageError(f"nothing is missing in the part {split}: remove entries with --rate 0.5")
+    joined = {name: torch.cat(values, 1) for name, values in found.items()}
+    joined = {n_: v if n_ in draws else v[0] for n_, v in joined.items()}
+    if path.suffix == ".npz":
+        save_arrays(path, joined)
+    else:
+        save_picture(path, model, joined)
+    return joined
+
+
+def removed(model: Model, batch: Batch, rate: float) -> Batch:
+    """The batch with each known entry of what can be filled in removed with probability `rate`."""
+    values, known = dict(batch.values), dict(batch.known)
+    for name in filled(model.graph):
+        if model.graph.variables[name].role is Role.PARTIAL:
+            continue
+        kept = torch.rand(values[name].shape, device=model.device) >= rate
+        known[name] = kept & known[name] if name in known else kept
+        low = max(0.0, getattr(model.graph.variables[name].support, "low", 0.0))
+        values[name] = torch.where(known[name], values[name], torch.full_like(values[name], low))
+    return replace(batch, values=values, known=known)
+
+
+def save_picture(path: Path, model: Model, values: Mapping[str, Tensor]) -> None:
+    """The first draw of the first image below its rows, missing entries grey. Raises UsageError without an image."""
+    for name in filled(model.graph):
+        column = model.graph.variables[name].raw_column
+        if column is None or len(column.shape) != 3 or column.shape[0] not in (1, 3):
+            continue
+        whole = grey(values[name][0], model.graph, name)
+        known = values.get(f"{name}_known", torch.ones_like(whole, dtype=torch.bool))
+        holes = torch.where(known.expand_as(whole), whole, torch.full_like(whole, 0.5))
+        pictures.save_pairs(path, holes.numpy(), whole.numpy())
+        return
+    raise UsageError("none of the values is an image; write to a .npz file")

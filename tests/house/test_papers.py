@@ -1,0 +1,103 @@
+"""The published tables: every spec of specs/papers has a row and can be checked, and the document keeps its rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import papers
+from benchmarks.papers import HEAD, RESULTS, ROWS, SPECS, Row, cells, finished, split, updated
+from gendsl.compiler.pipeline import analyse
+from gendsl.schema.load import load
+
+EMPTY = "# Title\n\nWords.\n\n| row | data |\n|---|---|\n"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Files of the shapes that the rows expect, with few rows and nothing in them."""
+    image = np.zeros((60, 28, 28), np.uint8)
+    np.savez(tmp_path / "mnist.npz", x_train=image, x_test=image[:10])
+    bits = {"dna": 180, "mushrooms": 112}
+    arrays = {
+        f"{n}_{p}": np.zeros((20, d), np.uint8) for n, d in bits.items() for p in ("train", "valid", "test")
+    }
+    np.savez(tmp_path / "made_uci.npz", **arrays)
+    return tmp_path
+
+
+def test_every_spec_has_a_row_and_every_row_a_spec() -> None:
+    assert sorted(p.stem for p in SPECS.glob("*.yaml")) == sorted(r.spec for r in ROWS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.spec)
+def test_the_spec_of_a_row_is_sound(row: Row, data: Path) -> None:
+    text = (SPECS / f"{row.spec}.yaml").read_text("utf-8")
+    assert text.startswith("# ")
+    assert text.splitlines()[0].endswith(".")
+    graph = analyse(load(SPECS / f"{row.spec}.yaml", sets=[f"data.path={data / row.file}"]))
+    plan = graph.capabilities["log_prob"]
+    assert plan.how is not None
+    assert {n.kind for n in row.numbers} & {"exact" if str(plan.kind) == "exact" else "upper"}
+    assert "log_prob" in (graph.spec.evaluate.metrics or ())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.spec)
+def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
+    assert not finished(tmp_path)
+    metrics = {"log_prob": {"value": -80.0, "stderr": 0.5}, "elbo": {"value": -84.0, "stderr": 0.4}}
+    result = {
+        "status": "completed",
+        "steps": 1200,
+        "metrics": {"test": metrics},
+        "seconds": {"evaluate": 30.0},
+    }
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    (tmp_path / "timings.jsonl").write_text('{"step": 50, "seconds": 60.0}\n{"step": 100, "seconds": 30.0}\n')
+    assert finished(tmp_path)
+    lines = cells(row, tmp_path, 3, "abc1234")
+    assert len(lines) == len(row.numbers) >= 1
+    for line, number in zip(lines, row.numbers, strict=True):
+        found = dict(zip(HEAD, line, strict=True))
+        assert found["minutes"] == "2.0"
+        assert (found["ours"].startswith("**")) == (number.of(metrics) <= number.goal < float("inf"))
+        assert found["row"] in found["command"]
+
+
+def test_the_document_replaces_a_row_and_keeps_the_rest() -> None:
+    def line(row: str, metric: str, ours: str, seed: str = "0") -> list[str]:
+        given = {"row": row, "metric": metric, "ours": ours, "seed": seed}
+        return [given.get(name, "-") for name in HEAD]
+
+    first, second = ROWS[0].spec, ROWS[1].spec
+    text = updated(EMPTY, [line(second, "a", "1")])
+    text = updated(text, [line(first, "a", "2"), line(first, "b", "3")])
+    again = updated(text, [line(second, "a", "4"), line(second, "a", "5", seed="1")])
+    assert again.startswith("# Title\n\nWords.\n\n| row ")
+    table = [split(row) for row in again.splitlines() if row.startswith("|")]
+    assert table[0] == list(HEAD)
+    assert [(r[0], r[4], r[6], r[3]) for r in table[2:]] == [
+        (first, "a", "2", "0"),
+        (first, "b", "3", "0"),
+        (second, "a", "4", "0"),
+        (second, "a", "5", "1"),
+    ]
+    assert updated(again, []) == again
+
+
+def test_what_stands_in_the_document_is_a_row() -> None:
+    table = [split(row) for row in RESULTS.read_text("utf-8").splitlines() if row.startswith("|")]
+    known = {(row.spec, number.name) for row in ROWS for number in row.numbers}
+    for line in table[2:]:
+        assert (line[0], line[HEAD.index("metric")]) in known
+        assert "+" not in line[HEAD.index("commit")], "run from a clean checkout"
+
+
+def test_a_row_without_its_data_is_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["papers", "made_dna", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit) as status:
+        papers.main()
+    assert status.value.code == 2

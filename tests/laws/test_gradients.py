@@ -1,0 +1,102 @@
+"""Gradients of every term of every shipped spec against finite differences, in float64 at drawn parameters.
+
+For a direction v in the parameters that the rules say the term moves, <gradient, v> is held against the central
+difference of the term's value; both with the same random numbers. What a term must not move is not moved here,
+so that codes which are cut, and critics which are held, stay as they are on both sides.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gendsl.compiler.graph import Graph, Term
+from gendsl.compiler.passes.players import reaches
+from gendsl.compiler.pipeline import analyse
+from gendsl.data.dataset import Batch
+from gendsl.nn.model import Model
+from gendsl.runtime.dataset import dataset
+from gendsl.runtime.run import compile_model
+from gendsl.runtime.verify.subject import doubled, perturb
+from gendsl.schema.load import load, shipped
+from tests.compiler.cases import CASES, graph_of
+
+ROWS, DIRECTIONS, STEP = 4, 3, 1e-5
+LATE = 10**6
+"""A step after every warm-up and every start."""
+RARE = ("prior", "mmd", "mutual_information", "classification", "in", "free_bits", "capacity", "renyi", "r1")
+"""Families and options of terms of which a case is taken where no shipped spec has one."""
+
+
+def kinds(graph: Graph) -> set[str]:
+    names = {
+        n for t in graph.terms for n in (t.family, t.name.split(".")[0], t.name.split(".")[-1], *t.options)
+    }
+    return names & set(RARE)
+
+
+def extra() -> list[str]:
+    """Cases that bring a kind of term which the shipped specs do not have."""
+    seen = set[str]().union(*(kinds(analyse(load(name))) for name in shipped()))
+    found = []
+    for name, case in CASES.items():
+        fresh = kinds(graph_of(case.text)) - seen
+        if fresh:
+            found.append(name)
+            seen |= fresh
+    return found
+
+
+@cache
+def subject(name: str) -> tuple[Model, Batch]:
+    graph = analyse(load(name)) if name in shipped() else graph_of(CASES[name].text)
+    data = dataset(graph, Path())
+    torch.manual_seed(0)
+    model = compile_model(graph)
+    model.attach(data.pipelines)
+    model = model.double().eval()
+    perturb(model, 0.1)
+    return model, doubled(data.parts["train"].batch(torch.arange(ROWS)))
+
+
+def value(model: Model, batch: Batch, term: Term) -> Tensor:
+    """What the term adds to its player's loss; the same random numbers every time."""
+    torch.manual_seed(7)
+    return model.loss(term.player, batch, LATE, [term.name], training=False).total
+
+
+@torch.no_grad()
+def moved(parameters: list[nn.Parameter], direction: list[Tensor], by: float) -> None:
+    for parameter, part in zip(parameters, direction, strict=True):
+        parameter.add_(part, alpha=by)
+
+
+@pytest.mark.parametrize("name", [*sorted(shipped()), *extra()])
+def test_gradients_are_those_of_finite_differences(name: str) -> None:
+    model, batch = subject(name)
+    for term in model.graph.terms:
+        named = model.parameters_of(reaches(model.graph, term))
+        if not named:
+            continue
+        parameters = [p for _, p in named]
+        found = torch.autograd.grad(value(model, batch, term), parameters, allow_unused=True)
+        gradient = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+        size = sum(float(g.square().sum()) for g in gradient) ** 0.5
+        assert size > 1e-8, term.name
+        torch.manual_seed(3)
+        for i in range(DIRECTIONS):
+            noise = [torch.randn_like(p) for p in parameters]
+            length = sum(float(n.square().sum()) for n in noise) ** 0.5
+            # halfway along the gradient, so that the derivative is not small by chance
+            way = [g / size + (n / length if i else 0.0 * n) for g, n in zip(gradient, noise, strict=True)]
+            expected = sum(float((g * w).sum()) for g, w in zip(gradient, way, strict=True))
+            moved(parameters, way, STEP)
+            above = float(value(model, batch, term).detach())
+            moved(parameters, way, -2 * STEP)
+            below = float(value(model, batch, term).detach())
+            moved(parameters, way, STEP)
+            assert (above - below) / (2 * STEP) == pytest.approx(expected, rel=1e-4), term.name

@@ -1,0 +1,55 @@
+"""Active units: counted by hand on a linear encoder, and said in words of a run that collapses and of none that does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gendsl.compiler.build import build
+from gendsl.compiler.pipeline import analyse
+from gendsl.runtime.activity import activity, watched
+from gendsl.runtime.diagnoses import posterior_collapse
+from gendsl.schema.load import load, loads
+from tests.laws.test_bounds import LINEAR, raw_scale, set_linear
+from tests.runtime.runs import SMALL, whole
+
+
+def test_units_by_hand() -> None:
+    model = build(analyse(loads(LINEAR.replace("shape: [2]", "shape: [4]")))).double().eval()
+    weight = torch.zeros(8, 3)
+    weight[0, 0], weight[1, 1] = 2.0, 0.5
+    weight[2, 2] = 0.05
+    bias = torch.zeros(8, dtype=torch.float64)
+    bias[3] = 1.5  # moved from the prior on every row alike: a KL, but nothing about the row
+    bias[4:] = raw_scale(torch.ones(4))
+    set_linear(model, "encoder.z", weight, bias)
+    x = torch.randn(2000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = activity(model, model.batch({"x": x}))
+    assert found == {"kl.z.active": 2, "kl.z.units": 4, "kl.z.informed": 3}
+    assert float(x[:, 2].var()) * 0.05**2 < 0.01 < float(x[:, 1].var()) * 0.25
+
+
+@pytest.mark.parametrize("name", ["vae", "vae_planar_flow", "hierarchical_vae", "gan", "vq_vae"])
+def test_which_latents_are_watched(name: str) -> None:
+    wanted = {"hierarchical_vae": ["z2", "z1"], "gan": [], "vq_vae": []}.get(name, ["z"])
+    assert watched(analyse(load(name))) == wanted
+
+
+@pytest.mark.parametrize(("sets", "ill"), [(["objective.kl.z.weight=300"], True), ([], False)])
+def test_a_collapsed_run_gets_the_sentence_and_a_vae_does_not(
+    sets: list[str], ill: bool, tmp_path: Path
+) -> None:
+    wide = ["train.steps=300", "train.log=30", "train.batch_size=64", "train.checkpoint.every=1000"]
+    kept = [s for s in SMALL if s.split("=")[0] not in {w.split("=")[0] for w in wide}]
+    out = whole("vae", tmp_path / "run", [*kept, *wide, *sets])
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
+    last = records[-1]["diagnostics"]
+    assert last["kl.z.units"] == 16
+    found = posterior_collapse(records)
+    assert bool(found) == ill, last
+    if ill:
+        assert "only 0 of 16 dimensions of z vary with the data" in found[0]
+        assert "0 have a KL of 0.01 nats or more" in found[0]

@@ -54,7 +54,7 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "flow_residual",
             "flow_iterative",
         ),
-        "net": ("net", "net_grid", "net_ar", "net_seq", "net_wave", "net_energy", "net_style"),
+        "net": ("net", "net_grid", "net_unet", "net_ar", "net_seq", "net_wave", "net_energy", "net_style"),
         "ordering": ("ordering",),
         "loss": ("adversary",),
         "penalty": ("adversary",),

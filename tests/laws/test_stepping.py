@@ -160,3 +160,34 @@ def test_gradients_flow_through_draws(net: Net) -> None:
         found.append([torch.zeros_like(w) if g is None else g for g, w in zip(grads, weights, strict=True)])
     torch.testing.assert_close(found[0], found[1], rtol=1e-8, atol=1e-8)
     assert sum(float(g.abs().sum()) for g in found[0]) > 0
+
+
+SMALL = Input("target", (2, 2, 1), BINARY)
+ENUMERATED = [
+    (net, order)
+    for net in NETS
+    for order in (*ORDERS, ordering.Serpentine(), ordering.Permutation(order=(2, 0, 3, 1)))
+    if order.tag in (net.orderings() or ()) and net.problem((WORDS,), SMALL) is None
+]
+
+
+@pytest.mark.parametrize(("net", "order"), ENUMERATED, ids=name)
+@torch.no_grad()
+def test_a_tiny_model_sums_to_one_and_its_draws_follow_it(net: Net, order: ordering.Ordering) -> None:
+    torch.manual_seed(0)
+    ranks = rank_tensor(order, SMALL.shape)
+    module = builder(net)(net, (WORDS,), SMALL, 1, ranks).double()
+    randomise(module)
+    states = torch.tensor(list(itertools.product(range(2), repeat=4))).view(-1, *SMALL.shape)
+    words = torch.randint(0, 7, (1, 4))
+    family: Family = builder(dist.Bernoulli())(dist.Bernoulli(), SMALL.shape, BINARY)
+    like = torch.zeros(SMALL.shape, dtype=torch.int64)
+
+    def model(rows: int) -> Sequential:
+        return Sequential(module, family, {"t": words.expand(rows, 4)}, rows, turns(ranks), like)
+
+    p = model(16).log_prob(states).exp()
+    assert float(p.sum()) == pytest.approx(1, abs=1e-9)
+    draws = model(8000).draw()[0].flatten(1)
+    found = torch.bincount((draws * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16) / 8000
+    assert float((found - p).abs().sum()) / 2 <= 0.04

@@ -11,7 +11,7 @@ from types import MappingProxyType
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "dist": frozenset({"langevin"}),
-        "net": frozenset({"unet", "pixelcnn_pp"}),
+        "net": frozenset({"pixelcnn_pp"}),
         "key": frozenset(
             {
                 "covariance",

@@ -1,7 +1,8 @@
 """Mode coverage where the modes are known: the protocol of PacGAN (Lin et al. 2018, section 4.1).
 
 A sample is of high quality if it lies within three standard deviations of its nearest mode; a mode is covered if a
-sample of high quality is nearest to it. With q the share of these samples at each of K modes, reverse KL = sum q log(K q).
+sample of high quality is nearest to it. With q the share of these samples at each of K modes,
+reverse KL = sum q log(K q).
 """
 
 from __future__ import annotations

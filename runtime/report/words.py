@@ -34,6 +34,11 @@ TITLES = {
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
     "compressed_bits_per_dim": "Compressed size",
+    "fid": "FID, by a classifier of this data",
+    "label_accuracy": "Samples classified as asked",
+    "modes": "Known modes that samples reach",
+    "high_quality": "Share of samples at a mode",
+    "reverse_kl": "Unevenness over the modes",
 }
 UNITS = {"log_prob": "nats", "elbo": "nats", "bits_per_dim": "bits per dimension"}
 JUDGES = {
@@ -53,13 +58,6 @@ JUDGES = {
     "precision": Judge("Precision", "share of samples that look real", "higher is better", 0.0, 1.0),
     "recall": Judge("Recall", "share of real rows that the samples could be", "higher is better", 0.0, 1.0),
     "density": Judge("Density", "how deep among real rows the samples lie", "about 1 is best"),
-    "fid": Judge("FID", "distance of the features of a classifier of this data", "0 is best"),
-    "label_accuracy": Judge(
-        "Accuracy of labels", "share of samples that are classified as asked", "higher is better", 0.0, 1.0
-    ),
-    "modes": Judge("Known modes", "modes of the data that a sample reaches", "all of them is best"),
-    "high_quality": Judge("High quality", "share of samples at a mode", "higher is better", 0.0, 1.0),
-    "reverse_kl": Judge("Reverse KL", "how unevenly the samples share the modes", "0 is best"),
     "coverage": Judge("Coverage", "share of real rows with a sample nearby", "higher is better", 0.0, 1.0),
 }
 TERMS = {

@@ -403,6 +403,7 @@ class _Evaluator:
         order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(self.seed))
         floor = fid(classifier, unseen, seen[order[: len(unseen)]])
         scores = {"fid": fid(classifier, unseen, samples).as_json(floor)}
+        assert self.data.facts is not None
         named = [n for n in given if self.data.bind[n].column == label_of(self.data.facts)]
         if named:
             scores["label_accuracy"] = label_accuracy(classifier, samples, torch.cat(asked)).as_json()

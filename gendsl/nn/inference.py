@@ -41,7 +41,8 @@ POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.
 class Trace:
     """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob).
 
-    `state`: values that are corrupted in place of the batch's. `hard`: latents that training relaxes are drawn as values.
+    `state`: values that are corrupted in place of the batch's. `hard`: latents that training relaxes are drawn
+    as values.
     """
 
     def __init__(

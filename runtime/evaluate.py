@@ -163,15 +163,16 @@ class _Evaluator:
         if plan.how is None:
             return none(plan.why)
         values, _ = self._values()
+        found = mean(values)
         return {
-            **mean(values),
+            **found,
             "unit": "nats",
             "kind": str(plan.kind),
             "estimator": plan.how,
             "samples": self.samples if plan.kind is not Kind.EXACT else None,
             "rows": len(values),
             "of": self.graph.objective_of,
-            **({"why": plan.why} if plan.why else {}),
+            **_why(found, plan.why),
         }
 
     def target(self, measure: Callable[[Model, str, int], Entry]) -> Entry:
@@ -211,14 +212,15 @@ class _Evaluator:
         bits = bits_per_dim(values, log_det, dims)
         kinds = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}
         kind = kinds.get(plan.kind or Kind.EXACT, Kind.ESTIMATE)
+        found = mean(bits)
         return {
-            **mean(bits),
+            **found,
             "unit": "bits",
             "kind": str(kind),
             "estimator": plan.how,
             "samples": self.samples if plan.kind is not Kind.EXACT else None,
             "rows": len(bits),
-            **({"why": "uniform dequantization bounds the discrete probability"} if is_bound else {}),
+            **_why(found, "uniform dequantization bounds the discrete probability" if is_bound else ""),
         }
 
     @property
@@ -489,13 +491,22 @@ def none(why: str) -> Entry:
 
 
 def mean(values: Tensor) -> Entry:
-    """The mean over rows with its standard error."""
+    """The mean over rows with its standard error; no value, and why, where some rows have none."""
     value = float(values.mean())
+    if not math.isfinite(value):
+        bad = int((~values.isfinite()).sum())
+        return {
+            "value": None,
+            "stderr": None,
+            "why": f"{bad} of {values.numel()} rows have a value that is not finite",
+        }
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
-    return {
-        "value": value if math.isfinite(value) else None,
-        "stderr": error if error is None or math.isfinite(error) else None,
-    }
+    return {"value": value, "stderr": error if error is None or math.isfinite(error) else None}
+
+
+def _why(found: Entry, why: str) -> Entry:
+    """The reason for a number's kind, unless there is no number."""
+    return {"why": why} if why and found["value"] is not None else {}
 
 
 def _recoverable(lossy: bool, binary: bool) -> bool:

@@ -41,7 +41,8 @@ POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.
 class Trace:
     """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob).
 
-    `state`: values that are corrupted in place of the batch's.
+    `state`: values that are corrupted in place of the batch's. `hard`: latents that training relaxes are drawn
+    as values.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Trace:
         corrupt: bool,
         step: int = 0,
         state: Mapping[str, Tensor] = MappingProxyType({}),
+        hard: bool = False,
     ) -> None:
         self.state = state
         self.model, self.graph, self.batch = model, model.graph, batch
@@ -64,7 +66,7 @@ class Trace:
         self.summed = [n for n in finite if n not in self.enumerated]
         self.proposed = set(proposals(self.graph)["prior"]) if marginal else set()
         self.step = step
-        self.relaxed = set() if marginal else set(relaxed(self.graph))
+        self.relaxed = set() if marginal or hard else set(relaxed(self.graph))
         """Latents whose values here are weights of their values."""
         self.inner = set(self.summed)
         """The variables whose values differ between the states of what is summed out."""

@@ -20,11 +20,12 @@ from gendsl.compiler.derive.latents import (
 from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.derive.path_lengths import path_lengths
 from gendsl.compiler.derive.routes import no_density
-from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
+from gendsl.compiler.derive.sampling import COMPARED, SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
 from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
 from gendsl.compiler.paths import above, agnostic, how
 from gendsl.compiler.plans.chain import chain_of, refused
+from gendsl.compiler.plans.sample import unsampled
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.estimator import Gumbel
 from gendsl.schema.facts import Density
@@ -170,10 +171,18 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _compared(graph: Graph) -> Iterator[Diagnostic]:
-    """Codes that are compared with the prior's samples depend on no discrete latent, tried or drawn."""
+    """Codes are compared with samples of their prior, and depend on no discrete latent, tried or drawn."""
     asked = [("mmd", n) for n in graph.spec.objective.mmd]
     asked += [("total_correlation", n) for n in graph.spec.objective.total_correlation]
     for family, name in asked:
+        none = unsampled(graph, [name]) if family == "mmd" and how(graph, name) in COMPARED else ""
+        if none:
+            yield graph.spec.diagnostic(
+                "GD507",
+                f"mmd.{name} compares codes with samples of p({name}), and there are none: {none}",
+                ("objective", family, name),
+                on="key",
+            )
         above_it = sorted(n for n in above(graph, "q", name) if n in graph.routes)
         discrete = [n for n in above_it if graph.routes[n].estimator or how(graph, n) is How.ENUMERATED]
         if discrete:

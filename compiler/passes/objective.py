@@ -138,6 +138,13 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 ("objective", "reconstruction", name, "in"),
                 help=f"adversaries: {', '.join(graph.critics) or 'none'}",
             )
+        elif critic and name in graph.spec.flow:
+            yield spec.diagnostic(
+                "GD507",
+                f"features are compared at the mean of p({name} | ...), and a flow has none that can be computed",
+                ("objective", "reconstruction", name, "in"),
+                help=f"use decoder: {{{name}: {{dist: normal, ...}}}}, or drop `in`",
+            )
         elif critic and graph.critics[critic].spec.pack > 1:
             yield spec.diagnostic(
                 "GD507",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
+from gendsl.compiler.derive.divergence import autoregressive
 from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
 from gendsl.compiler.derive.latents import (
     classification,
@@ -138,12 +139,13 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 ("objective", "reconstruction", name, "in"),
                 help=f"adversaries: {', '.join(graph.critics) or 'none'}",
             )
-        elif critic and name in graph.spec.flow:
+        elif critic and _without_mean(graph, name):
             yield spec.diagnostic(
                 "GD507",
-                f"features are compared at the mean of p({name} | ...), and a flow has none that can be computed",
+                f"features are compared at the mean of p({name} | ...), and {_without_mean(graph, name)} has none that "
+                "can be computed",
                 ("objective", "reconstruction", name, "in"),
-                help=f"use decoder: {{{name}: {{dist: normal, ...}}}}, or drop `in`",
+                help=f"use decoder: {{{name}: {{dist: normal, net: mlp, ...}}}}, or drop `in`",
             )
         elif critic and graph.critics[critic].spec.pack > 1:
             yield spec.diagnostic(
@@ -153,6 +155,18 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 ("objective", "reconstruction", name, "in"),
                 related=(("pack is here", ("adversary", critic, "pack")),),
             )
+
+
+def _without_mean(graph: Graph, name: str) -> str:
+    """What gives a scored variable no mean in closed form, or an empty string."""
+    factor = graph.p(name)
+    if factor is None or factor.base is not None:
+        return "" if factor is None else "a flow"
+    return (
+        f"an autoregressive factor ({factor.net.tag})"
+        if factor.net is not None and autoregressive(factor)
+        else ""
+    )
 
 
 def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:

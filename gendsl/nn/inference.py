@@ -344,6 +344,7 @@ class Trace:
         """
         found: dict[str, Tensor] = {}
         joint = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        joint = joint - math.log(self._count(self.summed))  # what has no factor yet is averaged over
         before = torch.zeros(self.shape[0], *self.shape[2:], dtype=self.model.dtype, device=self.model.device)
         for name in chain(self.graph):
             if not self._counts(name):
@@ -354,7 +355,7 @@ class Trace:
             if not self._summed_within(name):
                 found[name] = log_p[:, 0]
                 continue
-            joint = joint + log_p
+            joint = joint + log_p + (math.log(self._count([name])) if name in self.summed else 0.0)
             if name in self.summed and name in self.known:
                 certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(joint.dtype)
                 joint = joint + torch.where(self.known[name], certain, torch.zeros_like(certain))

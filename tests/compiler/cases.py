@@ -595,6 +595,18 @@ objective: {mmd: {z: {}}}
         "lower",
         NO_Y + " impute",
     ),
+    "label_before_a_summed_latent": case(
+        UNIT_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {y: {dist: categorical}, z: {dist: categorical, classes: 4}}
+decoder: {x: {given: [z, y], dist: normal, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        "encode reconstruct interpolate compress",
+    ),
     "denoised_integers": case(
         ORDINAL
         + """

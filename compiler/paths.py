@@ -180,6 +180,7 @@ def scored_by(graph: Graph, name: str) -> set[str]:
         for each in _reads(graph, head):
             codes = how(graph, each) in (How.FITTED, How.QUANTISED)
             cut = codes and (each == head or factor.section == "prior")
+            cut = cut or (factor.section == "prior" and graph.codewords(each) is not None)
             known = graph.variables[each].role is Role.PARTIAL
             cut = cut or (each == head and (known or how(graph, each) is How.ENUMERATED))
             if not cut:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gendsl.compiler.derive.discrete import finite, without_gradient
 from gendsl.compiler.derive.divergence import kl
 from gendsl.compiler.derive.layers import one_way
@@ -30,6 +32,17 @@ def route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
     if graph.variables[name].role is Role.PARTIAL:
         return None
     return Route(name, How.SAMPLED_ONLY)
+
+
+def suited(graph: Graph, name: str) -> str:
+    """A distribution with a density where a latent lies, for advice."""
+    support = graph.variables[name].support
+    assert support is not None
+    if support.integer:
+        return "poisson" if support.count is None else "bernoulli" if support.count == 2 else "categorical"
+    if support.low == -math.inf:
+        return "normal"
+    return "gamma" if support.high == math.inf else "beta"
 
 
 def seen_by(graph: Graph, variable: str) -> list[str]:
@@ -93,7 +106,7 @@ def _inferred(
             f"{name} has a stochastic encoder but no prior: KL(q || p) has no p",
             encoder.path,
             on="key",
-            help=f"add prior: {{{name}: {{dist: normal}}}}, or make the encoder deterministic (an "
+            help=f"add prior: {{{name}: {{dist: {suited(graph, name)}}}}}, or make the encoder deterministic (an "
             "autoencoder's code)",
         )
     if prior.offers.density is not Density.ANY:

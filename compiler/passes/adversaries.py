@@ -236,10 +236,10 @@ def _discrete(graph: Graph, factor: Factor) -> bool:
 
 
 def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) -> Iterator[Diagnostic]:
+    """Makers whose samples have no gradient. A flow has no distribution of its own: what stops one is its base."""
     for factor in makers:
-        if factor.offers.rsample:
+        if factor.offers.rsample or factor.dist is None:
             continue
-        assert factor.dist is not None
         why = "is discrete" if _discrete(graph, factor) else f"has none: {factor.dist.no_gradient}"
         relax = (
             "a deterministic head with as: [unit] gives real values; " if factor.section == "decoder" else ""

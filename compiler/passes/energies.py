@@ -71,7 +71,7 @@ def _trained(graph: Graph, name: str) -> Iterator[Diagnostic]:
             "GD516",
             f"{option.tag} needs data of {name}, which is latent",
             ("objective", "energy", name, "type"),
-            help=f"write energy: {{{name}: {{negatives: langevin}}}}",
+            help=f"drop it, and write energy: {{{name}: {{negatives: langevin}}}}",
         )
     elif way(graph, name) is Way.CONTRAST and graph.p(name) is None:
         yield graph.spec.diagnostic(
@@ -119,7 +119,9 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
             f"the gradient of an energy moves real values, and {name} lies in {support}",
             ("energy", name),
             on="key",
-            help="dequantize the data: as: [dequantize], or, for zeros and ones, net: {type: rbm, hidden: 25}",
+            help="dequantize the data: as: [dequantize], or, for zeros and ones, net: {type: rbm, hidden: 25}"
+            if graph.variables[name].role is Role.OBSERVED
+            else f"give {name} a prior and an encoder of real values, such as normal",
         )
     elif option is not None and isinstance(option.type, ScoreMatching) and option.type.how == "sliced":
         kind = getattr(written.net, "activation", "")

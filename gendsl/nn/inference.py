@@ -199,18 +199,20 @@ class Trace:
         self.values[name], self.values[code_name(name)] = found.codes, found.words
         self.distance[name] = found.loss
 
-    def _invert(self) -> None:
-        """Bases of flows, by inverting the flow of the observed variable."""
-        for base, factor in self.graph.bases().items():
+    def _invert(self, names: Iterable[str] | None = None) -> None:
+        """Bases of flows (those named, or all), by inverting the flow of the observed variable."""
+        bases = self.graph.bases()
+        for base in bases if names is None else names:
+            factor = bases[base]
             if any(p not in self.values for p in factor.parents[1:]):
                 continue
             module = self.model.factor(factor.name)
             assert isinstance(module, FlowSection)
-            names = [factor.head, *self.model.reads(factor.name)]
+            read_by = [factor.head, *self.model.reads(factor.name)]
             if self.inner & {factor.head, *factor.parents[1:]}:
                 self.inner.add(base)
-            most = max(self.values[n].shape[0] for n in names)
-            read = {n: self._lift(self.values[n], most) for n in names}
+            most = max(self.values[n].shape[0] for n in read_by)
+            read = {n: self._lift(self.values[n], most) for n in read_by}
             inner, log_det = module.stack.inverse(read[factor.head], module.read(read))
             shape = self.graph.variables[base].shape
             assert shape is not None
@@ -218,18 +220,32 @@ class Trace:
             self.log_det[factor.head] = log_det
 
     def _propose(self) -> None:
-        """Latents whose encoder has no density that can be used are drawn from the prior."""
-        for name in self.graph.order("p"):
-            prior = self.graph.p(name)
-            if name in self.values or prior is None or self.graph.variables[name].role is not Role.LATENT:
-                continue
-            if any(n not in self.values for n in prior.parents):
-                continue
-            if self.inner & set(prior.parents):
-                self.inner.add(name)
-            self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
-            if self.graph.codewords(name) is not None:
-                self.values[code_name(name)] = self.model.codebook(name).embed(self.values[name])
+        """Latents whose encoder has no density that can be used are drawn from the prior.
+
+        A flow that is given one of them is inverted once it is there, and what hangs from its base comes after that.
+        """
+        bases = self.graph.bases()
+        while True:
+            for name in self.graph.order("p"):
+                if name not in bases:
+                    self._from_prior(name)
+            waiting = [n for n in bases if n not in self.values]
+            self._invert(waiting)
+            if all(n not in self.values for n in waiting):
+                return
+
+    def _from_prior(self, name: str) -> None:
+        """A latent without a value, from its prior if all that this is given is there."""
+        prior = self.graph.p(name)
+        if name in self.values or prior is None or self.graph.variables[name].role is not Role.LATENT:
+            return
+        if any(n not in self.values for n in prior.parents):
+            return
+        if self.inner & set(prior.parents):
+            self.inner.add(name)
+        self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
+        if self.graph.codewords(name) is not None:
+            self.values[code_name(name)] = self.model.codebook(name).embed(self.values[name])
 
     def fill(self, name: str) -> Tensor:
         """Draws of an observed variable's missing entries given their parents, one for each row of the grid.
@@ -330,6 +346,7 @@ class Trace:
         """
         found: dict[str, Tensor] = {}
         joint = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        joint = joint - math.log(self._count(self.summed))  # what has no factor yet is averaged over
         before = torch.zeros(self.shape[0], *self.shape[2:], dtype=self.model.dtype, device=self.model.device)
         for name in chain(self.graph):
             if not self._counts(name):
@@ -340,7 +357,7 @@ class Trace:
             if not self._summed_within(name):
                 found[name] = log_p[:, 0]
                 continue
-            joint = joint + log_p
+            joint = joint + log_p + (math.log(self._count([name])) if name in self.summed else 0.0)
             if name in self.summed and name in self.known:
                 certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(joint.dtype)
                 joint = joint + torch.where(self.known[name], certain, torch.zeros_like(certain))

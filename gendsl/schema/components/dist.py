@@ -290,7 +290,7 @@ class Pointwise(Dist):
 
     def problem(self, shape: Shape, support: Support | None) -> str | None:
         if support is not None and support.integer:
-            return f"a {self.tag} head gives real values; {support} is discrete"
+            return f"{self.tag} gives real values; {support} is discrete"
         return None
 
 

@@ -30,6 +30,8 @@ def refused(graph: Graph) -> str:
     """Why there is no such number, or nothing."""
     if not graph.routes or any(route.how not in DRAWN for route in graph.routes.values()):
         return "only encoders with a density, of every latent, can be compared with what the model draws"
+    if not any(v.bound for v in graph.variables.values()):
+        return "there are no observed variables that the model could draw rows of"
     if graph.capabilities["sample"].how is None:
         return graph.capabilities["sample"].why
     if any(v.missing or v.role is Role.PARTIAL for v in graph.variables.values()):

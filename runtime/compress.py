@@ -71,7 +71,7 @@ def coder() -> Any:
 @torch.no_grad()
 def compress(model: Model, values: Mapping[str, Tensor]) -> Packed:
     """Rows of every observed variable, in the variables' own space. Raises UsageError where the model cannot."""
-    _refuse(model)
+    refuse(model)
     names = coded(model.graph)
     absent = [n for n in names if n not in values]
     if absent:
@@ -84,11 +84,12 @@ def compress(model: Model, values: Mapping[str, Tensor]) -> Packed:
 @torch.no_grad()
 def decompress(model: Model, packed: Packed) -> dict[str, Tensor]:
     """The rows again, exactly. Raises UsageError where the model cannot."""
-    _refuse(model)
+    refuse(model)
     return (_bits_forth if model.graph.routes else _out_of_order)(model, packed)
 
 
-def _refuse(model: Model) -> None:
+def refuse(model: Model) -> None:
+    """Raises UsageError where the model cannot be asked to compress."""
     plan = model.graph.capabilities["compress"]
     if plan.how is None:
         raise UsageError(f"this model cannot be asked to compress: {plan.why}")
@@ -379,6 +380,8 @@ def write(path: Path, model: Model, packed: Packed) -> int:
 
 def read(path: Path, model: Model) -> Packed:
     """The file that `write` wrote. Raises UsageError for another file or model, RunError for a damaged one."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
     body = path.read_bytes()
     if not body.startswith(MAGIC):
         raise UsageError(f"{path} is not a compressed file of gendsl")

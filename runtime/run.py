@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -395,18 +395,24 @@ def evaluated(
     split: str | None = None,
     samples: int | None = None,
     seed: int | None = None,
+    rows: int | None = None,
     warn: Warn = quiet,
 ) -> dict[str, Any]:
     """The result of a run with the metrics of one part computed afresh; the directory is only read.
+
+    `rows`: only the first rows of the part.
 
     Raises UsageError for a part that the data does not have, and where nothing is trained.
     """
     trained = restored(path, warn=warn)
     spec, part = trained.graph.spec, trained.part(split)
     began = time.monotonic()
+    data = trained.data
+    if rows is not None:
+        data = replace(data, parts={**data.parts, part: data.parts[part].first(rows)})
     metrics = evaluate(
         trained.model,
-        trained.data,
+        data,
         split=part,
         seed=spec.run.seed if seed is None else seed,
         samples=samples or spec.evaluate.samples,

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "running": ("run", "resume"),
         "asking": ("sample", "encode", "evaluate", "verify", "report"),
         "completing": ("impute", "compress", "decompress"),
+        "carrying": ("export",),
     }
 )
 """Module -> its commands, in the order of the help. A module is imported where one of its commands is asked for."""

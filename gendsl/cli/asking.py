@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -119,7 +120,9 @@ def evaluate(
 
 @app.command()
 def verify(
-    target: Annotated[str, typer.Argument(metavar="RUN|SPEC", help="a run directory or a spec")],
+    target: Annotated[
+        str, typer.Argument(metavar="RUN|SPEC", help="a run directory, an exported file or a spec")
+    ],
     set_: Sets = None,
     unset: Unsets = None,
     seed: Seed = None,
@@ -133,9 +136,9 @@ def verify(
 
     if out_ is not None:
         check_file(out_)
-    if Path(target).is_dir():
+    if Path(target).is_dir() or zipfile.is_zipfile(target):
         if set_ or unset:
-            raise UsageError("--set and --unset are for a spec: what a run is does not change")
+            raise UsageError("--set and --unset are for a spec: what was trained does not change")
         trained = runs.restored(Path(target), warn=warn)
         model, data = trained.model, trained.data
     else:

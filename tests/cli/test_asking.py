@@ -159,3 +159,22 @@ def test_rows_are_compressed_and_come_back(gendsl: Command, vae: Path, tmp_path:
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
     assert gendsl("compress", vae).status == 2
     assert gendsl("decompress", vae, "a.npz", "--out", "b.npz").status == 2
+
+
+def test_an_exported_file_is_asked_like_its_run(
+    gendsl: Command, vae: Path, gan: Path, tmp_path: Path
+) -> None:
+    said = gendsl("export", vae, "--out", "vae.zip", "--json")
+    assert said.status == 0
+    assert said.document["name"] == "vae"
+    assert said.document["bytes"] == (tmp_path / "vae.zip").stat().st_size
+    for where, out in ((vae, "a.npz"), (Path("vae.zip"), "b.npz")):
+        assert gendsl("sample", where, "--n", "3", "--seed", "4", "--out", out).status == 0
+    assert np.array_equal(np.load("a.npz")["x"], np.load("b.npz")["x"])
+    metrics = gendsl("evaluate", "vae.zip", "--json").document["metrics"]
+    assert metrics == json.loads((vae / "result.json").read_text())["metrics"]
+    assert gendsl("resume", "vae.zip").status == 2
+    for words in (("nowhere",), (gan, "--out", "no/a.zip"), (gan, "--out", ".")):
+        assert gendsl("export", *words, "--json").status == 2
+    (tmp_path / "text").write_text("text")
+    assert gendsl("sample", "text", "--json").status == 2

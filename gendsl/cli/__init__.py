@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "asking": ("sample", "encode", "evaluate", "verify", "report"),
         "completing": ("impute", "compress", "decompress"),
         "carrying": ("export",),
+        "comparing": ("diff",),
     }
 )
 """Module -> its commands, in the order of the help. A module is imported where one of its commands is asked for."""

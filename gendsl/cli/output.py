@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def summary(result: dict[str, Any], path: Path) -> None:
     print(f"{result['spec']['name']}: {result['status']} at step {result['steps']}")
     for split, metrics in result["metrics"].items():
         for name, entry in metrics.items():
-            print(f"  {split} {name:<20} {_number(entry)}")
+            print(f"  {split} {name:<20} {number_words(entry)}")
     for warning in result.get("warnings", []):
         print(f"  warning: {warning}")
     if (path / "report.html").is_file():
@@ -107,7 +107,10 @@ def summary(result: dict[str, Any], path: Path) -> None:
 KIND_WORDS = {"lower": "at least", "upper": "at most", "exact": "exactly", "estimate": "about"}
 
 
-def _number(entry: dict[str, Any]) -> str:
+def number_words(entry: Mapping[str, Any] | None) -> str:
+    """A metric in words: its kind, value, error, unit and how it was estimated."""
+    if entry is None:
+        return "not measured"
     if entry.get("value") is None:
         return f"none: {entry.get('why', '')}"
     error = f" +- {entry['stderr']:.3g}" if entry.get("stderr") is not None else ""

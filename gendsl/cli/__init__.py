@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "completing": ("impute", "compress", "decompress"),
         "carrying": ("export",),
         "comparing": ("diff",),
+        "machine": ("doctor",),
     }
 )
 """Module -> its commands, in the order of the help. A module is imported where one of its commands is asked for."""

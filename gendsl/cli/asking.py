@@ -22,7 +22,7 @@ def sample(
     n: Annotated[int, typer.Option("--n", min=1, help="how many")] = 64,
     seed: Seed = None,
     given: Given = None,
-    temperature: Annotated[float, typer.Option(min=1e-6, help="below 1: less spread")] = 1.0,
+    temperature: Annotated[float, typer.Option(min=1e-6, max=1e6, help="below 1: less spread")] = 1.0,
     out_: Out = None,
     json_: Json = False,
 ) -> int:

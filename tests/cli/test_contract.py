@@ -177,6 +177,7 @@ WRONG: tuple[tuple[str, ...], ...] = (
     ("verify", "RUN", "--set", "train.steps=3"),
     ("verify", "RUN", "--out", "."),
     ("sample", "RUN", "--n", "0"),
+    ("sample", "RUN", "--temperature", "inf"),
     ("sample", "RUN", "--given", "y=3"),
     ("sample", "RUN", "--out", "no/such.npz"),
     ("encode", "RUN", "--split", "bogus"),

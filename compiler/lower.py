@@ -26,15 +26,15 @@ class Use(NamedTuple):
     words: str
 
 
-def lower(spec: Spec, base: FilePath) -> Graph:
+def lower(spec: Spec, base: FilePath, facts: SourceFacts | None = None) -> Graph:
     """The graph of a spec, with names resolved and nothing inferred yet.
 
-    `base` is the folder that relative paths of the data start from.
+    `base` is the folder that relative paths of the data start from; with `facts` of the source it is not asked.
     Raises SpecError with every unknown name and every source that cannot be read.
     """
     problems: list[Diagnostic] = []
     notes: list[Diagnostic] = []
-    source = _source(spec, base, problems)
+    source = facts if facts is not None else _source(spec, base, problems)
     roles = _roles(spec)
     variables = {name: _variable(spec, name, role, source) for name, role in roles.items()}
     for use in _uses(spec):

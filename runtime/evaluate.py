@@ -1,7 +1,7 @@
 """Metrics of a trained model on one part of the data; every number carries its kind, unit, estimator and error.
 
-An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}`, or `{"value": null, "kind": "none",
-"why"}` where the model has no such number.
+An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}`, or `{"value": null, "unit": null,
+"kind": "none", "why"}` where the model has no such number.
 """
 
 from __future__ import annotations
@@ -487,7 +487,7 @@ def imputation_scores(
 
 def none(why: str) -> Entry:
     """The entry of a number that does not exist."""
-    return {"value": None, "kind": "none", "why": why}
+    return {"value": None, "unit": None, "kind": "none", "why": why}
 
 
 def mean(values: Tensor) -> Entry:

@@ -36,6 +36,7 @@ from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.paths import PATH_DECAY
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.nn.quantised import VqFamily
+from gendsl.nn.starting import open_starts
 from gendsl.schema.components.flow import base_of
 from gendsl.schema.facts import NOISE, code_name, mask_name, numel
 
@@ -161,6 +162,10 @@ class Model(nn.Module):
         names = set(mine.terms if terms is None else terms)
         chosen = [t for t in self.graph.terms if t.name in names]
         return loss(Evaluation(self, batch, step, training=training), chosen)
+
+    def begin(self, factors: Iterable[str]) -> None:
+        """A stage that fits these factors begins: only in them may a first batch set what starts from data."""
+        open_starts(self, [self.factor(name) for name in factors])
 
     def length(self, name: str) -> Tensor:
         """The running mean of the length that a `path_length` term holds variable `name` to."""

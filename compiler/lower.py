@@ -229,7 +229,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
             net, name = written.net, None
             if isinstance(net, Ref):
                 name, net = net.name, nets.get((section, head), Mlp())
-            if net is None and written.given:
+            if net is None and written.given and not written.dist.chained:
                 net = Mlp()
             yield (
                 f"{section}.{head}",

@@ -135,11 +135,11 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
 def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
     """An energy on a latent: a fixed one is a target of its own, a network tilts a prior."""
     encoder, prior = graph.q(name), graph.p(name)
-    if (
-        encoder is None
-        or encoder.offers.density not in (Density.ANY, Density.OWN)
-        or not encoder.offers.rsample
-    ):
+    drawable = encoder is not None and (
+        (encoder.dist is not None and encoder.dist.chained)
+        or (encoder.offers.density in (Density.ANY, Density.OWN) and encoder.offers.rsample)
+    )
+    if encoder is None or not drawable:
         yield _refused(
             graph,
             name,

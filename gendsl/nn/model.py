@@ -34,6 +34,7 @@ from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.paths import PATH_DECAY
+from gendsl.nn.posterior import PosteriorChain
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.nn.quantised import VqFamily
 from gendsl.nn.starting import open_starts
@@ -64,6 +65,9 @@ class Model(nn.Module):
             self.add_module(section, nn.ModuleDict(own))
         self.adversary = nn.ModuleDict(critics)
         self.preprocessing = nn.ModuleDict()
+        for module in factors.values():
+            if isinstance(module, PosteriorChain):
+                module.bind(self)
         self._losses, self._penalties, self._constraints = losses, penalties, constraints
         self._channels = channels
         self.weighted = bound_of(graph).weighted

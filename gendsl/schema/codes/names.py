@@ -88,7 +88,7 @@ NAMES: dict[str, Code] = {
         page(
             "The name belongs to the language, but this version has no implementation of it. 'gendsl "
             "components' lists what there is.",
-            "extends: gan\ndecoder: {x: {net: unet}}",
+            "extends: gan\ndecoder: {x: {net: pixelcnn_pp}}",
             "extends: gan\ndecoder: {x: {net: conv_up}}",
         ),
     ),

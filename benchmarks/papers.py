@@ -20,6 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gendsl.compiler.pipeline import analyse
+from gendsl.compiler.resolve import resolved
+from gendsl.errors import UsageError
+from gendsl.schema.dump import dump
+from gendsl.schema.load import load
+
 ROOT = Path(__file__).resolve().parents[1]
 SPECS = ROOT / "specs" / "papers"
 RESULTS = ROOT / "docs" / "results.md"
@@ -66,6 +72,8 @@ def nats(goal: float, published: str, kind: str = "exact", name: str = "-log p, 
 
 MADE = "Germain et al. 2015, table 2"
 ROWS = (
+    Row("mixture_dna", "made_uci.npz", "DNA", MADE, (nats(99.5, "98.19"),)),
+    Row("mixture_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(14.9, "14.46"),)),
     Row("fvsbn_dna", "made_uci.npz", "DNA", MADE, (nats(84.6, "83.64"),)),
     Row("fvsbn_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(10.4, "10.27"),)),
     Row("made_dna", "made_uci.npz", "DNA", MADE, (nats(85.0, "83.63"),)),
@@ -130,8 +138,15 @@ HEAD = (
 
 
 def run(row: Row, data: Path, out: Path, seed: int) -> Path:
-    """The run of a row, trained and evaluated to its end; resumed where it has begun."""
-    folder = out / f"{row.spec}-{seed}"
+    """The run of a row, trained and evaluated to its end; resumed where it has begun.
+
+    Raises UsageError where the folder holds a run of what the spec said before.
+    """
+    folder, spec = out / f"{row.spec}-{seed}", SPECS / f"{row.spec}.yaml"
+    where = f"data.path={(data / row.file).resolve()}"
+    begun = folder / "resolved.yaml"
+    if begun.is_file() and begun.read_text("utf-8") != text(spec, [where, f"run.seed={seed}"]):
+        raise UsageError(f"the spec has changed since {folder} was begun: remove that folder")
     if finished(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -140,10 +155,14 @@ def run(row: Row, data: Path, out: Path, seed: int) -> Path:
     if (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir()):
         command += ["resume", str(folder)]
     else:
-        command += ["run", str(SPECS / f"{row.spec}.yaml"), "--out", str(folder), "--seed", str(seed)]
-        command += ["--set", f"data.path={(data / row.file).resolve()}"]
+        command += ["run", str(spec), "--out", str(folder), "--seed", str(seed), "--set", where]
     subprocess.run(command, cwd=ROOT, check=True)
     return folder
+
+
+def text(spec: Path, sets: list[str]) -> str:
+    """What a run of the spec keeps as resolved.yaml."""
+    return dump(resolved(analyse(load(spec, sets=sets))))
 
 
 def beside(folder: Path) -> Path:
@@ -204,13 +223,13 @@ def commit() -> str:
     return (found[0].strip() or "unknown") + ("+" if found[1].strip() else "")
 
 
-def updated(text: str, lines: list[list[str]]) -> str:
+def updated(document: str, lines: list[list[str]]) -> str:
     """The document, which ends with the table, with these lines in it.
 
     They take the place of those of the same row, seed and metric.
     """
-    table = [split(line) for line in text.splitlines() if line.startswith("|")]
-    before = text[: text.index("|")] if table else text
+    table = [split(line) for line in document.splitlines() if line.startswith("|")]
+    before = document[: document.index("|")] if table else document
     kept = {(c[0], c[3], c[4]): c for c in [*table[2:], *lines]}
     order = {row.spec: i for i, row in enumerate(ROWS)}
     body = sorted(kept.values(), key=lambda c: order.get(c[0], len(order)))
@@ -241,7 +260,10 @@ def main() -> None:
     row = next(r for r in ROWS if r.spec == arguments.row)
     if not (arguments.data / row.file).is_file():
         parser.error(f"no {row.file} in {arguments.data}: give its folder as --data")
-    folder = run(row, arguments.data, arguments.out, arguments.seed)
+    try:
+        folder = run(row, arguments.data, arguments.out, arguments.seed)
+    except UsageError as error:
+        parser.error(str(error))
     lines = cells(row, folder, arguments.seed, beside(folder).read_text("utf-8"))
     RESULTS.write_text(updated(RESULTS.read_text("utf-8"), lines), "utf-8")
     for line in lines:

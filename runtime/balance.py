@@ -99,14 +99,14 @@ def generator_collapse(metrics: Mapping[str, Any]) -> list[str]:
     """Says that samples look real but show little of the data: precision >= 0.5, recall or coverage < 0.1.
 
     Where `floor` (real against real) is given, recall or coverage must also be below a quarter of it. A low recall
-    beside a coverage of 0.3 or more is no collapse: balls of samples that lie near each other are small.
+    beside a coverage of half its floor is no collapse: balls of samples that lie near each other are small.
     """
     precision, _ = _value_and_floor(metrics.get("precision"))
     if precision is None or precision < 0.5:
         return []
     for name in ("coverage", "recall"):
         value, floor = _value_and_floor(metrics.get(name))
-        if name == "coverage" and value is not None and value >= 0.3:
+        if name == "coverage" and value is not None and value >= 0.5 * (floor if floor is not None else 1.0):
             return []
         if value is not None and value < 0.1 and (floor is None or value < 0.25 * floor):
             return [

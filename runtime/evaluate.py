@@ -19,12 +19,13 @@ from gendsl.compiler.graph import Capability, Graph, Kind, Role, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
 from gendsl.compiler.plans.impute import filled
 from gendsl.compiler.plans.sample import drawn
-from gendsl.data.dataset import Batch, Dataset, Part
+from gendsl.data.dataset import Batch, Dataset, Part, label_of
 from gendsl.data.density import known_modes
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
 from gendsl.runtime import calibration
 from gendsl.runtime.metrics import sample_quality
+from gendsl.runtime.metrics.classifier import fid, label_accuracy, train_classifier
 from gendsl.runtime.metrics.modes import SAMPLES, mode_coverage
 from gendsl.runtime.samples import to_column
 from gendsl.runtime.streams import stream
@@ -41,6 +42,7 @@ ELBO_DRAWS = 10
 CALIBRATED = 512
 """Simulated rows at most."""
 MODES = ("modes", "high_quality", "reverse_kl")
+CLASSIFIED = ("fid", "label_accuracy")
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
 IMPUTED = MappingProxyType({"imputation_error": "squared error", "imputation_accuracy": "fraction"})
 """Metrics of imputation and their units."""
@@ -118,6 +120,9 @@ class _Evaluator:
         if any(n in JUDGED for n in wanted):
             judged = self.judged()
             found |= {n: judged.get(n, judged.get("*", {})) for n in wanted if n in JUDGED}
+        if any(n in CLASSIFIED for n in wanted):
+            told = self.classified()
+            found |= {n: told.get(n, told.get("*", {})) for n in wanted if n in CLASSIFIED}
         if any(n in MODES for n in wanted):
             covered = self.covered()
             found |= {n: covered.get(n, covered.get("*", {})) for n in wanted if n in MODES}
@@ -373,6 +378,55 @@ class _Evaluator:
             return {"*": none("samples are not finite")}
         entries = sample_quality(one, two, seed=self.seed)
         return {name: {**entry, "split": self.split, "resize": "none"} for name, entry in entries.items()}
+
+    def classified(self) -> dict[str, Entry]:
+        """What a classifier of the data's labels, trained on the training rows, says of the samples."""
+        plan = self.graph.capabilities["sample"]
+        if plan.how is None:
+            return {"*": none(plan.why)}
+        seen, labels = self._labelled(self.data.parts["train"].to(self.model.device))
+        unseen, answers = self._labelled(self.part)
+        if labels is None or answers is None:
+            return {"*": none("the data have no single column of labels")}
+        classifier = train_classifier(seen, labels, unseen, answers, seed=self.seed)
+        given = {n: v for n, v in self.graph.variables.items() if v.role is Role.CONDITION}
+        fake, asked = [], []
+        for i, batch in enumerate(self._batches("eval/rows")):
+            with stream(self.seed, "eval/classified", i):
+                values = self.model.sample(len(batch), {n: batch.values[n] for n in given})
+            fake.append(self._flat(values))
+            assert self.data.labels is not None
+            asked.append(self.data.labels[batch.rows.cpu()])
+        samples = torch.cat(fake)
+        if not bool(torch.isfinite(samples).all()):
+            return {"*": none("samples are not finite")}
+        order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(self.seed))
+        floor = fid(classifier, unseen, seen[order[: len(unseen)]])
+        scores = {"fid": fid(classifier, unseen, samples).as_json(floor)}
+        assert self.data.facts is not None
+        named = [n for n in given if self.data.bind[n].column == label_of(self.data.facts)]
+        if named:
+            scores["label_accuracy"] = label_accuracy(classifier, samples, torch.cat(asked)).as_json()
+        missing = none("samples are not given their label")
+        entries = {n: {**entry, "split": self.split, "resize": "none"} for n, entry in scores.items()}
+        return {"label_accuracy": missing, **entries}
+
+    def _labelled(self, part: Part) -> tuple[Tensor, Tensor | None]:
+        """The judged entries of all rows of a part, [N, D], and their labels."""
+        rows, labels = [], []
+        for start in range(0, part.rows, CHUNK):
+            index = torch.arange(start, min(start + CHUNK, part.rows), device=self.model.device)
+            with stream(self.seed, "eval/labelled", start):
+                batch = part.batch(index)
+            rows.append(self._flat({**batch.values, **batch.hidden}))
+            labels.append(batch.rows.cpu())
+        known = self.data.labels
+        return torch.cat(rows), None if known is None else known[torch.cat(labels)]
+
+    def _flat(self, values: Mapping[str, Tensor]) -> Tensor:
+        """The drawn variables that are no labels, side by side, [N, D]."""
+        names = [n for n in drawn(self.graph) if not self.graph.variables[n].labels]
+        return torch.cat([values[n].double().flatten(1).cpu() for n in names], 1)
 
     def _points(self) -> list[str]:
         """The observed variables that are points of a source whose modes are known."""

@@ -34,6 +34,8 @@ METRICS = (
     "modes",
     "high_quality",
     "reverse_kl",
+    "fid",
+    "label_accuracy",
 )
 """What `evaluate: {metrics: [...]}` may name."""
 
@@ -63,6 +65,9 @@ def _complete(graph: Graph) -> Iterator[Diagnostic]:
 def _metrics(graph: Graph) -> Iterator[Diagnostic]:
     for i, metric in enumerate(graph.spec.evaluate.metrics or ()):
         if metric in METRICS:
+            why = _undefined(graph, metric)
+            if why:
+                yield graph.spec.diagnostic("GD512", f"{metric}: {why}", ("evaluate", "metrics", i))
             continue
         near = nearest(metric, list(METRICS))
         yield graph.spec.diagnostic(
@@ -72,6 +77,25 @@ def _metrics(graph: Graph) -> Iterator[Diagnostic]:
             label=f"did you mean {near[0]!r}?" if near else "",
             help=f"known: {', '.join(METRICS)}",
         )
+
+
+def _undefined(graph: Graph, metric: str) -> str:
+    """Why this model or its data have no such number."""
+    if metric not in ("fid", "label_accuracy"):
+        return ""
+    columns = graph.source.columns if graph.source is not None else {}
+    labels = [n for n, c in columns.items() if c.labels and c.shape == ()]
+    if len(labels) != 1:
+        return (
+            "its extractor is a classifier of the data's labels, and the data have no single column of labels"
+        )
+    bind = graph.spec.data.bind if graph.spec.data is not None else {}
+    given = [
+        n for n, v in graph.variables.items() if v.role is Role.CONDITION and bind[n].column == labels[0]
+    ]
+    if metric == "label_accuracy" and not given:
+        return f"samples are not given their label: no condition is bound to {labels[0]}"
+    return ""
 
 
 def _given(graph: Graph) -> Iterator[Diagnostic]:

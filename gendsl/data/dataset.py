@@ -53,6 +53,8 @@ class Dataset:
     bind: Mapping[str, Binding]
     parts: Mapping[str, Part]
     pipelines: Mapping[str, Pipeline]
+    labels: Tensor | None = None
+    """The source's column of labels, a number for each row of the source, bound or not; for metrics only."""
 
     def describe(self) -> dict[str, Any]:
         """The `data` entry of result.json: source, variant of the preprocessing, rows of each part."""
@@ -121,7 +123,15 @@ def prepare(
                 fitted[variable], x[rows], rows, seed, known=mask, truth=truth
             )
     parts = {name: Part(name, rows, variables[name], seed) for name, rows in indices.items()}
-    return Dataset(source, facts, dict(bind), parts, fitted)
+    told = label_of(facts)
+    labels = as_tensor(loaded.columns[told]).long() if told is not None else None
+    return Dataset(source, facts, dict(bind), parts, fitted, labels)
+
+
+def label_of(facts: SourceFacts) -> str | None:
+    """The source's only column of labels, one for each row; None where there is none or more than one."""
+    found = [name for name, column in facts.columns.items() if column.labels and column.shape == ()]
+    return found[0] if len(found) == 1 else None
 
 
 def split_rows(

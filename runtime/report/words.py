@@ -37,6 +37,11 @@ TITLES = {
     "kl_to_target": "KL to the energy",
     "calibration": "Calibration of the posterior",
     "compressed_bits_per_dim": "Compressed size",
+    "fid": "FID, by a classifier of this data",
+    "label_accuracy": "Samples classified as asked",
+    "modes": "Known modes that samples reach",
+    "high_quality": "Share of samples at a mode",
+    "reverse_kl": "Unevenness over the modes",
 }
 UNITS = {"log_prob": "nats", "elbo": "nats", "bits_per_dim": "bits per dimension"}
 JUDGES = {
@@ -56,9 +61,6 @@ JUDGES = {
     "precision": Judge("Precision", "share of samples that look real", "higher is better", 0.0, 1.0),
     "recall": Judge("Recall", "share of real rows that the samples could be", "higher is better", 0.0, 1.0),
     "density": Judge("Density", "how deep among real rows the samples lie", "about 1 is best"),
-    "modes": Judge("Known modes", "modes of the data that a sample reaches", "all of them is best"),
-    "high_quality": Judge("High quality", "share of samples at a mode", "higher is better", 0.0, 1.0),
-    "reverse_kl": Judge("Reverse KL", "how unevenly the samples share the modes", "0 is best"),
     "coverage": Judge("Coverage", "share of real rows with a sample nearby", "higher is better", 0.0, 1.0),
 }
 TERMS = {

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from gendsl.nn.any_order import AnyOrder, random_orders
-from gendsl.nn.building import builder, resolved
+from gendsl.nn.building import builder
 from gendsl.nn.distributions import Family
 from gendsl.schema.components.dist import Bernoulli, Categorical, Dist
 from gendsl.schema.components.net_seq import Transformer
 from gendsl.schema.facts import BINARY, Input, Inputs, Support, categories
+from gendsl.schema.registry import function_of
 
 LABEL, WORDS = Input("y", (), categories(5), labels=True), Input("t", (4,), categories(7), labels=True)
 PIXELS = Input("target", (2, 2), BINARY)
@@ -27,7 +28,7 @@ def subject(
 ) -> AnyOrder:
     """Drawn parameters, drawn parents (the same on every row), double precision."""
     torch.manual_seed(0)
-    net = resolved(spec.cloze)(spec, inputs, target, dist.raw(target.shape, target.support)[0]).double()
+    net = function_of(spec.cloze)(spec, inputs, target, dist.raw(target.shape, target.support)[0]).double()
     with torch.no_grad():
         for p in net.parameters():
             p.normal_(0.0, 1.6 / (p[0].numel() if p.dim() > 1 else 4) ** 0.5)

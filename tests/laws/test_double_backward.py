@@ -168,3 +168,38 @@ def test_style_mixing_takes_later_layers_from_another_row_with_the_same_label() 
     assert bool((changed[1:] >= changed[:-1]).all())
     module.eval()
     assert all(torch.equal(w, own) for w in module.styles(values))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "{type: planar, repeat: 2}",
+        "radial",
+        "sylvester",
+        "coupling",
+        "{type: coupling, transform: rq_spline}",
+        "{type: inverse_ar, hidden: [6]}",
+        "{type: masked_ar, hidden: [6]}",
+        "lu_linear",
+        "actnorm",
+    ],
+)
+def test_path_lengths_go_through_flow_layers(layer: str) -> None:
+    """The kernels' own backward passes give way to one that can be differentiated again."""
+    body = f"""
+data: {{source: ring, bind: {{x: point}}}}
+prior: {{z: {{dist: normal, shape: [3]}}}}
+decoder: {{x: {{given: z, dist: normal, net: {{type: mlp, hidden: [8], activation: tanh}}, flow: [{layer}]}}}}
+adversary: {{d: {{sees: x, net: mlp}}}}
+objective: {{path_length: {{x: {{every: 1}}}}}}
+"""
+    model = compile_model(graph_of(body))
+    disturbed(model).train()
+    batch = model.batch({"x": torch.randn(8, 2, dtype=torch.float64)})
+    lengths_of(Evaluation(model, batch, 0, training=True), "x")  # actnorm takes its scale from the first rows
+
+    def value() -> Tensor:
+        torch.manual_seed(3)
+        return lengths_of(Evaluation(model, batch, 0, training=True), "x").square().mean()
+
+    slope_is_that_of_differences(value, [p for _, p in model.parameters_of(["decoder.x"])])

@@ -14,7 +14,7 @@ import torch
 from gendsl.compiler.pipeline import analyse
 from gendsl.data.density import known_modes
 from gendsl.runtime import run as runs
-from gendsl.runtime.balance import balance, critic_leak, gradient_vanished, modes_missed
+from gendsl.runtime.balance import balance, critic_leak, generator_collapse, gradient_vanished, modes_missed
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.evaluate import evaluate
@@ -119,3 +119,13 @@ def test_a_gradient_that_vanishes_is_named_with_its_numbers() -> None:
     assert "has vanished" in sentence
     assert gradient_vanished(records[:6]) == []
     assert critic_leak(records) == []
+
+
+def test_a_low_recall_beside_a_fair_coverage_is_no_collapse() -> None:
+    def quality(recall: float, coverage: float) -> dict[str, Any]:
+        found = {"precision": 0.8, "recall": recall, "coverage": coverage}
+        return {name: {"value": value, "floor": {"value": 0.95}} for name, value in found.items()}
+
+    assert generator_collapse(quality(0.04, 0.75)) == []
+    (sentence,) = generator_collapse(quality(0.04, 0.4))
+    assert "recall is 4.0%" in sentence

@@ -108,6 +108,7 @@ def where(kind: str, component: Any) -> dict[str, Any]:
         "ordering": {"ordering": {"x": component}},
         "loss": {"adversary": {"d": {"sees": "x", "net": "mlp", "loss": component}}},
         "penalty": {"adversary": {"d": {"sees": "x", "net": "mlp", "penalty": component}}},
+        "augment": {"adversary": {"d": {"sees": "x", "net": "mlp", "augment": component}}},
         "corruption": {"corruption": {"x": {"given": "y", "dist": component}}},
         "bound": {"objective": {"bound": component}},
         "energy": {"energy": {"x": component}},

@@ -136,6 +136,7 @@ def component_spec(kind: str, body: str) -> str:
         "ordering": f"ordering: {{x: {body}}}",
         "loss": f"adversary: {{d: {{sees: x, net: mlp, loss: {body}}}}}",
         "penalty": f"adversary: {{d: {{sees: x, net: mlp, penalty: {body}}}}}",
+        "augment": f"adversary: {{d: {{sees: x, net: mlp, augment: {body}}}}}",
         "corruption": f"corruption: {{w: {{given: x, dist: {body}}}}}",
         "bound": f"objective: {{bound: {body}}}",
         "estimator": f"objective: {{estimator: {{c: {body}}}}}",

@@ -4,7 +4,8 @@
 
 as in the causal form, without a mask: a hidden entry's token is one learned vector (Devlin et al. 2019), so the raw
 numbers of a hidden entry depend on the entries that are not hidden, and on which those are. One set of weights serves
-every order of the entries (Uria et al. 2014).
+every order of the entries (Uria et al. 2014). Positions begin as large as tokens, not small as in the causal form:
+its place is all that tells one hidden entry from another.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class ClozeNet(nn.Module):
         self.shape = target.shape
         self.enter = Tokens(target, spec.width)
         self.hidden = nn.Parameter(torch.randn(spec.width) * spec.width**-0.5)
-        self.positions = nn.Parameter(torch.randn(numel(target.shape), spec.width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(numel(target.shape), spec.width))
         self.source = spec.cross
         self.encoder = Encoder(spec, source) if source is not None else None
         self.context = Context(rest) if rest else None

@@ -149,7 +149,7 @@ CAPABILITIES: dict[str, Code] = {
         page(
             "evaluate: {metrics: [...]} names what is measured; without it, all that the model can be asked "
             "is.",
-            "extends: gan\nevaluate: {metrics: [fid]}",
+            "extends: gan\nevaluate: {metrics: [fidelity]}",
             "extends: gan\nevaluate: {metrics: [mmd]}",
         ),
     ),

@@ -1,0 +1,76 @@
+"""FID and the accuracy of labels, by a classifier that is trained on training rows only and named as such."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gendsl.compiler.pipeline import analyse
+from gendsl.runtime import run as runs
+from gendsl.runtime.dataset import dataset
+from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.metrics.classifier import Classifier, fid, label_accuracy, train_classifier
+from gendsl.schema.load import loads
+
+SPEC = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [unit]}, y: label}}
+condition: [y]
+prior: {z: {dist: normal, shape: [2]}}
+decoder: {x: {given: [z, y], dist: deterministic, net: {type: mlp, hidden: [8]}}}
+adversary: {d: {sees: [x, y], net: {type: mlp, hidden: [8]}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Classifier, torch.Tensor, torch.Tensor]:
+    data = dataset(analyse(loads(SPEC)), Path())
+    assert data.labels is not None
+    rows, labels = {}, {}
+    for name, part in data.parts.items():
+        batch = part.batch(torch.arange(part.rows))
+        rows[name], labels[name] = batch.values["x"].flatten(1), data.labels[batch.rows]
+        assert torch.equal(labels[name], batch.values["y"])
+    made = train_classifier(rows["train"], labels["train"], rows["test"], labels["test"], seed=0)
+    return made, rows["test"], labels["test"]
+
+
+def test_the_classifier_is_good_and_says_so(digits: tuple[Classifier, torch.Tensor, torch.Tensor]) -> None:
+    classifier, rows, labels = digits
+    assert classifier.accuracy[0] >= 0.97
+    assert f"{classifier.accuracy[0]:.1%}" in classifier.name
+    assert "1437 training rows" in classifier.name
+    score = label_accuracy(classifier, rows, labels)
+    assert score.value == classifier.accuracy[0]
+    assert label_accuracy(classifier, rows, (labels + 1) % 10).value < 0.02
+
+
+def test_fid_is_nothing_for_equal_rows_and_grows_with_what_is_lost(
+    digits: tuple[Classifier, torch.Tensor, torch.Tensor],
+) -> None:
+    classifier, rows, labels = digits
+    assert fid(classifier, rows, rows).value < 1e-6
+    half = torch.arange(len(rows)) % 2 == 0
+    near = fid(classifier, rows[half], rows[~half]).value
+    one = fid(classifier, rows, rows[labels == 3]).value
+    noise = fid(classifier, rows, torch.rand_like(rows)).value
+    assert 0 < near < 0.2 * one
+    assert 0 < near < 0.2 * noise
+    assert fid(classifier, rows, rows[:30]).value == pytest.approx(
+        fid(classifier, rows[:30], rows).value, rel=1e-6
+    )
+
+
+def test_records_state_split_rows_extractor_and_resize() -> None:
+    graph = analyse(loads(SPEC))
+    model, data = runs.compile_model(graph), dataset(graph, Path())
+    model.attach(data.pipelines)
+    found = evaluate(model, data, split="test", seed=0, samples=10, metrics=("fid", "label_accuracy"))
+    assert list(found) == ["fid", "label_accuracy"]
+    for entry in found.values():
+        assert (entry["split"], entry["samples"], entry["resize"]) == ("test", 360, "none")
+        assert "classifier of the data's labels" in entry["extractor"]
+    assert found["fid"]["value"] > 5 * found["fid"]["floor"]["value"] > 0
+    assert found["label_accuracy"]["value"] < 0.5

@@ -112,6 +112,9 @@ def _uses(spec: Spec) -> Iterator[Use]:
         for head, factor in getattr(spec, section).items():
             for i, parent in enumerate(factor.given):
                 yield Use(parent, (section, head, "given", i), f"a parent of {head}")
+    for head, energy in spec.energy.items():
+        for i, parent in enumerate(energy.given):
+            yield Use(parent, ("energy", head, "given", i), f"read by the energy of {head}")
     for head, corruption in spec.corruption.items():
         yield Use(corruption.given, ("corruption", head, "given"), f"the clean value of {head}")
     for name, adversary in spec.adversary.items():

@@ -110,7 +110,9 @@ class MixtureFamily(Family):
             assert isinstance(family, Family)
             wide = count * numel(own)
             if self.joint:
-                found[done : done + wide] = family.apart(found[done : done + wide].view(count, *own)).flatten()
+                found[done : done + wide] = family.apart(
+                    found[done : done + wide].view(count, *own)
+                ).flatten()
             done += wide
         return found
 

@@ -112,6 +112,9 @@ def _uses(spec: Spec) -> Iterator[Use]:
         for head, factor in getattr(spec, section).items():
             for i, parent in enumerate(factor.given):
                 yield Use(parent, (section, head, "given", i), f"a parent of {head}")
+    for head, energy in spec.energy.items():
+        for i, parent in enumerate(energy.given):
+            yield Use(parent, ("energy", head, "given", i), f"read by the energy of {head}")
     for head, corruption in spec.corruption.items():
         yield Use(corruption.given, ("corruption", head, "given"), f"the clean value of {head}")
     for name, adversary in spec.adversary.items():
@@ -229,7 +232,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
             net, name = written.net, None
             if isinstance(net, Ref):
                 name, net = net.name, nets.get((section, head), Mlp())
-            if net is None and written.given:
+            if net is None and written.given and not written.dist.chained:
                 net = Mlp()
             yield (
                 f"{section}.{head}",

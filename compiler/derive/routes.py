@@ -7,6 +7,7 @@ import math
 from gendsl.compiler.derive.discrete import finite, without_gradient
 from gendsl.compiler.derive.divergence import kl
 from gendsl.compiler.derive.layers import one_way
+from gendsl.compiler.derive.posterior_chains import refused, spec_of
 from gendsl.compiler.graph import Factor, Graph, How, Role, Route
 from gendsl.compiler.paths import has_no_encoder
 from gendsl.errors import Diagnostic
@@ -23,6 +24,8 @@ def route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
         return _base(graph, name, flow, encoder)
     if encoder is not None and encoder.offers.density in STOCHASTIC:
         return _inferred(graph, name, encoder, prior, needed)
+    if encoder is not None and spec_of(encoder) is not None and (needed or seen_by(graph, name)):
+        return _chained(graph, name, encoder, prior)
     if encoder is not None:
         return _point(graph, name, encoder, prior, needed)
     if prior is None:
@@ -114,6 +117,13 @@ def _inferred(
     if not encoder.offers.rsample or finite(graph, name):
         return without_gradient(graph, name, encoder, prior)
     return kl(graph, name, encoder, prior)
+
+
+def _chained(graph: Graph, name: str, encoder: Factor, prior: Factor | None) -> Route | Diagnostic:
+    """An encoder that is a chain on p needs log p, and its gradient, at the chain's states."""
+    if prior is not None and prior.offers.density is not Density.ANY:
+        return no_density(graph, prior, f"at the states of the chain of {name}", encoder)
+    return refused(graph, name, encoder, prior) or Route(name, How.CHAIN, encoder.name)
 
 
 def _point(

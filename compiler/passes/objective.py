@@ -182,7 +182,7 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
     if not bound.weighted:
         return
     for name, route in graph.routes.items():
-        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.QUANTISED):
+        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.QUANTISED, How.CHAIN):
             yield graph.spec.diagnostic(
                 "GD508",
                 f"{bound.tag} needs log q({name}), and the encoder of {name} has no density",
@@ -275,6 +275,8 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is adversarial")
     if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED, How.QUANTISED) for v in graph.routes):
         reasons.append("codes have no density")
+    if any(how(graph, v) is How.CHAIN for v in graph.routes):
+        reasons.append("the chain's ends have no density that is known: the gradient is meant")
     if targets(graph) and not whole and not reasons:
         return Kind.LOWER, target, f"minus the loss is at most {target}"
     if not whole:

@@ -9,7 +9,7 @@ its parents need.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from gendsl.schema.facts import code_name, mask_name, numel
 if TYPE_CHECKING:
     from gendsl.nn.model import Model
 
-POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.INFORMATION)
+POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.INFORMATION, How.CHAIN)
 """Routes of encoders whose log q is not part of any number."""
 
 
@@ -42,7 +42,8 @@ class Trace:
     """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob).
 
     `state`: values that are corrupted in place of the batch's. `hard`: latents that training relaxes are drawn
-    as values.
+    as values. `given`: values of latents in place of what q says, where log p of these, and of all that stands beside
+    them in p (`only`), is all that is wanted.
     """
 
     def __init__(
@@ -56,12 +57,15 @@ class Trace:
         step: int = 0,
         state: Mapping[str, Tensor] = MappingProxyType({}),
         hard: bool = False,
+        given: Mapping[str, Tensor] = MappingProxyType({}),
+        only: Collection[str] | None = None,
     ) -> None:
-        self.state = state
+        self.state, self.only = state, only
         self.model, self.graph, self.batch = model, model.graph, batch
         self.rows, self.samples = len(batch), samples
         self.marginal, self.corrupt = marginal, corrupt
         finite = [n for n, r in self.graph.routes.items() if r.how in (How.ENUMERATED, How.SUMMED)]
+        finite = [n for n in finite if only is None or n in only]
         self.enumerated = [n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal]
         self.summed = [n for n in finite if n not in self.enumerated]
         self.proposed = set(proposals(self.graph)["prior"]) if marginal else set()
@@ -70,7 +74,7 @@ class Trace:
         """Latents whose values here are weights of their values."""
         self.inner = set(self.summed)
         """The variables whose values differ between the states of what is summed out."""
-        self.values: dict[str, Tensor] = dict(batch.values)
+        self.values: dict[str, Tensor] = {**batch.values, **given}
         self.log_q: dict[str, Tensor] = {}
         self.posterior: dict[str, Conditioned] = {}
         self.log_det: dict[str, Tensor] = {}
@@ -78,7 +82,8 @@ class Trace:
         """Of quantised latents: the loss that draws vectors and codewords together, for each row."""
         self._masks()
         self._states()
-        self._encode()
+        if only is None:
+            self._encode()
         self._invert()
         if marginal:
             self._propose()
@@ -204,7 +209,7 @@ class Trace:
         bases = self.graph.bases()
         for base in bases if names is None else names:
             factor = bases[base]
-            if any(p not in self.values for p in factor.parents[1:]):
+            if any(p not in self.values for p in (factor.head, *factor.parents[1:])):
                 continue
             module = self.model.factor(factor.name)
             assert isinstance(module, FlowSection)
@@ -375,7 +380,7 @@ class Trace:
 
     def _counts(self, name: str) -> bool:
         """Whether log p(name) is part of what is computed."""
-        if self.graph.p(name) is None or name in self.proposed:
+        if self.graph.p(name) is None or name in self.proposed or (self.only and name not in self.only):
             return False
         route = self.graph.routes.get(name)
         if name in self.graph.scored:
@@ -386,7 +391,7 @@ class Trace:
             return self.marginal or self.model.weighted
         if route.how is How.FITTED:
             return not self.marginal
-        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED, How.QUANTISED)
+        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED, How.QUANTISED, How.CHAIN)
 
     def kl(self, name: str) -> Tensor:
         """log q - log p of a sampled or enumerated latent at its values, or the closed form: [S_E, k, B]."""

@@ -1570,6 +1570,60 @@ ENERGIES = {
     ),
 }
 
+CHAIN = "{type: langevin, steps: 3, step_size: 0.1}"
+CHAINED = VAE.replace("dist: normal, net: mlp}}", f"dist: {CHAIN}}}}}")
+CHAINS = {
+    "langevin_posterior": case(
+        BINARY + CHAINED, "reconstruction.x prior.z", "none", "lower", NO_Y + " compress"
+    ),
+    "langevin_posterior_of_a_tilted_prior": case(
+        BINARY + CHAINED + "energy: {z: {net: mlp, negatives: {type: langevin, steps: 3}}}",
+        "reconstruction.x prior.z energy.z",
+        "none",
+        "estimate",
+        NO_Y + " impute compress",
+    ),
+    "langevin_posterior_under_a_flow": case(
+        BINARY + CHAINED.replace("shape: [4]}", "shape: [4], flow: [actnorm, {type: coupling, repeat: 2}]}"),
+        "reconstruction.x prior.z",
+        "none",
+        "lower",
+        NO_Y + " compress",
+    ),
+    "langevin_posterior_with_a_summed_component_and_a_label": case(
+        BINARY_Y
+        + f"""
+prior: {{c: {{dist: {{type: categorical, classes: 3}}}}, z: {{given: c, dist: normal, shape: [4], net: mlp}}}}
+decoder: {{x: {{given: z, dist: bernoulli, net: mlp}}, y: {{given: [z, c], dist: categorical, net: mlp}}}}
+encoder: {{z: {{given: [x, y], dist: {CHAIN}}}}}
+""",
+        "reconstruction.x reconstruction.y prior.z",
+        "none",
+        "lower",
+        "compress",
+    ),
+    "langevin_posterior_with_missing_entries": case(
+        BINARY + "\nvariables: {x: {missing: {rate: 0.3}}}" + CHAINED,
+        "reconstruction.x prior.z",
+        "none",
+        "lower",
+        NO_Y + " compress",
+    ),
+    "langevin_posterior_of_the_context_of_a_flow": case(
+        REALS
+        + f"""
+prior: {{u: {{dist: normal, shape: [1, 8, 8]}}, z: {{dist: normal, shape: [3]}}}}
+flow: {{x: {{given: [u, z], stack: [{{type: coupling, repeat: 2}}]}}}}
+encoder: {{z: {{given: x, dist: {CHAIN}}}}}
+""",
+        "reconstruction.x prior.z",
+        "none",
+        "lower",
+        "impute compress classify",
+    ),
+}
+"""Encoders that are chains on p."""
+
 FLOWS = """
 realnvp flow_gan conditional_flow flow_with_a_mixture_base flow_decoder realnvp_conditional density_of_one_variable
 flow_with_a_latent_context flow_given_a_latent_that_the_prior_proposes residual_flow_estimated continuous_flow_given_a_label
@@ -1602,7 +1656,7 @@ def _whole(name: str, case: Case) -> Case:
     return replace(case, refused=case.refused | more)
 
 
-CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES).items()}
+CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES | CHAINS).items()}
 
 
 def problems(body: str) -> list[tuple[str, str]]:

@@ -53,6 +53,8 @@ class Dist(Component):
     """Whether it says where its variable lies before anything else does."""
     follows_support: ClassVar[bool] = False
     """Whether it lies where the variable's other factor does."""
+    chained: ClassVar[bool] = False
+    """Whether an encoder of it is a chain on p: then it has no network."""
     uses_encoder: ClassVar[bool] = False
     """Whether it is made of its variable's encoder: then it always learns."""
     numbers: ClassVar[int] = 1

@@ -31,8 +31,6 @@ def refused(graph: Graph) -> str:
     """Why there is no such number, or nothing."""
     if not graph.routes or any(route.how not in DRAWN for route in graph.routes.values()):
         return "only encoders with a density, of every latent, can be compared with what the model draws"
-    if not any(v.bound for v in graph.variables.values()):
-        return "there are no observed variables that the model could draw rows of"
     sample = graph.capabilities["sample"]
     if sample.how is None:
         return sample.why

@@ -1,11 +1,12 @@
 """Gradients of every term of every shipped spec against finite differences, in float64 at drawn parameters.
 
-Where what is trained is by design not the derivative of what is reported (straight-through codes, chains that are
-cut, a running mean), other laws hold the gradient: test_quantised, test_energies, test_estimators.
+Where what is trained is by design not the derivative of what is reported (straight-through codes, negatives' chains,
+a running mean), other laws hold the gradient: test_quantised, test_energies, test_estimators.
 
 For a direction v in the parameters that the rules say the term moves, <gradient, v> is held against the central
 difference of the term's value; both with the same random numbers. What a term must not move is not moved here,
-so that codes which are cut, and critics which are held, stay as they are on both sides.
+so that codes which are cut, and critics which are held, stay as they are on both sides; where a chain on the posterior
+ended is held for the same reason.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gendsl.compiler.passes.players import reaches
 from gendsl.compiler.pipeline import analyse
 from gendsl.data.dataset import Batch
 from gendsl.nn.model import Model
+from gendsl.nn.posterior import Chained
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.run import compile_model, untrained
 from gendsl.runtime.verify.subject import doubled, perturb
@@ -89,6 +91,21 @@ def moved(parameters: list[nn.Parameter], direction: list[Tensor], by: float) ->
         parameter.add_(part, alpha=by)
 
 
+@pytest.fixture
+def held_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each chain on a posterior runs once: later draws are where it ended."""
+    ends: dict[str, tuple[Tensor, Tensor | None]] = {}
+    draw = Chained.draw
+
+    def held(self: Chained, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        if self.chain.name not in ends:
+            ends[self.chain.name] = draw(self, temperature)
+        return ends[self.chain.name]
+
+    monkeypatch.setattr(Chained, "draw", held)
+
+
+@pytest.mark.usefixtures("held_chains")
 @pytest.mark.parametrize("name", [*sorted(shipped()), *extra()])
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     model, batch = subject(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gendsl.compiler.derive.energies import Way, machine, way
+from gendsl.compiler.derive.energies import Way, energy_of, machine, way
 from gendsl.compiler.graph import Graph, Role
 from gendsl.compiler.paths import above
 from gendsl.errors import Diagnostic, SpecError
@@ -110,7 +110,7 @@ def _beneath(graph: Graph, name: str) -> Iterator[Diagnostic]:
 
 def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
     """Chains and scores move real values; Gibbs steps binary ones."""
-    support, written = graph.variables[name].support, graph.spec.energy[name]
+    support = graph.variables[name].support
     assert support is not None
     option = graph.spec.objective.energy.get(name)
     if machine(graph, name):
@@ -134,7 +134,8 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
             else f"give {name} a prior and an encoder of real values, such as normal",
         )
     elif option is not None and isinstance(option.type, ScoreMatching) and option.type.how == "sliced":
-        kind = getattr(written.net, "activation", "")
+        factor = energy_of(graph, name)
+        kind = getattr(factor.net, "activation", "") if factor is not None else ""
         if kind in ("relu", "leaky_relu"):
             yield graph.spec.diagnostic(
                 "GD516",

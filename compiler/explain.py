@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from gendsl.compiler.derive.notation import says
-from gendsl.compiler.graph import Factor, Graph, Role, Term
+from gendsl.compiler.graph import Factor, Graph, Role, Stage, Term
 from gendsl.compiler.resolve import model_hash
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.facts import numel
+from gendsl.schema.settings import DEFAULT_STEPS
 
 
 def as_json(graph: Graph) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         for i, stage in enumerate(graph.stages, 1):
             fits = ", ".join(f for p in stage.players for f in p.factors)
             terms = ", ".join(t for p in stage.players for t in p.terms)
-            yield f"  stage {i} ({stage.steps or graph.spec.train.steps or 2000} steps): {fits} by {terms}"
+            yield f"  stage {i} ({_length(graph, stage)}): {fits} by {terms}"
     yield ""
     yield "it can be asked to"
     for name, capability in graph.capabilities.items():
@@ -218,6 +219,14 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield f"threads     {graph.resources.threads}"
     for placement in graph.placements:
         yield f"kernel      {placement.op}: {placement.implementation}: {placement.reason}"
+
+
+def _length(graph: Graph, stage: Stage) -> str:
+    """How long a stage is: its own steps, else what `train` says of the whole."""
+    train = graph.spec.train
+    if stage.steps is None and train.epochs is not None:
+        return f"{train.epochs} epochs"
+    return f"{stage.steps or train.steps or DEFAULT_STEPS} steps"
 
 
 def _built(graph: Graph, factor: Factor) -> str:

@@ -27,8 +27,8 @@ from gendsl.runtime.rundir import RunDirectory
 from gendsl.runtime.state import State
 from gendsl.runtime.stop import Stop
 from gendsl.runtime.streams import Order, stream
+from gendsl.schema.settings import DEFAULT_STEPS
 
-DEFAULT_STEPS = 2000
 GIVE_UP = 100
 """Steps left out in a row after which on_nan: skip and rollback stop too."""
 WARNINGS = 5

@@ -11,6 +11,9 @@ from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size, Words
 from gendsl.schema.registry import Component, Slot, Strict, find
 
+DEFAULT_STEPS = 2000
+"""Steps of training where neither steps nor epochs are written."""
+
 
 class Binding(Strict):
     """Which column a variable is, and through which preprocessing. A bare word names the column."""
@@ -101,7 +104,7 @@ class Train(Strict):
     """How long, in which batches, with which optimiser."""
 
     steps: Size | None = Field(
-        default=None, description="optimiser steps of the model (2000 if neither is written)"
+        default=None, description=f"optimiser steps of the model ({DEFAULT_STEPS} if neither is written)"
     )
     epochs: Size | None = Field(default=None, description="passes over the training rows, instead of steps")
     batch_size: Size = 128

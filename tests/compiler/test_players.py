@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from gendsl.compiler.explain import as_text
 from gendsl.compiler.passes.players import reaches
 from tests.compiler.cases import BINARY, CASES, GAN, UNIT, VAE, graph_of, messages, problems
 
@@ -61,6 +62,16 @@ def test_a_stage_changes_what_it_fits_by_the_terms_that_reach_it() -> None:
     assert first == {"model": (("decoder.x", "encoder.z"), ("reconstruction.x",))}
     assert second == {"model": (("prior.z",), ("prior.z",))}
     assert [s.steps for s in graph_of(body).stages] == [1, 1]
+
+
+def test_explain_says_how_long_a_stage_is() -> None:
+    stages = "stages: [{fit: [encoder.z, decoder.x]}, {fit: prior.z, steps: 7}]"
+    body = CASES["autoencoder_second_stage"].text.split("train:")[0]
+    for length, first in (("epochs: 3, ", "3 epochs"), ("steps: 5, ", "5 steps"), ("", "2000 steps")):
+        lines = [
+            s for s in as_text(graph_of(f"{body}train: {{{length}{stages}}}")).splitlines() if "stage " in s
+        ]
+        assert [s.split("(")[1].split(")")[0] for s in lines] == [first, "7 steps"]
 
 
 def test_stages_of_critics() -> None:

@@ -134,10 +134,25 @@ class Factor:
         return self.name.split(".")[0]
 
     @property
+    def autoregressive(self) -> bool:
+        """Whether its network gives the entries one by one, each given those before it."""
+        return self.net is not None and self.net.autoregressive
+
+    @property
     def agnostic(self) -> bool:
         """Whether it is the mixture over all orders of its entries (`ordering: any`)."""
-        autoregressive = self.net is not None and self.net.autoregressive
-        return autoregressive and self.ordering is not None and self.ordering.agnostic
+        return self.autoregressive and self.ordering is not None and self.ordering.agnostic
+
+    @property
+    def product(self) -> bool:
+        """Whether its density is a product over the entries given the parents: no order, no flow."""
+        factorises = self.dist is not None and self.dist.factorises
+        return factorises and not self.autoregressive and not self.flow
+
+    @property
+    def layers(self) -> Path:
+        """Where its flow is written."""
+        return (*self.path, "stack" if self.base is not None else "flow")
 
     @property
     def context(self) -> int:
@@ -329,6 +344,10 @@ class Graph:
         """The length of the codewords of a quantised latent; None of anything else."""
         encoder = self.q(variable)
         return encoder.dist.dim if encoder is not None and isinstance(encoder.dist, Vq) else None
+
+    def seen_by(self, variable: str) -> list[str]:
+        """The adversaries that see a variable."""
+        return [name for name, critic in self.critics.items() if variable in critic.spec.sees]
 
     def bases(self) -> dict[str, Factor]:
         """Base variable -> the flow factor that it is the base of."""

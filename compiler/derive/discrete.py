@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gendsl.compiler.derive.divergence import autoregressive, kl
+from gendsl.compiler.derive.divergence import kl
 from gendsl.compiler.graph import Factor, Graph, How, Route
 from gendsl.errors import Diagnostic
 from gendsl.schema.components.estimator import Enumerate, Estimator, ScoreFunction
@@ -45,8 +45,8 @@ def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) ->
         )
     if named is None or isinstance(named, Enumerate):
         return Route(name, How.ENUMERATED, encoder.name)
-    if named.relaxed and not all(_listed(f) for f in (encoder, prior)):
-        which = prior if _listed(encoder) else encoder
+    if named.relaxed and not (encoder.product and prior.product):
+        which = prior if encoder.product else encoder
         return spec.diagnostic(
             "GD505",
             f"relaxed values of {name} need the log-probability of every value of every entry, and {which.name} is no "
@@ -61,13 +61,6 @@ def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) ->
 def _drawn(graph: Graph, name: str, encoder: Factor, prior: Factor, named: Estimator) -> Route:
     found = kl(graph, name, encoder, prior)
     return Route(name, found.how, encoder.name, found.why, named)
-
-
-def _listed(factor: Factor) -> bool:
-    """Whether it gives the log-probability of each value of each entry at once."""
-    return (
-        factor.dist is not None and factor.dist.factorises and not autoregressive(factor) and not factor.flow
-    )
 
 
 def score_functions(graph: Graph) -> list[str]:

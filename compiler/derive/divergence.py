@@ -22,7 +22,7 @@ def kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
         why = "a flow is in the way"
     elif prior.dist.tag not in encoder.dist.closed_kl:
         why = f"no formula for KL({encoder.dist.tag} || {prior.dist.tag})"
-    elif autoregressive(encoder) or autoregressive(prior):
+    elif encoder.autoregressive or prior.autoregressive:
         why = "an autoregressive factor is in the way"
     elif below:
         why = f"{', '.join(sorted(below))} is a parent of {name} in p and follows from it in q"
@@ -31,7 +31,3 @@ def kl(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route:
     elif summed:
         why = f"{', '.join(sorted(summed))} is summed out"
     return Route(name, How.SAMPLED if why else How.CLOSED, encoder.name, why)
-
-
-def autoregressive(factor: Factor) -> bool:
-    return factor.net is not None and factor.net.autoregressive

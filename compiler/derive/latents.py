@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gendsl.compiler.derive.divergence import autoregressive
 from gendsl.compiler.derive.notation import says, summed_over
 from gendsl.compiler.derive.posterior_chains import steps_of
 from gendsl.compiler.derive.sampling import COMPARED, sampled
@@ -147,8 +146,7 @@ def total_correlations(graph: Graph) -> Iterator[Term]:
         encoder = graph.q(name)
         if how(graph, name) not in DRAWN or graph.routes[name].estimator is not None or encoder is None:
             continue
-        product = encoder.dist is not None and encoder.dist.factorises and not encoder.flow
-        if not product or autoregressive(encoder):
+        if not encoder.product:
             continue
         yield Term(
             f"total_correlation.{name}",

@@ -11,7 +11,7 @@ from gendsl.schema.nodes import Path
 
 def one_way(factor: Factor) -> tuple[str, Path] | None:
     """The first layer without an inverse, for messages: its tag and where it is written, chains looked into."""
-    found = _one_way(factor.flow, (*factor.path, "stack" if factor.base is not None else "flow"))
+    found = _one_way(factor.flow, factor.layers)
     return None if found is None else (found[0].tag, found[1])
 
 

@@ -85,7 +85,7 @@ def _relative(graph: Graph, factor: Factor) -> str:
             f"the encoder of {head} is {factor.dist.tag} and its prior is {shown}: "
             "they have no common location and scale"
         )
-    if any(f.net is not None and f.net.autoregressive for f in (factor, prior)) or factor.net is None:
+    if factor.autoregressive or prior.autoregressive or factor.net is None:
         return f"{head} is {'without parents' if factor.net is None else 'autoregressive'}: that is not built"
     late = [n for n in prior.parents if n not in graph.ancestors("q", head)]
     if late:

@@ -28,7 +28,7 @@ def path_lengths(graph: Graph) -> Iterator[Term]:
 def movable(graph: Graph, name: str) -> tuple[str, ...]:
     """The real-valued latent parents of a decoder with a network whose samples have a gradient; empty if none."""
     factor = graph.p(name)
-    if factor is None or factor.net is None or factor.net.autoregressive or not factor.offers.rsample:
+    if factor is None or factor.net is None or factor.autoregressive or not factor.offers.rsample:
         return ()
     latents_above = (v for v in graph.ancestors("p", name) if graph.variables[v].role is Role.LATENT)
     if not all((own := graph.p(v)) is not None and own.offers.sample for v in latents_above):

@@ -74,7 +74,7 @@ def refused(graph: Graph, name: str, encoder: Factor, prior: Factor | None) -> D
 def _later(graph: Graph, name: str) -> str:
     """What stands in the way and might be built one day, or an empty string."""
     latents, data = blanket(graph, name)
-    critics = [c for c, critic in graph.critics.items() if name in critic.spec.sees]
+    critics = graph.seen_by(name)
     if critics:
         return f"of what an adversary sees ({critics[0]})"
     for other in graph.variables:

@@ -24,7 +24,7 @@ def route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
         return _base(graph, name, flow, encoder)
     if encoder is not None and encoder.offers.density in STOCHASTIC:
         return _inferred(graph, name, encoder, prior, needed)
-    if encoder is not None and spec_of(encoder) is not None and (needed or seen_by(graph, name)):
+    if encoder is not None and spec_of(encoder) is not None and (needed or graph.seen_by(name)):
         return _chained(graph, name, encoder, prior)
     if encoder is not None:
         return _point(graph, name, encoder, prior, needed)
@@ -46,11 +46,6 @@ def suited(graph: Graph, name: str) -> str:
     if support.low == -math.inf:
         return "normal"
     return "gamma" if support.high == math.inf else "beta"
-
-
-def seen_by(graph: Graph, variable: str) -> list[str]:
-    """The adversaries that see a variable."""
-    return [name for name, critic in graph.critics.items() if variable in critic.spec.sees]
 
 
 def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Route | Diagnostic:
@@ -85,7 +80,7 @@ def _inferred(
     if variable.role is Role.OBSERVED:
         return None
     if not needed and variable.role is Role.LATENT and name not in graph.spec.energy:
-        if seen_by(graph, name):
+        if graph.seen_by(name):
             return Route(name, How.SAMPLED_ONLY, encoder.name)
         if prior is None or not graph.descendants("p", name):
             return graph.spec.diagnostic(
@@ -132,7 +127,7 @@ def _point(
     """A deterministic or implicit encoder: there is no KL."""
     assert encoder.dist is not None
     spec = graph.spec
-    critics = seen_by(graph, name)
+    critics = graph.seen_by(name)
     if not needed:
         if critics:
             return Route(name, How.SAMPLED_ONLY, encoder.name)

@@ -18,7 +18,7 @@ def adversaries(graph: Graph) -> Graph:
     notes: list[Diagnostic] = []
     critics: dict[str, Critic] = {}
     for name, written in graph.critics.items():
-        stands_in = [v for v in written.spec.sees if _replaces(graph, v)]
+        stands_in = [v for v in written.spec.sees if how(graph, v) is How.ADVERSARIAL]
         critic = replace(written, stands_in=stands_in[0] if stands_in else None)
         found = [*_sides(graph, critic), *_penalties(graph, critic), *_presented(graph, critic)]
         real, fake = _real_makers(graph, critic), _fake_makers(graph, critic)
@@ -55,7 +55,7 @@ def _untrained(graph: Graph) -> Iterator[Diagnostic]:
             or name in (*graph.scored, *graph.spec.energy)
         ):
             continue
-        critics = [c for c in graph.critics.values() if name in c.spec.sees]
+        critics = [graph.critics[c] for c in graph.seen_by(name)]
         if critics and all(c.stands_in for c in critics):
             yield graph.spec.diagnostic(
                 "GD501",
@@ -66,11 +66,6 @@ def _untrained(graph: Graph) -> Iterator[Diagnostic]:
                 help=f"give {name} a density and a route for every latent above it, or an adversary of its "
                 "own",
             )
-
-
-def _replaces(graph: Graph, variable: str) -> bool:
-    route = graph.routes.get(variable)
-    return route is not None and route.how is How.ADVERSARIAL
 
 
 def _sides(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:

@@ -43,7 +43,7 @@ def _problems(graph: Graph, name: str) -> Iterator[Diagnostic]:
             graph, name, f"{name} is the base of the flow to {flow.head}: an energy is on {flow.head}"
         )
         return
-    if name in {seen for critic in graph.critics.values() for seen in critic.spec.sees}:
+    if graph.seen_by(name):
         yield _later(graph, name, f"an adversary that sees {name}, which has an energy,")
     yield from _trained(graph, name)
     yield from _beneath(graph, name)

@@ -208,9 +208,7 @@ def _orderings(graph: Graph) -> Iterator[Diagnostic]:
 
 def _follows(factor: Factor) -> bool:
     """Whether the factor goes through the entries of its variable in an order."""
-    return (factor.net is not None and factor.net.autoregressive) or any(
-        layer.ordered for layer in factor.flow
-    )
+    return factor.autoregressive or any(layer.ordered for layer in factor.flow)
 
 
 def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
-from gendsl.compiler.derive.divergence import autoregressive
 from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
 from gendsl.compiler.derive.latents import (
     classification,
@@ -160,13 +159,11 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
 def _without_mean(graph: Graph, name: str) -> str:
     """What gives a scored variable no mean in closed form, or an empty string."""
     factor = graph.p(name)
-    if factor is None or factor.base is not None:
-        return "" if factor is None else "a flow"
-    return (
-        f"an autoregressive factor ({factor.net.tag})"
-        if factor.net is not None and autoregressive(factor)
-        else ""
-    )
+    if factor is not None and factor.base is not None:
+        return "a flow"
+    if factor is not None and factor.net is not None and factor.autoregressive:
+        return f"an autoregressive factor ({factor.net.tag})"
+    return ""
 
 
 def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:

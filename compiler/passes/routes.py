@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gendsl.compiler.derive.discrete import CHOICES, relaxed, states
 from gendsl.compiler.derive.layers import one_way
-from gendsl.compiler.derive.routes import lacking, route, seen_by, suited
+from gendsl.compiler.derive.routes import lacking, route, suited
 from gendsl.compiler.graph import Graph, How, Role, Route
 from gendsl.compiler.paths import DRAWN, above, varies
 from gendsl.errors import Diagnostic, SpecError
@@ -137,7 +137,7 @@ def _blocker(graph: Graph, name: str, problems: Mapping[str, Diagnostic]) -> Dia
 
 
 def _excused(graph: Graph, name: str) -> bool:
-    return bool(seen_by(graph, name)) or name in graph.spec.energy
+    return bool(graph.seen_by(name)) or name in graph.spec.energy
 
 
 def _unknown_parents(graph: Graph) -> Iterator[Diagnostic]:

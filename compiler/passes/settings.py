@@ -148,7 +148,7 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
                 path,
                 related=((f"p({name}) is here", factor.path),),
             )
-        elif factor.net is not None and factor.net.autoregressive and not factor.agnostic:
+        elif factor.autoregressive and not factor.agnostic:
             yield graph.spec.diagnostic(
                 "GD510",
                 f"{name} has missing entries, and its density is autoregressive: zeros in the context would "
@@ -163,12 +163,9 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _read_missing(graph: Graph, name: str) -> Iterator[Diagnostic]:
-    for critic in graph.critics.values():
-        if name in critic.spec.sees:
-            path = (*critic.path, "sees", critic.spec.sees.index(name))
-            yield graph.spec.diagnostic(
-                "GD510", f"{critic.name} sees {name}, which has missing entries", path
-            )
+    for seer in graph.seen_by(name):
+        path = ("adversary", seer, "sees", graph.critics[seer].spec.sees.index(name))
+        yield graph.spec.diagnostic("GD510", f"{seer} sees {name}, which has missing entries", path)
 
 
 def _training(graph: Graph) -> Iterator[Diagnostic]:

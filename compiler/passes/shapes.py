@@ -145,12 +145,11 @@ def _through(
 
 def flow_shape(graph: Graph, factor: Factor, shape: Shape, problems: list[Diagnostic]) -> Shape | None:
     """The shape at the base of a factor's flow, or None with a problem added."""
-    key = "stack" if factor.base is not None else "flow"
     outer = shape
     for i, layer in enumerate(factor.flow):
         why = layer.problem(shape)
         if why is not None:
-            tag, path, why = _within(layer, (*factor.path, key, i), shape, why)
+            tag, path, why = _within(layer, (*factor.layers, i), shape, why)
             path = graph.spec.mentioned(path, why)
             problems.append(graph.spec.diagnostic("GD408", f"{tag} cannot act on {factor.head}: {why}", path))
             return None

@@ -97,7 +97,6 @@ def base_support(graph: Graph, factor: Factor, support: Support) -> Support | Di
 
 def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagnostic:
     layer = factor.flow[index]
-    key = "stack" if factor.base is not None else "flow"
     variable = graph.variables[factor.head]
     if variable.column is not None:
         steps = "[dequantize, logit]" if support.low == 0 else "[standardize]"
@@ -110,7 +109,7 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
     return graph.spec.diagnostic(
         "GD404",
         f"{layer.tag} acts on {layer.acts_on}, and {factor.head} lies in {support}",
-        (*factor.path, key, index),
+        (*factor.layers, index),
         help=help_,
         related=related,
     )

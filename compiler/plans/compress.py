@@ -74,6 +74,4 @@ def coded(graph: Graph) -> list[str]:
 
 
 def _plain_normal(factor: Factor) -> bool:
-    sequential = factor.net is not None and factor.net.autoregressive
-    diagonal = isinstance(factor.dist, Normal) and factor.dist.factorises and factor.uses is None
-    return diagonal and not factor.flow and not sequential
+    return isinstance(factor.dist, Normal) and factor.product and factor.uses is None

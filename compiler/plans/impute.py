@@ -98,7 +98,7 @@ def passes(graph: Graph, particles: int) -> int:
 
 
 def sequential(factor: Factor | None) -> bool:
-    return factor is not None and factor.net is not None and factor.net.autoregressive and not factor.agnostic
+    return factor is not None and factor.autoregressive and not factor.agnostic
 
 
 def followed(graph: Graph, name: str) -> bool:

@@ -24,9 +24,7 @@ def rebuilt(graph: Graph) -> list[str]:
     found = []
     for name in drawn(graph):
         factor = graph.p(name)
-        if factor is None or name in graph.spec.energy:
-            continue
-        if factor.net is not None and factor.net.autoregressive:
+        if factor is None or factor.autoregressive or name in graph.spec.energy:
             continue
         latents = [v for v in factor.parents if graph.variables[v].role is Role.LATENT]
         if latents and all(v in codes for v in latents):

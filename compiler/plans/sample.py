@@ -83,4 +83,4 @@ def unsampled(graph: Graph, targets: list[str], given: tuple[str, ...] = ()) -> 
 
 def _sequential(graph: Graph, name: str) -> bool:
     factor = graph.p(name)
-    return factor is not None and factor.net is not None and factor.net.autoregressive
+    return factor is not None and factor.autoregressive

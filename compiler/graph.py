@@ -5,14 +5,13 @@ A Graph is frozen; a pass returns a new one. Names of factors are those of the s
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from graphlib import TopologicalSorter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from gendsl.compiler.order import reached, topological
 from gendsl.errors import Diagnostic
 from gendsl.kernels.table import Placement
 from gendsl.schema.components.corruption import Corruption
@@ -23,13 +22,10 @@ from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, Net
 from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.components.source_base import Column, SourceFacts
-from gendsl.schema.facts import Density, Input, Inputs, Offers, Shape, Support, numel, vector_width
+from gendsl.schema.facts import Input, Inputs, Offers, Shape, Support, numel, vector_width
 from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Adversary
 from gendsl.schema.spec import Spec
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 Side = Literal["p", "q", "c", "e"]
 
@@ -372,13 +368,6 @@ class Graph:
                 found[parent] += (head,)
         return found
 
-    def digraph(self, side: Side) -> nx.DiGraph[str]:
-        """One side for networkx, which takes as long to import as the rest of a check: only where it is needed."""
-        import networkx as nx
-
-        children: dict[str, Iterable[str]] = {**self.children(side)}
-        return nx.DiGraph(children)
-
     def order(self, side: Side) -> list[str]:
         """Variables in topological order, ties in the order of the spec. Raises graphlib.CycleError."""
         orders: dict[Side, list[str]] = self.__dict__.setdefault("_orders", {})
@@ -388,23 +377,13 @@ class Graph:
 
     def ordered(self, side: Side, late: Callable[[str], bool]) -> list[str]:
         """Variables in topological order, those that are `late` as late as can be, ties in the order of the spec."""
-        rank = {name: (late(name), i, name) for i, name in enumerate(self.variables)}
-        sorter = TopologicalSorter(self.parents(side))
-        sorter.prepare()
-        found: list[str] = []
-        waiting: list[tuple[bool, int, str]] = []
-        while sorter.is_active():
-            for name in sorter.get_ready():
-                heapq.heappush(waiting, rank[name])
-            found.append(heapq.heappop(waiting)[2])
-            sorter.done(found[-1])
-        return found
+        return topological(self.parents(side), late)
 
     def ancestors(self, side: Side, variable: str) -> set[str]:
-        return _reached(self.parents(side), variable)
+        return reached(self.parents(side), variable)
 
     def descendants(self, side: Side, variable: str) -> set[str]:
-        return _reached(self.children(side), variable)
+        return reached(self.children(side), variable)
 
     # -- making the next one ---------------------------------------------------------------------------------------
 
@@ -424,29 +403,3 @@ class Graph:
         assert len(names) == len(set(names)), f"terms are not distinct: {names}"
         for player in self.players:
             assert set(player.terms) <= set(names), f"{player.name} has terms that do not exist"
-
-
-def _reached(steps: Mapping[str, tuple[str, ...]], start: str) -> set[str]:
-    """Where the steps lead from `start`, without `start` itself."""
-    found: set[str] = set()
-    pending = [start]
-    while pending:
-        new = set(steps[pending.pop()]) - found
-        found |= new
-        pending += new
-    return found - {start}
-
-
-__all__ = [
-    "Capability",
-    "Critic",
-    "Density",
-    "Factor",
-    "Graph",
-    "How",
-    "Kind",
-    "Player",
-    "Role",
-    "Route",
-    "Term",
-]

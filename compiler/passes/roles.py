@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError
 
 from gendsl.compiler.graph import Factor, Graph, Role, Side
@@ -55,10 +55,14 @@ def cycles(graph: Graph) -> Graph:
 
 
 def _loop(graph: Graph, side: Side) -> list[str]:
-    """A shortest cycle of one side, from the first of its variables in the spec back to it."""
+    """A shortest cycle of one side, from the first of its variables in the spec back to it.
+
+    networkx takes as long to import as the rest of a check: it is imported only where there is a cycle.
+    """
     import networkx as nx
 
-    digraph = graph.digraph(side)
+    children: dict[str, Iterable[str]] = {**graph.children(side)}
+    digraph = nx.DiGraph(children)
     loops = nx.simple_cycles(digraph, length_bound=len(digraph))
     found = min(loops, key=len)
     start = found.index(min(found, key=list(graph.variables).index))

@@ -3,19 +3,21 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
-from pydantic_core import PydanticCustomError
 
 from gendsl.schema.components.adversary import Loss, NonSaturating, Penalty
 from gendsl.schema.components.augment import Augment
 from gendsl.schema.components.bound import Bound
 from gendsl.schema.components.corruption import Corruption as Channel
 from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.energy import Energy
 from gendsl.schema.components.energy_objective import EnergyObjective
 from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.components.negatives import Negatives
 from gendsl.schema.components.net import Net
 from gendsl.schema.fields import Count, Name, Names, NonNegative, Positive, ShapeField, Words
-from gendsl.schema.registry import Component, Slot, Strict, find
+from gendsl.schema.registry import Slot, Strict
+from gendsl.schema.shorthand import gather, listed
 
 NetField = Annotated[Net, Slot("net")]
 Layers = Annotated[tuple[Annotated[FlowLayer, Slot("flow")], ...], Field(strict=False)]
@@ -43,32 +45,6 @@ class Factor(Strict):
         return gather(cls, "dist", value)
 
 
-def gather(owner: type[Strict], slot: str, value: Any, kind: str | None = None) -> Any:
-    """Move the parameters of the component named by `slot` that are written flat into its nested form.
-
-    Raises a pydantic error where both forms are used at once.
-    """
-    if not isinstance(value, dict) or slot not in value:
-        return value
-    named = value[slot]
-    tag = named.get("type") if isinstance(named, dict) else named
-    model = find(kind or slot, tag) if isinstance(tag, str) else None
-    if model is None:
-        return value
-    flat = {k: v for k, v in value.items() if k in model.model_fields and k not in owner.model_fields}
-    if not flat:
-        return value
-    if isinstance(named, dict):
-        key = next(iter(flat))
-        raise PydanticCustomError(
-            "both_forms",
-            f"{key!r} stands beside a nested `{slot}: {{type: {tag}, ...}}`",
-            {"key": key, "slot": slot},
-        )
-    rest = {k: v for k, v in value.items() if k not in flat}
-    return {**rest, slot: {"type": tag, **flat}}
-
-
 class FlowFactor(Strict):
     """The variable is a bijection of the first of `given`; the rest of `given` conditions it."""
 
@@ -78,6 +54,22 @@ class FlowFactor(Strict):
     stack: Annotated[Layers, Field(min_length=1)] = Field(
         description="layers from the variable inwards to its base"
     )
+
+
+class EnergyFactor(Strict):
+    """A fixed energy by `type`, or a network's output; `negatives` says how the network is trained."""
+
+    bare = "energy"
+    given: Names = Field(default=(), description="what E reads beside the variable; not built yet")
+    type: Annotated[Energy, Slot("energy")] | None = None
+    net: NetField | None = None
+    shape: ShapeField | None = None
+    negatives: Annotated[Negatives, Slot("negatives")] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        return gather(cls, "type", value, "energy")
 
 
 class Corruption(Strict):
@@ -141,9 +133,7 @@ class Adversary(Strict):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """`penalty` takes one or a list."""
-        if isinstance(value, dict) and isinstance(value.get("penalty"), str | dict | Component):
-            return {**value, "penalty": [value["penalty"]]}
-        return value
+        return listed(value, "penalty")
 
 
 class Partial(Strict):
@@ -224,8 +214,6 @@ class EnergyOptions(TermOptions):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, value: Any) -> Any:
-        if isinstance(value, str | EnergyObjective):
-            return {"type": value}
         return gather(cls, "type", value, "energy_objective")
 
 

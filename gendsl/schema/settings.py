@@ -10,6 +10,7 @@ from gendsl.schema.components.source_generated import Digits
 from gendsl.schema.components.step import Step
 from gendsl.schema.fields import Count, Fraction, Name, Positive, Size, Words
 from gendsl.schema.registry import Component, Slot, Strict, find
+from gendsl.schema.shorthand import gather
 
 DEFAULT_STEPS = 2000
 """Steps of training where neither steps nor epochs are written."""
@@ -51,8 +52,6 @@ class Data(Strict):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, value: Any) -> Any:
-        from gendsl.schema.sections import gather
-
         if isinstance(value, dict) and "source" not in value and set(value) - set(cls.model_fields):
             value = {"source": "digits", **value}
         return gather(cls, "source", value)

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from gendsl.errors import Diagnostic, Place, Related
-from gendsl.schema.components.energy import EnergyFactor
 from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.fields import Name, Names, Words
 from gendsl.schema.nodes import Path, locate, mentioned, tag_path
@@ -16,6 +15,7 @@ from gendsl.schema.registry import Slot, Strict
 from gendsl.schema.sections import (
     Adversary,
     Corruption,
+    EnergyFactor,
     Factor,
     FlowFactor,
     NetField,

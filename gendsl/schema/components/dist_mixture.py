@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from gendsl.schema.components.dist import Dist
 from gendsl.schema.facts import Density, Offers, Shape, Support, numel
 from gendsl.schema.fields import Count
-from gendsl.schema.registry import Component, Slot, component
+from gendsl.schema.registry import Slot, component
+from gendsl.schema.shorthand import listed
 
 COMPONENTS = 10
 
@@ -49,9 +50,7 @@ class Mixture(Dist):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """`of` takes one or a list."""
-        if isinstance(value, dict) and isinstance(value.get("of"), str | dict | Component):
-            return {**value, "of": [value["of"]]}
-        return value
+        return listed(value, "of")
 
     def parts(self) -> tuple[tuple[Dist, int], ...]:
         """Every distribution that is written, with how many components it is."""

@@ -1,14 +1,9 @@
-"""Energies: factors exp(-E) that multiply a variable's density, or the flat measure (SEMANTICS, section 7)."""
+"""Fixed energies: factors exp(-E) with a formula of their own (SEMANTICS, section 7)."""
 
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, model_validator
-
-from gendsl.schema.components.negatives import Negatives
-from gendsl.schema.components.net import Net
 from gendsl.schema.facts import Shape
-from gendsl.schema.fields import Names, ShapeField
-from gendsl.schema.registry import Component, Slot, Strict, component
+from gendsl.schema.registry import Component, component
 
 
 class Energy(Component):
@@ -48,23 +43,3 @@ class U4(Energy):
 
     w3 = 3 sigmoid((z1 - 1)/0.3). Rezende and Mohamed 2015, table 1; ended at 4 as u2.
     """
-
-
-class EnergyFactor(Strict):
-    """A fixed energy by `type`, or a network's output; `negatives` says how the network is trained."""
-
-    bare = "energy"
-    given: Names = Field(default=(), description="what E reads beside the variable; not built yet")
-    type: Annotated[Energy, Slot("energy")] | None = None
-    net: Annotated[Net, Slot("net")] | None = None
-    shape: ShapeField | None = None
-    negatives: Annotated[Negatives, Slot("negatives")] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather(cls, value: Any) -> Any:
-        from gendsl.schema.sections import gather
-
-        if isinstance(value, str | Energy):
-            return {"type": value}
-        return gather(cls, "type", value, "energy")

@@ -24,15 +24,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Negatives(Component):
     """Where the samples come from that the energy is contrasted with."""
 
-    steps: Steps = 40
-    step_size: Step = 0.01
-    temperature: Step = 1.0
-    buffer: Chains = 0
-    fresh: Share = 0.05
-    magnitude: Weight = 0.0
-
     at_data: ClassVar[bool] = False
     """Chains without a buffer start at the data."""
+
+    steps: Steps = Field(default=40, description="steps of each chain in each training step")
+    step_size: Step = Field(default=0.01, description="eps, the variance of the noise of one step")
+    temperature: Step = Field(default=1.0, description="T of the noise, 1 for true Langevin")
+    buffer: Chains = Field(default=0, description="chains that go on between training steps; 0 for none")
+    fresh: Share = Field(default=0.05, description="share of the buffer's chains that start anew")
+    magnitude: Weight = Field(default=0.0, description="weight of the mean squares of E at data and chains")
 
 
 @component("negatives", "langevin", build="gendsl.nn.chains:spec_of")
@@ -46,13 +46,6 @@ class Langevin(Negatives):
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"steps": 5, "step_size": 0.05, "buffer": 100})
 
-    steps: Steps = Field(default=40, description="steps of each chain in each training step")
-    step_size: Step = Field(default=0.01, description="eps, the variance of the noise of one step")
-    temperature: Step = Field(default=1.0, description="T of the noise, 1 for true Langevin")
-    buffer: Chains = Field(default=0, description="chains that go on between training steps; 0 for none")
-    fresh: Share = Field(default=0.05, description="share of the buffer's chains that start anew")
-    magnitude: Weight = Field(default=0.0, description="weight of the mean squares of E at data and chains")
-
 
 @component("negatives", "contrastive_divergence", build="gendsl.nn.chains:spec_of")
 class ContrastiveDivergence(Negatives):
@@ -64,6 +57,4 @@ class ContrastiveDivergence(Negatives):
     steps: Steps = Field(default=1, description="steps of each chain in each training step")
     step_size: Step = Field(default=0.01, description="eps of a Langevin step; Gibbs steps have none")
     temperature: Step = Field(default=1.0, description="T of a Langevin step's noise, 1 for true Langevin")
-    buffer: Chains = Field(default=0, description="chains that go on between training steps; 0 for none")
     fresh: Share = Field(default=0.0, description="share of the buffer's chains that start anew")
-    magnitude: Weight = Field(default=0.0, description="weight of the mean squares of E at data and chains")

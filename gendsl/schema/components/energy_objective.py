@@ -1,9 +1,10 @@
 """Ways to train an energy without negatives: `objective: {energy: {x: score_matching}}`."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from gendsl.schema.fields import Positive
 from gendsl.schema.registry import Component, component
 
 
@@ -22,7 +23,7 @@ class ScoreMatching(EnergyObjective):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({"noise": 0.3}, {"how": "sliced"})
 
     how: Literal["denoising", "sliced"] = "denoising"
-    noise: Annotated[float, Field(gt=0)] = Field(
+    noise: Positive = Field(
         default=0.1, description="standard deviation of the added noise, in the units of the variable"
     )
 

@@ -12,12 +12,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from gendsl.schema.fields import Count, NonNegative, Positive
 from gendsl.schema.registry import Component, component
 
-Steps = Annotated[int, Field(ge=1)]
 Chains = Annotated[int, Field(ge=0)]
-Step = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -27,12 +25,14 @@ class Negatives(Component):
     at_data: ClassVar[bool] = False
     """Chains without a buffer start at the data."""
 
-    steps: Steps = Field(default=40, description="steps of each chain in each training step")
-    step_size: Step = Field(default=0.01, description="eps, the variance of the noise of one step")
-    temperature: Step = Field(default=1.0, description="T of the noise, 1 for true Langevin")
+    steps: Count = Field(default=40, description="steps of each chain in each training step")
+    step_size: Positive = Field(default=0.01, description="eps, the variance of the noise of one step")
+    temperature: Positive = Field(default=1.0, description="T of the noise, 1 for true Langevin")
     buffer: Chains = Field(default=0, description="chains that go on between training steps; 0 for none")
     fresh: Share = Field(default=0.05, description="share of the buffer's chains that start anew")
-    magnitude: Weight = Field(default=0.0, description="weight of the mean squares of E at data and chains")
+    magnitude: NonNegative = Field(
+        default=0.0, description="weight of the mean squares of E at data and chains"
+    )
 
 
 @component("negatives", "langevin", build="gendsl.nn.chains:spec_of")
@@ -54,7 +54,9 @@ class ContrastiveDivergence(Negatives):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"steps": 5}, {"buffer": 64})
     at_data: ClassVar[bool] = True
 
-    steps: Steps = Field(default=1, description="steps of each chain in each training step")
-    step_size: Step = Field(default=0.01, description="eps of a Langevin step; Gibbs steps have none")
-    temperature: Step = Field(default=1.0, description="T of a Langevin step's noise, 1 for true Langevin")
+    steps: Count = Field(default=1, description="steps of each chain in each training step")
+    step_size: Positive = Field(default=0.01, description="eps of a Langevin step; Gibbs steps have none")
+    temperature: Positive = Field(
+        default=1.0, description="T of a Langevin step's noise, 1 for true Langevin"
+    )
     fresh: Share = Field(default=0.0, description="share of the buffer's chains that start anew")

@@ -194,6 +194,15 @@ class ContinuousBernoulli(Dist):
         return UNIT
 
 
+def from_zero(count: int | None, variable: Support | None) -> Support:
+    """The integers from 0: as many as are written, else those of the variable, whose end may not be known."""
+    if count is not None:
+        return categories(count)
+    if variable is not None and variable.count is not None and variable.low == 0:
+        return variable
+    return Support(low=0.0, integer=True)
+
+
 @component("dist", "categorical", build="gendsl.nn.distributions:build_categorical")
 class Categorical(Dist):
     """Categorical distribution over 0 .. classes - 1 with independent entries, given by logits."""
@@ -215,11 +224,7 @@ class Categorical(Dist):
         return self.logits == "learned"
 
     def support(self, variable: Support | None) -> Support:
-        if self.classes is not None:
-            return categories(self.classes)
-        if variable is not None and variable.count is not None and variable.low == 0:
-            return variable
-        return Support(low=0.0, integer=True)
+        return from_zero(self.classes, variable)
 
     def raw(self, shape: Shape, support: Support) -> Shape:
         return (support.count or 0, *shape)

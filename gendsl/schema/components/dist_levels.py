@@ -7,22 +7,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from gendsl.schema.components.dist import Dist, LocationScale
-from gendsl.schema.facts import Density, Offers, Shape, Support, categories
+from gendsl.schema.components.dist import Dist, LocationScale, from_zero
+from gendsl.schema.facts import Density, Offers, Shape, Support
 from gendsl.schema.fields import Count
 from gendsl.schema.registry import component
 
 Levels = Annotated[int, Field(ge=2, le=65536)]
 LEVELS = "number of levels; inferred for a variable that is bound to data"
-
-
-def of_levels(levels: int | None, variable: Support | None) -> Support:
-    """The levels that are written, or those of the variable."""
-    if levels is not None:
-        return categories(levels)
-    if variable is not None and variable.count is not None and variable.low == 0:
-        return variable
-    return Support(low=0.0, integer=True)
 
 
 def unknown_levels(support: Support) -> str | None:
@@ -43,7 +34,7 @@ class DiscretizedLogistic(LocationScale):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({"levels": 9}, {"levels": 5, "scale": "shared"})
 
     def support(self, variable: Support | None) -> Support:
-        return of_levels(self.levels, variable)
+        return from_zero(self.levels, variable)
 
     def offers(self, support: Support) -> Offers:
         return Offers(density=Density.ANY, enumerate=True)
@@ -84,7 +75,7 @@ class MixtureOfLogistics(Dist):
         return not self.coupled
 
     def support(self, variable: Support | None) -> Support:
-        return of_levels(self.levels, variable)
+        return from_zero(self.levels, variable)
 
     def raw(self, shape: Shape, support: Support) -> Shape:
         """K weights, locations and scales for each entry; coupled, ten numbers a component for each pixel."""

@@ -41,10 +41,8 @@ def supports(graph: Graph) -> Graph:
             _written(graph, name, WORDS[written.support], found, problems)
     variables = {n: replace(v, support=found.get(n, REAL)) for n, v in graph.variables.items()}
     graph = graph.update(variables=variables)
-    factors = {}
-    for name, factor in graph.factors.items():
+    for factor in graph.factors.values():
         problems.extend(_check(graph, factor, problems) if factor.head not in broken else ())
-        factors[name] = factor
     if problems:
         raise SpecError(problems)
     return graph

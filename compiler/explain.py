@@ -73,7 +73,7 @@ def _factor(graph: Graph, factor: Factor) -> dict[str, Any]:
     named = factor.dist or factor.channel or fixed
     what = named.tag if named is not None else "energy" if factor.side == "e" else "flow"
     return {
-        "maths": says(graph, factor),
+        "maths": says(factor),
         "dist": what,
         "given": list(factor.parents),
         "net": factor.net.tag if factor.net is not None else None,
@@ -121,25 +121,25 @@ def factorisation(graph: Graph) -> Iterator[str]:
     for factor in graph.side("e"):
         beneath = graph.p(factor.head)
         inside = "" if beneath is None else f"p({factor.head}) "
-        yield f"p'({factor.head}) = {inside}{says(graph, factor)} / Z"
+        yield f"p'({factor.head}) = {inside}{says(factor)} / Z"
     q = [f for f in graph.side("q")]
     if q:
         latent = [f for f in q if graph.variables[f.head].role in (Role.LATENT, Role.PARTIAL)]
         for factor in latent + [f for f in q if f not in latent]:
-            yield says(graph, factor)
+            yield says(factor)
     for factor in graph.side("c"):
-        yield says(graph, factor)
+        yield says(factor)
     for critic in graph.critics.values():
         yield f"{critic.name}({', '.join(critic.spec.sees)}) compares real with fake"
 
 
 def _maths(graph: Graph, factor: Factor) -> str:
     if factor.base is None:
-        return says(graph, factor)
+        return says(factor)
     base = graph.p(factor.base)
     assert base is not None
     inner = ", ".join((factor.head, *factor.parents[1:]))
-    return f"{says(graph, base)} |d{factor.base}/d{factor.head}|, {factor.base} = f^-1({inner})"
+    return f"{says(base)} |d{factor.base}/d{factor.head}|, {factor.base} = f^-1({inner})"
 
 
 def headline(graph: Graph) -> str:
@@ -167,7 +167,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield "factors"
     for name, factor in graph.factors.items():
         built = _built(graph, factor) + _reach(graph, factor)
-        yield f"  {name:<16} {says(graph, factor):<18} {built}; {factor.bill.parameters:,} parameters"
+        yield f"  {name:<16} {says(factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.spec.net.tag
         made = ", ".join((*critic.real_makers, *critic.fake_makers))

@@ -106,7 +106,7 @@ def _of_adversary(graph: Graph, critic: Critic) -> str:
     encoder, prior = graph.q(critic.stands_in), graph.p(critic.stands_in)
     assert encoder is not None
     assert prior is not None
-    return f"KL({says(graph, encoder)} || {says(graph, prior)}), by the critic's logit"
+    return f"KL({says(encoder)} || {says(prior)}), by the critic's logit"
 
 
 def logit(graph: Graph, critic: Critic) -> bool:

@@ -166,7 +166,7 @@ def _density(graph: Graph, name: str) -> str:
     factor = graph.p(name)
     if factor is None:
         return ""
-    return says(graph, factor) if factor.base is None else f"p({name})"
+    return says(factor) if factor.base is None else f"p({name})"
 
 
 def chain_words(graph: Graph, name: str, spec: Negatives, *, sampling: bool = False) -> str:

@@ -21,7 +21,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         if prior is None:
             yield Term(
                 f"kl.{name}",
-                f"E_q[log {says(graph, encoder)}{tilt}]",
+                f"E_q[log {says(encoder)}{tilt}]",
                 "model",
                 Kind.UPPER,
                 f"-log Z of exp(-E({name}))",
@@ -40,12 +40,12 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         }
         yield Term(
             f"kl.{name}",
-            f"E_q[log {says(graph, encoder)} - log {summed_over(graph, name)}{says(graph, prior)}{tilt}]{unknown}",
+            f"E_q[log {says(encoder)} - log {summed_over(graph, name)}{says(prior)}{tilt}]{unknown}",
             "model",
             Kind.EXACT if exact else Kind.ESTIMATE,
-            f"KL({says(graph, encoder)} || {says(graph, prior)})"
+            f"KL({says(encoder)} || {says(prior)})"
             if not tilt
-            else f"KL({says(graph, encoder)} || {says(graph, prior)} exp(-E({name})) / Z) - log Z",
+            else f"KL({says(encoder)} || {says(prior)} exp(-E({name})) / Z) - log Z",
             words[route.how] + drawn,
             path=encoder.path,
         )
@@ -54,7 +54,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         random = prior.offers.estimated or any(noisy(graph, v) for v in above(graph, "p", name))
         yield Term(
             f"prior.{name}",
-            f"-log {summed_over(graph, name)}{says(graph, prior)} at the codes, which are cut",
+            f"-log {summed_over(graph, name)}{says(prior)} at the codes, which are cut",
             "model",
             Kind.ESTIMATE if random else Kind.EXACT,
             f"negative log density of the codes {name}",
@@ -66,7 +66,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         tilt = f" + E({name})" if name in graph.spec.energy else ""
         yield Term(
             f"prior.{name}",
-            f"-log {summed_over(graph, name)}{says(graph, prior)}{tilt} at the chain's end, which is cut",
+            f"-log {summed_over(graph, name)}{says(prior)}{tilt} at the chain's end, which is cut",
             "model",
             Kind.NONE,
             "its part of the gradient of -log p of the data, if the chain has come to the posterior",
@@ -77,8 +77,7 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         assert encoder is not None
         yield Term(
             f"mutual_information.{name}",
-            f"E[log {says(graph, encoder)}], {name} and {', '.join(encoder.parents)} drawn from prior and "
-            "decoder",
+            f"E[log {says(encoder)}], {name} and {', '.join(encoder.parents)} drawn from prior and decoder",
             "model",
             Kind.ESTIMATE,
             f"a lower bound of I({name}; {', '.join(encoder.parents)}) - H({name})",
@@ -110,11 +109,10 @@ def classification(graph: Graph) -> Iterator[Term]:
         if graph.variables[factor.head].role in (Role.OBSERVED, Role.PARTIAL):
             yield Term(
                 f"classification.{factor.head}",
-                f"-log {says(graph, factor)}"
-                + (" on known rows" if graph.variables[factor.head].known else ""),
+                f"-log {says(factor)}" + (" on known rows" if graph.variables[factor.head].known else ""),
                 "model",
                 Kind.ESTIMATE if factor.offers.estimated else Kind.EXACT,
-                f"cross-entropy of {says(graph, factor)}",
+                f"cross-entropy of {says(factor)}",
                 "exact",
                 auxiliary=True,
                 path=factor.path,
@@ -150,7 +148,7 @@ def total_correlations(graph: Graph) -> Iterator[Term]:
             continue
         yield Term(
             f"total_correlation.{name}",
-            f"E_q[log q({name}) - sum_d log q({name}_d)], q({name}) the mean of {says(graph, encoder)} over the data",
+            f"E_q[log q({name}) - sum_d log q({name}_d)], q({name}) the mean of {says(encoder)} over the data",
             "model",
             Kind.ESTIMATE,
             f"total correlation of the aggregate posterior of {name}",

@@ -6,7 +6,7 @@ from gendsl.compiler.graph import Factor, Graph, How, Role
 from gendsl.compiler.paths import above, how, joint
 
 
-def says(graph: Graph, factor: Factor) -> str:
+def says(factor: Factor) -> str:
     """The factor in mathematical notation: p(x | z, y)."""
     if factor.side == "e":
         return f"exp(-E({factor.head}))"

@@ -17,11 +17,11 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
     for before in joint(graph, name)[:-1]:
         reached |= above(graph, "p", before) if summed else set()
     inferred = [v for v in graph.order("p") if v in reached and how(graph, v) in SAMPLED]
-    inside = says(graph, factor)
+    inside = says(factor)
     if factor.base is not None:
         base = graph.p(factor.base)
         assert base is not None
-        inside = f"{says(graph, base)} |d{factor.base}/d{name}|"
+        inside = f"{says(base)} |d{factor.base}/d{name}|"
     inside = summed_over(graph, name) + inside
     known = " on known rows" if graph.variables[name].known else ""
     if not inferred and factor.agnostic and not summed:
@@ -80,9 +80,7 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
         f"-{expect}log {inside}]{known}{walkback}",
         "model",
         Kind.ESTIMATE if random else Kind.EXACT,
-        f"expected negative log-likelihood of {name}"
-        if not codes
-        else f"-log {says(graph, factor)} at the code",
+        f"expected negative log-likelihood of {name}" if not codes else f"-log {says(factor)} at the code",
         estimator(graph, inferred, bound),
         path=factor.path,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from gendsl.compiler.graph import Factor, Graph, Variable
@@ -121,10 +121,12 @@ def shapes(graph: Graph) -> Graph:
 
 
 def _through(
-    graph: Graph, known: dict[str, tuple[Shape, Path]], learn: object, problems: list[Diagnostic]
+    graph: Graph,
+    known: dict[str, tuple[Shape, Path]],
+    learn: Callable[[str, Shape, Path, str], None],
+    problems: list[Diagnostic],
 ) -> None:
     """Bases of flows and outputs of corruptions follow from their other end."""
-    assert callable(learn)
     for factor in graph.factors.values():
         if factor.channel is not None and factor.parents[0] in known:
             shape = known[factor.parents[0]][0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from gendsl.compiler.derive.posterior_chains import spec_of, steps_of
 from gendsl.compiler.graph import Capability, Graph, How, Kind, Role
+from gendsl.compiler.paths import how
 
 
 def plan(graph: Graph) -> Capability:
     targets = encoded(graph)
     if not targets:
         return Capability(None, why="no latent has an encoder or is the base of a flow")
-    inverted = [n for n in targets if graph.routes[n].how is How.BASE] if graph.routes else []
+    inverted = [n for n in targets if how(graph, n) is How.BASE]
     if len(inverted) == len(targets):
         return Capability("inverse of the flow", Kind.EXACT)
     chains = [n for n in targets if spec_of(graph.q(n)) is not None]

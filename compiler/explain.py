@@ -112,21 +112,15 @@ def factorisation(graph: Graph) -> Iterator[str]:
     ordered = [p[n] for n in graph.order("p") if n in p]
     if ordered:
         joint = ", ".join(f.head for f in reversed(ordered) if f.head not in graph.bases())
-        parts = []
-        for factor in ordered:
-            if factor.head in graph.bases():
-                continue
-            parts.append(_maths(graph, factor))
+        parts = [_maths(graph, f) for f in ordered if f.head not in graph.bases()]
         yield f"p({joint}{given}) = {' '.join(parts)}"
     for factor in graph.side("e"):
         beneath = graph.p(factor.head)
         inside = "" if beneath is None else f"p({factor.head}) "
         yield f"p'({factor.head}) = {inside}{says(factor)} / Z"
-    q = [f for f in graph.side("q")]
-    if q:
-        latent = [f for f in q if graph.variables[f.head].role in (Role.LATENT, Role.PARTIAL)]
-        for factor in latent + [f for f in q if f not in latent]:
-            yield says(factor)
+    inferred = (Role.LATENT, Role.PARTIAL)
+    for factor in sorted(graph.side("q"), key=lambda f: graph.variables[f.head].role not in inferred):
+        yield says(factor)
     for factor in graph.side("c"):
         yield says(factor)
     for critic in graph.critics.values():
@@ -175,11 +169,10 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
             f"  {critic.player:<16} sees {', '.join(critic.spec.sees):<13} {net}; "
             f"{critic.bill.parameters:,} parameters; moves {made}"
         )
-    routes = [r for r in graph.routes.values()]
-    if routes:
+    if graph.routes:
         yield ""
         yield "latents"
-        for route in routes:
+        for route in graph.routes.values():
             why = f" ({route.why})" if route.why else ""
             by = f"; {route.estimator.words}" if route.estimator is not None else ""
             yield f"  {route.variable:<12} {route.how}{why}{by}"

@@ -12,10 +12,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gendsl.compiler.graph import Capability, Factor, Graph, How, Kind, Role
 from gendsl.compiler.paths import DRAWN, agnostic
 from gendsl.compiler.plans import log_prob
-from gendsl.compiler.plans.chain import chain_of
+from gendsl.compiler.plans.chain import Chain, chain_of
 from gendsl.compiler.plans.sample import drawn
 from gendsl.schema.facts import numel
 
@@ -36,39 +38,48 @@ def plan(graph: Graph) -> Capability:
             None, why=refused.removeprefix("not ") or "nothing observed has a distribution in p"
         )
     chain = chain_of(graph)
-    if chain is not None:
-        outside = [n for n in drawn(graph) if n not in chain.state]
-        if outside:
-            return Capability(
-                None, why=f"the chain is not corrupted at {', '.join(outside)}: it would be ignored"
-            )
-        how, kind, why = (
-            "corrupt-and-denoise chain, known entries held",
-            Kind.ESTIMATE,
-            "as far as the chain mixes",
+    found = _known(graph, targets) if chain is None else _held(graph, chain)
+    return found if found.how is None else replace(found, why="; ".join(w for w in (found.why, refused) if w))
+
+
+def _held(graph: Graph, chain: Chain) -> Capability:
+    """By the chain that corrupts and denoises."""
+    outside = [n for n in drawn(graph) if n not in chain.state]
+    if outside:
+        return Capability(
+            None, why=f"the chain is not corrupted at {', '.join(outside)}: it would be ignored"
         )
-        return Capability(how, kind, "; ".join(w for w in (why, refused) if w))
+    return Capability(
+        "corrupt-and-denoise chain, known entries held", Kind.ESTIMATE, "as far as the chain mixes"
+    )
+
+
+def _known(graph: Graph, targets: list[str]) -> Capability:
+    """By what p says of the missing entries given the known ones."""
     score = log_prob.plan(graph)
     if score.how is None:
         return Capability(None, why=f"it needs log_prob: {score.why}")
     if uncertain(graph):
-        how, kind = "self-normalised importance sampling", Kind.ESTIMATE
         loose = log_prob.proposals(graph)["prior"]
         why = "consistent in the number of particles"
         why += f"; {', '.join(loose)} is proposed by the prior: many are needed" if loose else ""
-    elif late(graph):
-        how, kind = "in the order of p; importance sampling where that is not exact", Kind.ESTIMATE
-        why = (
-            f"exact where what is known comes before what is missing ({', '.join(late(graph))}), and where the missing "
-            f"entries have at most {ENUMERATED} joint values"
+        return Capability("self-normalised importance sampling", Kind.ESTIMATE, why)
+    later = late(graph)
+    if later:
+        return Capability(
+            "in the order of p; importance sampling where that is not exact",
+            Kind.ESTIMATE,
+            f"exact where what is known comes before what is missing ({', '.join(later)}), and where the missing "
+            f"entries have at most {ENUMERATED} joint values",
         )
-    elif any(f.agnostic for f in (graph.p(n) for n in targets) if f is not None):
-        how, kind = "a random order that begins with the known entries", Kind.ESTIMATE
-        why = "p weighs the orders alike, its conditionals need not"
-    else:
-        how, kind, why = "draw given the known entries", Kind.EXACT, ""
-        how += ", finite latents summed out" if score.how.startswith("summed") else ""
-    return Capability(how, kind, "; ".join(w for w in (why, refused) if w))
+    if set(agnostic(graph)) & set(targets):
+        return Capability(
+            "a random order that begins with the known entries",
+            Kind.ESTIMATE,
+            "p weighs the orders alike, its conditionals need not",
+        )
+    summed = ", finite latents summed out" if score.how.startswith("summed") else ""
+    return Capability(f"draw given the known entries{summed}", Kind.EXACT)
 
 
 def filled(graph: Graph) -> list[str]:
@@ -116,11 +127,10 @@ def _reasons(graph: Graph) -> dict[str, str]:
     tilted = ", ".join(graph.spec.energy)
     if tilted:
         return dict.fromkeys(drawn(graph), f"an energy tilts {tilted}: its conditionals are not known")
-    found = {}
+    chain, found = chain_of(graph), {}
     for name in drawn(graph):
         factor = graph.p(name)
         assert factor is not None
-        chain = chain_of(graph)
         if factor.base is not None or factor.flow:
             found[name] = "the density of a flow does not say what some entries imply for the others"
         elif chain is None and name not in graph.scored:

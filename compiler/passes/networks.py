@@ -143,21 +143,10 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
             return why
         factor = replace(factor, features=net.features(inputs, shape))
         assert factor.features is not None
-        bill += head_bill(factor.features, raw)
-        shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
-        if shared is factor:
-            bill += net.bill(inputs, shape)
-        elif not _agree(shared, factor):
-            return graph.spec.diagnostic(
-                "GD401",
-                f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs "
-                "differ: "
-                f"{_shapes(shared)} and {_shapes(factor)}",
-                (*factor.path, "net"),
-                related=(("the other use is here", (*shared.path, "net")),),
-            )
-        else:
-            bill += replace(net.bill(inputs, shape), parameters=0)
+        body = _body(graph, factor, net.bill(inputs, shape), bodies)
+        if isinstance(body, Diagnostic):
+            return body
+        bill += head_bill(factor.features, raw) + body
     factor = replace(factor, bill=bill)
     return replace(factor, bill=bill + _flow_bill(factor, head.shape))
 
@@ -178,18 +167,26 @@ def _energy(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         return _refused(graph, why, path)
     features = net.features(inputs, None)
     factor = replace(factor, inputs=inputs, features=features)
-    bill = net.bill(inputs, None)
+    body = _body(graph, factor, net.bill(inputs, None), bodies)
+    if isinstance(body, Diagnostic):
+        return body
+    return replace(factor, bill=body + dense(numel(features), 1))
+
+
+def _body(graph: Graph, factor: Factor, bill: Bill, bodies: dict[str, Factor]) -> Bill | Diagnostic:
+    """What a network costs this factor: its parameters count where it is first used."""
     shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
-    if not _agree(shared, factor):
-        return graph.spec.diagnostic(
-            "GD401",
-            f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
-            f"{_shapes(shared)} and {_shapes(factor)}",
-            path,
-            related=(("the other use is here", (*shared.path, "net")),),
-        )
-    own = bill if shared is factor else replace(bill, parameters=0)
-    return replace(factor, bill=own + dense(numel(features), 1))
+    if shared is factor:
+        return bill
+    if _agree(shared, factor):
+        return replace(bill, parameters=0)
+    return graph.spec.diagnostic(
+        "GD401",
+        f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
+        f"{_shapes(shared)} and {_shapes(factor)}",
+        (*factor.path, "net"),
+        related=(("the other use is here", (*shared.path, "net")),),
+    )
 
 
 def _orderings(graph: Graph) -> Iterator[Diagnostic]:

@@ -6,7 +6,7 @@ import math
 
 from gendsl.compiler.derive.discrete import finite, without_gradient
 from gendsl.compiler.derive.divergence import kl
-from gendsl.compiler.derive.layers import one_way
+from gendsl.compiler.derive.layers import no_inverse
 from gendsl.compiler.derive.posterior_chains import refused, spec_of
 from gendsl.compiler.graph import Factor, Graph, How, Role, Route
 from gendsl.compiler.paths import has_no_encoder
@@ -58,16 +58,7 @@ def _base(graph: Graph, name: str, flow: Factor, encoder: Factor | None) -> Rout
             help=f"drop encoder.{name}",
             related=(("it is the base here", (*flow.path, "given", 0)),),
         )
-    layer = one_way(flow)
-    if layer is not None:
-        return graph.spec.diagnostic(
-            "GD503",
-            f"{layer[0]} cannot be used in a flow section: log p({flow.head}) is needed at the data, and {layer[0]} "
-            "has no closed-form inverse; it is fine inside encoder",
-            layer[1],
-            help="use layers with an inverse, such as coupling",
-        )
-    return Route(name, How.BASE)
+    return no_inverse(graph, flow, "at the data") or Route(name, How.BASE)
 
 
 def _inferred(
@@ -174,25 +165,15 @@ def lacking(factor: Factor) -> tuple[str, Path]:
 
 def no_density(graph: Graph, factor: Factor, where: str, other: Factor) -> Diagnostic:
     """log p is needed at given points, and the factor cannot say it."""
-    layer = one_way(factor)
-    if layer is not None:
-        tag, path = layer
-        in_q = factor.section == "encoder"
-        use = "here" if in_q else f"in a {factor.section}"
-        advice = "" if in_q else "; it is fine inside encoder"
-        return graph.spec.diagnostic(
-            "GD503",
-            f"{tag} cannot be used {use}: log {factor.side}({factor.head}) is needed {where}, and {tag} has no "
-            f"closed-form inverse{advice}",
-            path,
-            help="use layers with an inverse, such as coupling",
-            related=((f"{other.name} needs it", other.path),),
-        )
+    related = ((f"{other.name} needs it", other.path),)
+    found = no_inverse(graph, factor, where, related)
+    if found is not None:
+        return found
     what, path = lacking(factor)
     return graph.spec.diagnostic(
         "GD503",
         f"{what} has no density: log {factor.side}({factor.head}) is needed {where}",
         path,
         help="use a distribution with a density, or an adversary that compares samples",
-        related=((f"{other.name} needs it", other.path),),
+        related=related,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gendsl.compiler.derive.discrete import CHOICES, relaxed, states
-from gendsl.compiler.derive.layers import one_way
+from gendsl.compiler.derive.layers import no_inverse, one_way
 from gendsl.compiler.derive.routes import lacking, route, suited
 from gendsl.compiler.graph import Graph, How, Role, Route
 from gendsl.compiler.paths import DRAWN, above, varies
@@ -91,17 +91,12 @@ def _no_density_at_data(graph: Graph, name: str) -> Diagnostic:
     """
     factor = graph.p(name)
     assert factor is not None
-    layer = one_way(factor)
-    if layer is not None and factor.dist is not None and factor.dist.density is Density.ANY:
-        tag, path = layer
-        return graph.spec.diagnostic(
-            "GD503",
-            f"{tag} cannot be used in a {factor.section}: log p({name}) is needed at the data, and {tag} has no "
-            "closed-form inverse; it is fine inside encoder",
-            path,
-            help="use layers with an inverse, such as coupling",
-        )
-    what, path = layer or (lacking(factor) if factor.dist is not None else ("flow", (*factor.path, "dist")))
+    own = factor.dist is not None and factor.dist.density is Density.ANY
+    found = no_inverse(graph, factor, "at the data") if own else None
+    if found is not None:
+        return found
+    without = lacking(factor) if factor.dist is not None else ("flow", (*factor.path, "dist"))
+    what, path = one_way(factor) or without
     return graph.spec.diagnostic(
         "GD501",
         f"nothing trains {name}: {what} has no density at the data, no adversary sees {name}, and it has no "

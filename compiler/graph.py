@@ -57,7 +57,7 @@ class Kind(StrEnum):
 
 
 def worst(kinds: Iterable[Kind]) -> Kind:
-    """The worst of exact, lower, estimate, none (SEMANTICS, section 8)."""
+    """The worst of exact, lower, estimate, none (SEMANTICS, section 11)."""
     return max(kinds, key=lambda k: k.badness, default=Kind.EXACT)
 
 

@@ -1,5 +1,5 @@
-"""Paths: what the value of each variable, and each log-probability, is computed from (SEMANTICS, sections 4
-and 5).
+"""Paths: what the value of each variable, and each log-probability, is computed from (SEMANTICS, section
+3).
 
 Data cut paths: the value of an observed variable depends on nothing, so a latent above it is above its
 children only where it is their parent too. Everything here follows from the graph and the routes; `players`

@@ -50,7 +50,7 @@ class Diagnostic:
     related: tuple[Related, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `check --json` prints (LANGUAGE, section 5)."""
+        """The object that `check --json` prints (docs/language.md, JSON documents)."""
         return {
             "code": self.code,
             "severity": self.severity,

@@ -1,4 +1,4 @@
-"""What each factor offers: samples, gradients through samples, density (DESIGN, section 4)."""
+"""What each factor offers: samples, gradients through samples, density."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Cost(StrEnum):
 
 @dataclass(frozen=True)
 class Offers:
-    """What a factor can do (DESIGN, section 4)."""
+    """What a factor can do."""
 
     sample: bool = True
     rsample: bool = False

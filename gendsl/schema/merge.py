@@ -1,9 +1,8 @@
-"""What `extends` means: one document laid over its parent (LANGUAGE, section 4).
+"""What `extends` means: one document laid over its parent (docs/language.md, The head).
 
 Maps merge, lists and scalars replace, `null` deletes, a map whose tag changes is replaced whole. A word that
 stands for its tag (`net: mlp`) counts as `{type: mlp}` where the other side is a map. A factor whose `dist`
-changes drops the old distribution's parameters and keeps `given`, `net`, `shape` and `flow` (SEMANTICS,
-section 2).
+changes drops the old distribution's parameters and keeps `given`, `net`, `shape` and `flow`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Diagnostics as text for people (LANGUAGE, section 4): message, place, the line, a caret under the word.
+"""Diagnostics as text for people: message, place, the line, a caret under the word.
 
     error[GD210] unknown flow layer 'planer'
       --> specs/vae_planar.yaml:9:15

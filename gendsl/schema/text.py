@@ -1,4 +1,4 @@
-"""YAML text -> nodes with places (LANGUAGE, section 4).
+"""YAML text -> nodes with places (docs/language.md, Text).
 
 The parser's events are read in one loop with a stack of our own, never recursively, while depth, nodes and
 aliases are counted: what would exhaust a composing loader (nested brackets, alias and merge bombs) is refused

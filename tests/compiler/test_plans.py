@@ -1,5 +1,5 @@
 """Plans: what a model can be asked, of what kind the answer is, and why the rest is refused (SEMANTICS,
-section 8).
+sections 10 and 11).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Players and stages: who changes which factors by which terms, and what nothing trains (SEMANTICS, sections
-5 and 8).
+"""Players and stages: who changes which factors by which terms, and what nothing trains (SEMANTICS, section
+9).
 """
 
 from __future__ import annotations

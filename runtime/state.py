@@ -21,7 +21,6 @@ from gendsl.nn.objective import Loss
 from gendsl.nn.objective.adversarial import diagnostics
 from gendsl.runtime.checkpoint import Checkpoint
 from gendsl.runtime.optimisers import Average, Optimiser
-from gendsl.schema.components.optim import OptimSpec
 
 
 class Means:
@@ -80,15 +79,8 @@ class State:
         for player in stage.players:
             named = self.model.parameters_of(player.factors)
             if named:
-                found[player.name] = Optimiser(named, self._optim(player.name), steps)
+                found[player.name] = Optimiser(named, self.train.optim_of(player.name), steps)
         return found
-
-    def _optim(self, player: str) -> OptimSpec:
-        options = self.train.players
-        chosen = (
-            options.model if player == "model" else options.adversary.get(player.removeprefix("adversary."))
-        )
-        return chosen.optim if chosen is not None and chosen.optim is not None else self.train.optim
 
     def count(self, player: str, loss: Loss) -> None:
         """Add one turn of a player to the running means."""

@@ -11,10 +11,9 @@ from gendsl.compiler.derive.discrete import states
 from gendsl.compiler.derive.energies import Way, negatives, way
 from gendsl.compiler.derive.posterior_chains import blanket, spec_of
 from gendsl.compiler.derive.sampling import draws_of
-from gendsl.compiler.graph import Critic, Factor, Graph, How, Resources, Role
+from gendsl.compiler.graph import Factor, Graph, How, Resources, Role
 from gendsl.compiler.paths import DRAWN, above
 from gendsl.errors import SpecError
-from gendsl.schema.components.optim import OptimSpec
 from gendsl.schema.facts import numel
 
 PROCESS = 480 * 2**20
@@ -102,19 +101,14 @@ def _evaluation(graph: Graph) -> int:
 def _state(graph: Graph) -> int:
     """Bytes of weights, gradients, a temporary, the optimisers' state and the averaged weights."""
     train = graph.spec.train
-    model = train.players.model.optim or train.optim
     copies = (
         3 + (train.ema is not None) + (train.validate_ is not None and train.validate_.patience is not None)
     )
+    model = train.optim_of("model")
     total = sum(f.bill.parameters * (copies + model.state_copies()) for f in graph.factors.values())
     for critic in graph.critics.values():
-        total += critic.bill.parameters * (copies + _optim(graph, critic).state_copies())
+        total += critic.bill.parameters * (copies + train.optim_of(critic.player).state_copies())
     return NUMBER * total
-
-
-def _optim(graph: Graph, critic: Critic) -> OptimSpec:
-    options = graph.spec.train.players.adversary.get(critic.name)
-    return options.optim if options is not None and options.optim is not None else graph.spec.train.optim
 
 
 def _work(graph: Graph) -> int:

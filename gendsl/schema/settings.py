@@ -118,6 +118,12 @@ class Train(Strict):
     stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     log: Count = Field(default=50, description="steps between two lines of metrics.jsonl")
 
+    def optim_of(self, player: str) -> OptimSpec:
+        """The optimiser of a player by its name: `model`, `adversary.d`."""
+        options = self.players
+        own = options.model if player == "model" else options.adversary.get(player.removeprefix("adversary."))
+        return own.optim if own is not None and own.optim is not None else self.optim
+
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, value: Any) -> Any:

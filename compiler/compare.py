@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gendsl.compiler.resolve import every_leaf
+
 SAME = ("kind", "unit", "of", "estimator", "samples", "extractor", "resize")
 """What two numbers must share to be subtracted."""
 NOTHING = object()
@@ -49,16 +51,9 @@ def compare(a: Side, b: Side) -> dict[str, Any]:
     }
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, value) of every scalar, list of scalars, and empty map or list; what is null is as if it were absent."""
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
-        for i, item in enumerate(value):
-            yield from leaves(item, f"{path}[{i}]")
-    elif value is not None:
-        yield path, list(value) if isinstance(value, tuple) else value
+def leaves(value: Any) -> Iterator[tuple[str, Any]]:
+    """(path, value) of every leaf; what is null is as if it were absent."""
+    return ((path, leaf) for path, leaf in every_leaf(value) if leaf is not None)
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gendsl.compiler.graph import Graph
@@ -20,6 +21,18 @@ def resolved(graph: Graph) -> dict[str, Any]:
         body[factor.section][factor.head]["shape"] = list(variable.shape)
     body["run"]["threads"] = graph.resources.threads
     return body
+
+
+def every_leaf(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of every scalar, list of scalars, and empty map or list of plain data."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from every_leaf(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
+        for i, item in enumerate(value):
+            yield from every_leaf(item, f"{path}[{i}]")
+    else:
+        yield path, list(value) if isinstance(value, tuple) else value
 
 
 def model_hash(graph: Graph) -> str:

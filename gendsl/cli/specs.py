@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -108,7 +107,7 @@ def resolve(
     json_: Json = False,
 ) -> int:
     """The whole spec with every default and inferred shape."""
-    from gendsl.compiler.resolve import resolved
+    from gendsl.compiler.resolve import every_leaf, resolved
     from gendsl.schema.dump import dump
     from gendsl.schema.overlay import blame as places
 
@@ -123,7 +122,7 @@ def resolve(
     assert loaded.document is not None
     rows = [(path, f"{p.file}:{p.start.line}:{p.start.column}") for path, p in places(loaded.document.root)]
     written = [path for path, _ in rows]
-    rows += [(path, "default") for path in _leaves(body) if not any(_same(path, w) for w in written)]
+    rows += [(path, "default") for path, _ in every_leaf(body) if not any(_same(path, w) for w in written)]
     if json_:
         put_json([{"path": path, "from": where} for path, where in rows])
     else:
@@ -131,17 +130,6 @@ def resolve(
         for path, where in sorted(rows):
             print(f"{path:<{width}}  {where}")
     return DONE
-
-
-def _leaves(body: Any, path: str = "") -> Iterator[str]:
-    if isinstance(body, dict) and body:
-        for key, value in body.items():
-            yield from _leaves(value, f"{path}.{key}" if path else key)
-    elif isinstance(body, list) and any(isinstance(v, dict | list) for v in body):
-        for i, value in enumerate(body):
-            yield from _leaves(value, f"{path}[{i}]")
-    else:
-        yield path
 
 
 def _same(leaf: str, written: str) -> bool:

@@ -226,12 +226,15 @@ def _uses_factor(section: str, head: str, dist: Dist) -> str | None:
     return f"prior.{head}" if section == "encoder" and getattr(dist, "relative_to", None) else None
 
 
+def _named(written: Net | Ref | None, named: Net | None) -> tuple[Net | None, str | None]:
+    """A factor's network, and its name under `nets` where it is a reference; some network where that is unknown."""
+    return (named or Mlp(), written.name) if isinstance(written, Ref) else (written, None)
+
+
 def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
     for section in ("prior", "decoder", "encoder"):
         for head, written in getattr(spec, section).items():
-            net, name = written.net, None
-            if isinstance(net, Ref):
-                name, net = net.name, nets.get((section, head), Mlp())
+            net, name = _named(written.net, nets.get((section, head)))
             if net is None and written.given and not written.dist.chained:
                 net = Mlp()
             yield (
@@ -269,9 +272,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
             ),
         )
     for head, energy in spec.energy.items():
-        net, name = energy.net, None
-        if isinstance(net, Ref):
-            name, net = net.name, nets.get(("energy", head), Mlp())
+        net, name = _named(energy.net, nets.get(("energy", head)))
         yield (
             f"energy.{head}",
             Factor(

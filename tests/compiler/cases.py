@@ -709,12 +709,7 @@ encoder: {z: {given: x, dist: normal, net: mlp}, c: {given: z, dist: categorical
         NO_Y,
     ),
     "discrete_vae": case(
-        BINARY
-        + """
-prior: {c: {dist: categorical, classes: 3, shape: [2]}}
-decoder: {x: {given: c, dist: bernoulli, net: mlp}}
-encoder: {c: {given: x, dist: categorical, net: mlp}}
-""",
+        BINARY + DISCRETE,
         "reconstruction.x kl.c",
         "lower",
         "exact",

@@ -58,11 +58,10 @@ def _side(what: str) -> Side:
 
     path = Path(what)
     if path.is_dir() and (path / "resolved.yaml").is_file():
-        from gendsl.schema.load import load as load_spec
         from gendsl.schema.spec import resolved as resolved_spec
 
         result = path / "result.json"
-        body = resolved_spec(load_spec(path / "resolved.yaml"))
+        body = resolved_spec(load(str(path / "resolved.yaml"), None, None))
         explained = _read(path / "graph.json", "name", "hash", "objective", "parameters", "capabilities")
         return Side(body, explained, _read(result, "metrics", "data") if result.is_file() else None)
     from gendsl.compiler.explain import as_json

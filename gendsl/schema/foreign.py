@@ -176,6 +176,11 @@ _PARTS: tuple[_Row, ...] = (
     ("num_bins n_bins", "prior.z.flow[0].bins", "write {type: coupling, transform: rq_spline, bins: 8}"),
     ("num_embeddings codebook_size n_codes", "encoder.c.dist.codes", "write dist: {type: vq, codes: 64}"),
     ("embedding_dim", "encoder.c.dist.dim", "write dist: {type: vq, codes: 64, dim: 16}"),
+    (
+        "covariance covariance_type full_covariance",
+        "decoder.x.dist.scale",
+        "write {dist: normal, scale: full}",
+    ),
     ("num_classes n_classes num_categories", "prior.c.classes", "write {dist: categorical, classes: 10}"),
     (
         "num_pseudo_inputs pseudoinputs",

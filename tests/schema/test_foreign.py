@@ -100,3 +100,12 @@ def test_a_word_of_others_that_is_a_key_one_level_down_shows_the_whole_path(key:
     [found] = refused.value.diagnostics
     assert found.label == f"here it is {FOREIGN[key].ours}"
     assert found.help == FOREIGN[key].advice
+
+
+def test_a_full_covariance_is_a_scale() -> None:
+    with pytest.raises(SpecError) as refused:
+        loads("gendsl: 1\nprior: {z: {dist: normal, covariance: full, shape: [4]}}\n")
+    [found] = refused.value.diagnostics
+    assert (found.code, found.message) == ("GD201", "unknown key 'covariance' in prior.z")
+    assert found.label == "did you mean 'scale'?"
+    assert codes("prior: {z: {dist: normal, scale: full, shape: [4]}}") == set()

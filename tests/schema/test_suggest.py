@@ -100,6 +100,7 @@ KEYS = {
         "repeat",
         "bins",
         "codes",
+        "scale",
         "dim",
     ),
     *("classes", "pseudo_inputs", "x", "z", "c", "d"),

@@ -11,11 +11,7 @@ from types import MappingProxyType
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "net": frozenset({"pixelcnn_pp"}),
-        "key": frozenset(
-            {
-                "covariance",
-            }
-        ),
+        "key": frozenset(),
     }
 )
 """Kind -> names; `key` are keys rather than components."""

@@ -181,9 +181,6 @@ CAPABILITIES: dict[str, Code] = {
             _ENERGY.replace("conv_down", "conv_down, negatives: {type: langevin, buffer: 2000}"),
         ),
     ),
-}
-
-RESOURCES: dict[str, Code] = {
     "GD520": Code(
         "an option that does not suit what the adversary sees",
         page(
@@ -195,6 +192,9 @@ RESOURCES: dict[str, Code] = {
             "adversary: {d: {sees: x, classify: y, net: conv_down}}",
         ),
     ),
+}
+
+RESOURCES: dict[str, Code] = {
     "GD601": Code(
         "more memory than there is",
         page(

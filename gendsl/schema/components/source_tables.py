@@ -48,7 +48,8 @@ class Csv(Source):
         names, lines = self.lines(base)
         scans = [Scan() for _ in names]
         rows = 0
-        for rows, line in enumerate(lines, start=1):  # noqa: B007
+        for line in lines:
+            rows += 1
             for scan, cell in zip(scans, line, strict=True):
                 scan.see(cell.strip())
         if not rows:

@@ -8,7 +8,6 @@ from torch import nn
 from gendsl.compiler.derive.energies import Way, negatives, way
 from gendsl.compiler.derive.made_of import pseudo_parents
 from gendsl.compiler.graph import Critic, Factor, Graph
-from gendsl.compiler.passes.networks import critic_net
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.compiler.passes.supports import base_support
 from gendsl.nn.adversarial import Constrain, CriticModule, PenaltyFunction
@@ -162,7 +161,7 @@ def _stack(graph: Graph, factor: Factor) -> Stack | None:
 
 def _critic(graph: Graph, critic: Critic) -> CriticModule:
     assert critic.features is not None
-    body = build_net(critic_net(graph, critic), critic.inputs, None)
+    body = build_net(critic.net, critic.inputs, None)
     augment = critic.spec.augment
     module = CriticModule(
         body,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gendsl.compiler.derive.notation import says
-from gendsl.compiler.graph import Factor, Graph, Role, Stage, Term
+from gendsl.compiler.graph import Critic, Factor, Graph, Role, Stage, Term
 from gendsl.compiler.resolve import model_hash
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.facts import numel
@@ -163,7 +163,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         built = _built(graph, factor) + _reach(graph, factor)
         yield f"  {name:<16} {says(factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
-        net = critic.spec.net.tag
+        net = critic.net.tag + _shared(critic)
         made = ", ".join((*critic.real_makers, *critic.fake_makers))
         yield (
             f"  {critic.player:<16} sees {', '.join(critic.spec.sees):<13} {net}; "
@@ -236,8 +236,12 @@ def _built(graph: Graph, factor: Factor) -> str:
     assert factor.dist is not None
     made = "no network" if factor.dist.chained else "standard" if factor.standard else "learned"
     net = f", {factor.net.tag}" if factor.net is not None else f", {made}"
-    shared = f" (nets.{factor.net_name})" if factor.net_name is not None else ""
-    return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
+    return (f"{layers} <- " if layers else "") + factor.dist.tag + net + _shared(factor)
+
+
+def _shared(owner: Factor | Critic) -> str:
+    """The name under `nets:` of what was written as a reference."""
+    return f" (nets.{owner.net_name})" if owner.net_name is not None else ""
 
 
 def _reach(graph: Graph, factor: Factor) -> str:

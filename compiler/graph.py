@@ -225,6 +225,9 @@ class Critic:
     name: str
     spec: Adversary
     path: Path
+    net: Net
+    net_name: str | None = None
+    """The name under `nets:` where it is a reference; the network is this critic's alone."""
     inputs: Inputs = ()
     features: Shape | None = None
     labels: int = 0

@@ -12,8 +12,8 @@ from gendsl.schema.components.dist import Dist
 from gendsl.schema.components.net import Mlp, Net, Ref
 from gendsl.schema.components.source_base import SourceFacts, SourceProblem
 from gendsl.schema.nodes import Path
+from gendsl.schema.sections import Adversary, Missing, Partial
 from gendsl.schema.sections import Factor as FactorSection
-from gendsl.schema.sections import Missing, Partial
 from gendsl.schema.spec import FACTOR_SECTIONS, Spec
 from gendsl.schema.suggest import listing, nearest
 
@@ -43,9 +43,7 @@ def lower(spec: Spec, base: FilePath, facts: SourceFacts | None = None) -> Graph
     problems += _names(spec, roles)
     nets = _nets(spec, problems, notes)
     factors = dict(_factors(spec, nets))
-    critics = {
-        name: Critic(name, adversary, ("adversary", name)) for name, adversary in spec.adversary.items()
-    }
+    critics = {name: _critic(name, adversary, nets) for name, adversary in spec.adversary.items()}
     if problems:
         raise SpecError(problems)
     return Graph(spec=spec, source=source).update(
@@ -229,6 +227,13 @@ def _uses_factor(section: str, head: str, dist: Dist) -> str | None:
 def _named(written: Net | Ref | None, named: Net | None) -> tuple[Net | None, str | None]:
     """A factor's network, and its name under `nets` where it is a reference; some network where that is unknown."""
     return (named or Mlp(), written.name) if isinstance(written, Ref) else (written, None)
+
+
+def _critic(name: str, adversary: Adversary, nets: dict[Path, Net]) -> Critic:
+    path = ("adversary", name)
+    net, net_name = _named(adversary.net, nets.get(path))
+    assert net is not None
+    return Critic(name, adversary, path, net, net_name)
 
 
 def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:

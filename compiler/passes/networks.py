@@ -14,7 +14,7 @@ from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.dist_vamp import Vamp
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.flow_shape import Chain
-from gendsl.schema.components.net import Bill, Net, Ref, dense, head_bill
+from gendsl.schema.components.net import Bill, Net, dense, head_bill
 from gendsl.schema.components.ordering import Ordering
 from gendsl.schema.facts import (
     NOISE,
@@ -211,7 +211,7 @@ def _follows(factor: Factor) -> bool:
 def _shared_critics(graph: Graph) -> Iterator[Diagnostic]:
     """A critic's network belongs to its player: it cannot be anybody else's too."""
     uses = [f.net_name for f in graph.factors.values()]
-    named = {n: c.spec.net.name for n, c in graph.critics.items() if isinstance(c.spec.net, Ref)}
+    named = {n: c.net_name for n, c in graph.critics.items() if c.net_name is not None}
     for name, net in named.items():
         if uses.count(net) + list(named.values()).count(net) > 1:
             yield graph.spec.diagnostic(
@@ -322,20 +322,10 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     return None if why is None else _refused(graph, why, path)
 
 
-def critic_net(graph: Graph, critic: Critic) -> Net:
-    """The critic's network, a reference followed."""
-    net = critic.spec.net
-    if not isinstance(net, Ref):
-        return net
-    named = graph.spec.nets[net.name]
-    assert isinstance(named, Net)
-    return named
-
-
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     seen = (graph.variables[v].as_input() for v in critic.spec.sees)
     inputs = tuple(replace(i, shape=packed(i.shape, critic.spec.pack)) for i in seen)
-    net = critic_net(graph, critic)
+    net = critic.net
     why = "a critic's network gives one number for each tuple; an autoregressive one cannot"
     if not net.autoregressive:
         why = net.problem(inputs, None) or ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gendsl.compiler.explain import as_text
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.tuples import tuples
 from gendsl.runtime.dataset import dataset
@@ -308,3 +309,9 @@ def test_a_chain_is_no_fake_side_and_no_reason_is_left_empty() -> None:
     body += "adversary: {d: {sees: x, net: mlp}}"
     assert problems(body) == [("GD506", "x")]
     assert "(a last stage can fit it to the codes) |" in messages(body)
+
+
+def test_explain_names_the_network_that_a_critic_refers_to() -> None:
+    body = UNIT + GAN.replace("net: conv_down", "net: {ref: judge}")
+    said = as_text(graph_of(f"{body}nets: {{judge: {{type: conv_down, width: 4}}}}"))
+    assert "conv_down (nets.judge); 465 parameters" in said

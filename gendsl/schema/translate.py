@@ -19,7 +19,15 @@ from gendsl.schema.spec import Spec
 from gendsl.schema.suggest import did_you_mean, listing, nearest
 from gendsl.schema.unknown import Advice, dotted, gathered, unknown_key, unknown_tag
 from gendsl.schema.walk import Spot, Type, fields, tag_of, walk
-from gendsl.schema.wrong import code_of, missing, value_of, wrong_name, wrong_together, wrong_value
+from gendsl.schema.wrong import (
+    OUT_OF_RANGE,
+    code_of,
+    missing,
+    value_of,
+    wrong_name,
+    wrong_together,
+    wrong_value,
+)
 
 NAMED_SECTIONS = frozenset(
     (
@@ -50,8 +58,9 @@ VALUES = (
     "wrong_kind",
     "is_instance",
 )
-RANGES = ("greater_than", "less_than", "too_", "multiple_of", "finite_number")
-"""Beginnings of the types of pydantic's errors that speak of one value; all others speak of a whole map."""
+"""Beginnings of the types of pydantic's errors that speak of one value, as those out of range do; all others speak of a
+whole map.
+"""
 
 
 @dataclass(frozen=True)
@@ -194,7 +203,7 @@ def _value(detail: ErrorDetails, spot: Spot, holder: Spot, root: Map) -> Diagnos
         slot, key = detail["ctx"]["slot"], detail["ctx"]["key"]
         help_ = f"write it inside `{slot}`, or write `{slot}` as a bare name"
         return Diagnostic("GD205", detail["msg"], locate(root, (*spot.path, key), "key"), help=help_)
-    if kind != "slot_type" and not kind.startswith((*VALUES, *RANGES)):
+    if kind != "slot_type" and not kind.startswith((*VALUES, *OUT_OF_RANGE)):
         return wrong_together(detail["msg"].removeprefix("Value error, "), spot, root)
     if spot.union is not None and _chosen(spot.union) is None:
         spot = spot.union

@@ -1,7 +1,5 @@
 """`unet`: from the parents' grid to features of the same size, coarse to fine with skips (Ronneberger et al. 2015)."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from gendsl.schema.components.net import (

@@ -7,7 +7,7 @@ same thing in the same way: the same kind, unit, quantity, estimator and data.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def _terms(side: Side) -> dict[str, Any]:
     return {term["name"]: term for term in side.explained["objective"]["terms"]}
 
 
-def _named(a: Side, b: Side, get: Any) -> dict[str, dict[str, Any]]:
+def _named(a: Side, b: Side, get: Callable[[Side], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Things by their names: {"a", "b"} whole where one side has none, else of the fields that differ."""
     found: dict[str, dict[str, Any]] = {}
     for name, pair in _pairs(get(a), get(b)).items():

@@ -81,11 +81,14 @@ class Variable:
         return self.role in (Role.OBSERVED, Role.PARTIAL, Role.CONDITION, Role.METRIC)
 
     @property
+    def finite(self) -> bool:
+        """Whether it takes finitely many values."""
+        return self.support is not None and self.support.count is not None
+
+    @property
     def labels(self) -> bool:
         """Whether networks read it by embedding."""
-        if self.column is not None:
-            return self.column.labels
-        return self.support is not None and self.support.count is not None
+        return self.column.labels if self.column is not None else self.finite
 
     def as_input(self) -> Input:
         """The variable as a parent that a network reads."""

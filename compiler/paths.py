@@ -50,8 +50,7 @@ def above(graph: Graph, side: Side, name: str) -> set[str]:
 def has_no_encoder(graph: Graph, name: str) -> bool:
     """Whether this can only be summed out: finite, not (always) observed, and nothing infers it."""
     variable = graph.variables[name]
-    finite = variable.support is not None and variable.support.count is not None
-    return finite and variable.role in (Role.LATENT, Role.PARTIAL) and graph.q(name) is None
+    return variable.finite and variable.role in (Role.LATENT, Role.PARTIAL) and graph.q(name) is None
 
 
 def varies(graph: Graph, name: str) -> set[str]:

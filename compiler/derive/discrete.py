@@ -29,14 +29,14 @@ def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) ->
                 help=f"drop it: under {bound.tag} a discrete latent is drawn, with the gradient of score_function",
             )
         named = named or ScoreFunction()
-    if named is None and not finite(graph, name):
+    if named is None and not graph.variables[name].finite:
         return spec.diagnostic(
             "GD505",
             f"the samples of {encoder.name} have no gradient: {encoder.dist.no_gradient}",
             (*encoder.path, "dist"),
             help=f"name an estimator: objective: {{estimator: {{{name}: score_function}}}}",
         )
-    if named is not None and named.finite and not finite(graph, name):
+    if named is not None and named.finite and not graph.variables[name].finite:
         return spec.diagnostic(
             "GD507",
             f"{named.tag} lists the values of {name}, which are not finitely many",
@@ -71,11 +71,6 @@ def score_functions(graph: Graph) -> list[str]:
 def relaxed(graph: Graph) -> list[str]:
     """The latents of which weights of the values are read in training in place of a value."""
     return [n for n, r in graph.routes.items() if r.estimator is not None and r.estimator.relaxed]
-
-
-def finite(graph: Graph, name: str) -> bool:
-    support = graph.variables[name].support
-    return support is not None and support.count is not None
 
 
 def states(graph: Graph, name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gendsl.compiler.derive.discrete import finite, without_gradient
+from gendsl.compiler.derive.discrete import without_gradient
 from gendsl.compiler.derive.divergence import kl
 from gendsl.compiler.derive.layers import no_inverse
 from gendsl.compiler.derive.posterior_chains import refused, spec_of
@@ -100,7 +100,7 @@ def _inferred(
         )
     if prior.offers.density is not Density.ANY:
         return no_density(graph, prior, f"at the encoder's samples of {name}", encoder)
-    if not encoder.offers.rsample or finite(graph, name):
+    if not encoder.offers.rsample or variable.finite:
         return without_gradient(graph, name, encoder, prior)
     return kl(graph, name, encoder, prior)
 

@@ -44,7 +44,7 @@ def labelled(graph: Graph) -> list[str]:
     found = []
     for name in bound:
         variable = graph.variables[name]
-        label = variable.shape == () and variable.support is not None and variable.support.count is not None
+        label = variable.shape == () and variable.finite
         modelled = graph.p(name) is not None or graph.q(name) is not None
         if label and modelled and variable.role is not Role.CONDITION and len(bound) > 1:
             found.append(name)

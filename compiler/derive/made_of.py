@@ -85,6 +85,9 @@ def _relative(graph: Graph, factor: Factor) -> str:
             f"the encoder of {head} is {factor.dist.tag} and its prior is {shown}: "
             "they have no common location and scale"
         )
+    joint = [f.name for f in (factor, prior) if f.dist is not None and not f.dist.factorises]
+    if joint:
+        return f"{joint[0]} is one joint density of all entries of {head}: there is no scale for each of them"
     if factor.autoregressive or prior.autoregressive or factor.net is None:
         return f"{head} is {'without parents' if factor.net is None else 'autoregressive'}: that is not built"
     late = [n for n in prior.parents if n not in graph.ancestors("q", head)]

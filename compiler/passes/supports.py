@@ -168,6 +168,17 @@ def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator
     own = factor.dist.support(inner)
     if factor.side == "p" and not inner.within(own):
         yield _data_outside(graph, factor, inner, own)
+    elif (
+        factor.side == "p" and variable.labels and not own.within(inner) and graph.children("p")[factor.head]
+    ):
+        child = graph.children("p")[factor.head][0]
+        yield graph.spec.diagnostic(
+            "GD404",
+            f"{factor.dist.tag} lies in {own}, but {child} reads {factor.head} as one of {inner}: a sample may be none",
+            (*factor.path, "dist"),
+            help=_counted(factor, inner),
+            related=((f"{factor.head} is read here", graph.variables[child].path),),
+        )
     elif factor.side == "q" and (not own.within(inner) or own.integer != inner.integer):
         p = graph.p(factor.head)
         yield graph.spec.diagnostic(
@@ -179,6 +190,13 @@ def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator
         )
 
 
+def _counted(factor: Factor, values: Support) -> str:
+    """Advice on the distribution of a variable that takes finitely many values."""
+    categorical = factor.dist is not None and factor.dist.tag == "categorical"
+    what = f"write classes: {values.count}, or leave it out" if categorical else "use dist: categorical"
+    return f"{factor.head} takes {values.count} values: {what}"
+
+
 def _data_outside(graph: Graph, factor: Factor, data: Support, own: Support) -> Diagnostic:
     assert factor.dist is not None
     head = factor.head
@@ -187,9 +205,7 @@ def _data_outside(graph: Graph, factor: Factor, data: Support, own: Support) -> 
     elif own.integer and not data.integer:
         help_ = "keep the integers: as: [ordinal], or use a distribution on the reals such as normal"
     elif own.integer and data.count is not None:
-        help_ = f"{head} takes {data.count} values: use dist: categorical"
-        if factor.dist.tag == "categorical":
-            help_ = f"{head} takes {data.count} values: write classes: {data.count}, or leave it out"
+        help_ = _counted(factor, data)
     else:
         help_ = "change the distribution, or the preprocessing under `as`"
     bound = graph.variables[head].column is not None

@@ -285,3 +285,11 @@ def test_the_formulas_of_the_fixed_energies() -> None:
     assert float(u2[3]) == pytest.approx(50.0, rel=1e-9)
     assert float(u3[2]) == pytest.approx(-math.log1p(math.exp(-0.5 * (3 / 0.35) ** 2)), abs=1e-12)
     assert float(u4[2]) == pytest.approx(-math.log1p(math.exp(-0.5 * (1.5 / 0.35) ** 2)), rel=1e-6)
+    # between the two ridges of U3 both are as far; on the lower one of U4 the upper is 1.5 of its 0.4 away
+    apart, z1 = 3 * math.exp(-0.5), 1.6
+    z = torch.tensor([[1.0, -0.5], [z1, math.sin(math.pi * z1 / 2) - apart / 2]], dtype=torch.float64)
+    u2, u3, u4 = build_u2(U2())(z), build_u3(U3())(z), build_u4(U4())(z)
+    assert float(u2[0]) == pytest.approx(0.5 * (1.5 / 0.4) ** 2)
+    assert float(u3[0]) == pytest.approx(0.5 * (1.5 / 0.35) ** 2 - math.log(2))
+    assert float(u3[1]) == pytest.approx(0.5 * (apart / 2 / 0.35) ** 2 - math.log(2))
+    assert float(u4[0]) == pytest.approx(-math.log1p(math.exp(-0.5 * (1.5 / 0.4) ** 2)), rel=1e-6)

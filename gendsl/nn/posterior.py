@@ -15,10 +15,10 @@ from torch import Tensor
 from gendsl.compiler.derive.posterior_chains import blanket
 from gendsl.data.batch import Batch
 from gendsl.nn import tilt
-from gendsl.nn.chains import Potential, langevin
 from gendsl.nn.distributions import DiracFamily
 from gendsl.nn.factor import Conditioned, FactorModule, Values, tile
 from gendsl.nn.inference import Trace
+from gendsl.nn.langevin import Potential, langevin
 from gendsl.schema.components.dist_langevin import LangevinPosterior
 from gendsl.schema.facts import Support, mask_name
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.derive.energies import Way, machine, negatives, normaliser, sampler, targets, way
-from gendsl.nn.chains import Potential, langevin
 from gendsl.nn.energies import EnergyModule
 from gendsl.nn.factor import FlowSection
 from gendsl.nn.inference import Trace
+from gendsl.nn.langevin import Potential, langevin
 from gendsl.schema.components.negatives import Negatives
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from gendsl.data.dataset import Batch
 from gendsl.nn import tilt
-from gendsl.nn.chains import langevin, reflected
 from gendsl.nn.energies import EnergyModule, build_u1, build_u2, build_u3, build_u4
+from gendsl.nn.langevin import langevin, reflected
 from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.runtime.dataset import dataset

@@ -182,14 +182,14 @@ DRAWS = (
     ),
     Mutant(
         "a Langevin step has sqrt(2 eps) noise beside eps / 2 of the gradient",
-        "gendsl/nn/chains.py",
+        "gendsl/nn/langevin.py",
         "math.sqrt(eps * spec.temperature) * torch.randn_like(x)",
         "math.sqrt(2 * eps * spec.temperature) * torch.randn_like(x)",
         (ENERGIES + "test_langevin_has_the_stationary_variance_of_its_discretisation",),
     ),
     Mutant(
         "a Langevin step's noise is scaled by eps",
-        "gendsl/nn/chains.py",
+        "gendsl/nn/langevin.py",
         "math.sqrt(eps * spec.temperature) * torch.randn_like(x)",
         "eps * spec.temperature * torch.randn_like(x)",
         (ENERGIES + "test_langevin_has_the_stationary_variance_of_its_discretisation",),

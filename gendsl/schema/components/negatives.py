@@ -35,7 +35,7 @@ class Negatives(Component):
     """Chains without a buffer start at the data."""
 
 
-@component("negatives", "langevin", build="gendsl.nn.chains:spec_of")
+@component("negatives", "langevin", build="gendsl.nn.langevin:spec_of")
 class Langevin(Negatives):
     """Langevin chains from the density beneath (or noise); `buffer` keeps so many chains between steps.
 
@@ -54,7 +54,7 @@ class Langevin(Negatives):
     magnitude: Weight = Field(default=0.0, description="weight of the mean squares of E at data and chains")
 
 
-@component("negatives", "contrastive_divergence", build="gendsl.nn.chains:spec_of")
+@component("negatives", "contrastive_divergence", build="gendsl.nn.langevin:spec_of")
 class ContrastiveDivergence(Negatives):
     """A few steps from the data (Hinton 2002); with a `buffer` the chains go on instead (Tieleman 2008)."""
 

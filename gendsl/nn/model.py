@@ -30,7 +30,8 @@ from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, Penalt
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.encoding import centre, inferred, most_probable
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
-from gendsl.nn.inference import Trace, states_of
+from gendsl.nn.inference import Trace
+from gendsl.nn.latents import states_of
 from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.paths import PATH_DECAY

@@ -114,7 +114,7 @@ OBJECTIVE = (
     ),
     Mutant(
         "codes to which a prior is fitted are not cut",
-        "gendsl/nn/inference.py",
+        "gendsl/nn/latents.py",
         "return self.values[name].detach() if fitted else self.values[name]",
         "return self.values[name]",
         (REACHED + "[autoencoder_second_stage]",),

@@ -127,7 +127,7 @@ class Evaluation:
         """A likelihood, reconstruction or KL term before any average, [S_E, k, B]."""
         trace, subject = self.trace, term.subject
         if term.family == "kl":
-            return trace.kl(subject) + self._tilt(subject)
+            return trace.kl(subject) + self.tilted(subject)
         if "in" in term.options:
             return self._in_features(term)
         value = -trace.contributions[subject]
@@ -138,7 +138,7 @@ class Evaluation:
             value = torch.where(trace.log_weights > -torch.inf, value, torch.zeros_like(value))
         return value
 
-    def _tilt(self, name: str) -> Tensor:
+    def tilted(self, name: str) -> Tensor:
         """E of a latent at its drawn values, [S_E, k, B]; 0 where it has no energy."""
         if name not in self.graph.spec.energy:
             return torch.zeros((), dtype=self.model.dtype, device=self.model.device)
@@ -151,9 +151,9 @@ class Evaluation:
         assert factor is not None
         critic = self.model.critic(term.options["in"].split(".")[0])
         mean = trace.condition(factor, trace.full).mean()
-        others = {n: trace._lift(trace.values[n], trace.full) for n in critic.sees if n != name}
+        others = {n: trace.lift(trace.values[n], trace.full) for n in critic.sees if n != name}
         with frozen(critic):
-            real = critic.features({**others, name: trace._lift(trace.values[name], trace.full)})
+            real = critic.features({**others, name: trace.lift(trace.values[name], trace.full)})
             rebuilt = critic.features({**others, name: mean})
         distance = 0.5 * (real - rebuilt).square().sum(1) + 0.5 * real.shape[1] * math.log(2 * math.pi)
         return trace.grid(distance)[:, 0]

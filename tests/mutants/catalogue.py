@@ -41,7 +41,7 @@ RESUME = "tests/runtime/test_resume.py::"
 OBJECTIVE = (
     Mutant(
         "IWAE's value lacks log k",
-        "gendsl/nn/model.py",
+        "gendsl/nn/bounds.py",
         "return total - math.log(samples)",
         "return total",
         (EXACT_POSTERIOR,),

@@ -76,8 +76,10 @@ def _asks(graph: Graph, query: str) -> list[str]:
 
 
 def with_holes(model: Model, data: Given, known: Mapping[str, Tensor]) -> Batch:
-    """A batch with the masks of whatever is missing."""
+    """A batch with the masks of whatever is missing. Raises UsageError for masks beside a batch, which has its own."""
     if isinstance(data, Batch):
+        if known:
+            raise UsageError("a batch has masks of its own: pass masks beside values by name")
         return data
     variables, names = model.graph.variables, filled(model.graph)
     if isinstance(data, Tensor):

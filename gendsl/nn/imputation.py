@@ -123,11 +123,7 @@ def _in_chunks(
 
 def pick(batch: Batch, rows: Tensor) -> Batch:
     """Some rows of a batch, in any order and number."""
-    values, log_det, known, hidden = (
-        {name: t[rows.to(t.device)] for name, t in of.items()}
-        for of in (batch.values, batch.log_det, batch.known, batch.hidden)
-    )
-    return Batch(values, log_det, known, hidden, batch.rows[rows.to(batch.rows.device)])
+    return batch.each(lambda tensor: tensor[rows.to(tensor.device)])
 
 
 # -- particles --------------------------------------------------------------------------------------------------------

@@ -92,11 +92,7 @@ class Chained(Conditioned):
         return self.draw()[0]
 
     def repeat(self, times: int) -> Chained:
-        old = self.batch
-        values, log_det, known = (
-            {n: tile(t, times) for n, t in of.items()} for of in (old.values, old.log_det, old.known)
-        )
-        return Chained(self.chain, Batch(values, log_det, known, {}, tile(old.rows, times)))
+        return Chained(self.chain, self.batch.each(lambda tensor: tile(tensor, times)))
 
 
 def build_langevin(spec: LangevinPosterior, name: str, support: Support) -> PosteriorChain:

@@ -15,7 +15,9 @@ from gendsl.compiler.derive.sampling import bound_of, draws_of
 from gendsl.compiler.graph import Role, Term
 from gendsl.data.dataset import Batch
 from gendsl.nn import chain, tilt
+from gendsl.nn.adversarial import Tuples
 from gendsl.nn.estimators import leave_one_out
+from gendsl.nn.freezing import frozen
 from gendsl.nn.inference import Trace
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Evaluation:
         self.bound, self.draws = bound_of(model.graph), draws_of(model.graph)
         self.seen: dict[str, Tensor] = {}
         """Diagnostics by name, for the log; those of gradients come with the backward pass."""
+        self.detached: dict[str, tuple[Tuples, Tuples]] = {}
+        """Both sides of a critic's tuples, cut from their makers, once they were asked for."""
 
     @cached_property
     def trace(self) -> Trace:
@@ -152,23 +156,8 @@ class Evaluation:
         critic = self.model.critic(term.options["in"].split(".")[0])
         mean = trace.condition(factor, trace.full).mean()
         others = {n: trace.lift(trace.values[n], trace.full) for n in critic.sees if n != name}
-        with frozen(critic):
+        with frozen(critic.parameters()):
             real = critic.features({**others, name: trace.lift(trace.values[name], trace.full)})
             rebuilt = critic.features({**others, name: mean})
         distance = 0.5 * (real - rebuilt).square().sum(1) + 0.5 * real.shape[1] * math.log(2 * math.pi)
         return trace.grid(distance)[:, 0]
-
-
-class frozen:
-    """A module whose parameters take no gradient inside the block, while gradients still pass through it."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
-
-    def __enter__(self) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(False)
-
-    def __exit__(self, *exc: object) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)

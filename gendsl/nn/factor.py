@@ -62,7 +62,8 @@ class Plain(Conditioned):
         self.family, self.raw, self.density = family, raw, density
 
     def distribution(self, temperature: float = 1.0) -> Drawn:
-        return self.family(self.raw, temperature)  # type: ignore[no-any-return]
+        drawn: Drawn = self.family(self.raw, temperature)
+        return drawn
 
     def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
         drawn = self.distribution(temperature)
@@ -139,7 +140,8 @@ class Sequential(Conditioned):
 
     def entries(self, value: Tensor) -> Tensor:
         raw = self.raw(value)
-        return self.family(raw).log_prob(value.to(raw.dtype))  # type: ignore[no-any-return]
+        log_p: Tensor = self.family(raw).log_prob(value.to(raw.dtype))
+        return log_p
 
     def mean(self) -> Tensor:
         raise TypeError(

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Distribution, kl_divergence
 
 from gendsl.compiler.derive.discrete import score_functions
 from gendsl.compiler.graph import Factor, How, Role
@@ -170,12 +170,15 @@ class Trace(Latents):
         prior, encoder = self.graph.p(name), self.graph.q(name)
         assert prior is not None
         assert encoder is not None
-        own = self.rows_of(encoder)
-        rows = max(self.rows_of(prior), own)
-        p, q = self.condition(prior, rows), self.posterior[name].repeat(rows // own)
+        drawn = self.rows_of(encoder)
+        rows = max(self.rows_of(prior), drawn)
+        p, q = self.condition(prior, rows), self.posterior[name].repeat(rows // drawn)
         assert isinstance(p, Plain)
         assert isinstance(q, Plain)
-        return kl_divergence(q.distribution(), p.distribution())  # type: ignore[arg-type]
+        own, other = q.distribution(), p.distribution()
+        assert isinstance(own, Distribution)
+        assert isinstance(other, Distribution)
+        return kl_divergence(own, other)
 
     def log_states(self) -> Tensor:
         """log w of every joint state of what is summed out, [S_M, k, B]; needs a marginal trace."""

@@ -91,8 +91,8 @@ OBJECTIVE = (
     Mutant(
         "the closed-form KL has the factor 0.499",
         "gendsl/nn/inference.py",
-        "return kl_divergence(q.distribution(), p.distribution())",
-        "return 0.998 * kl_divergence(q.distribution(), p.distribution())",
+        "return kl_divergence(own, other)",
+        "return 0.998 * kl_divergence(own, other)",
         (BOUNDS + "test_the_closed_form_kl_completes_log_p_and_a_factor_of_0499_would_show",),
     ),
     Mutant(

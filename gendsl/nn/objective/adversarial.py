@@ -45,7 +45,7 @@ def watched(e: Evaluation, critic: Critic, fake: Tuples) -> Tuples:
             e.seen[f"{critic.name}.gradient"] = total.sqrt().mean() * len(gradient)
 
     for name, value in points.items():
-        value.register_hook(partial(note, name))  # type: ignore[no-untyped-call]
+        value.register_hook(partial(note, name))  # type: ignore[no-untyped-call]  # torch gives it no types
     return fake | points
 
 

@@ -27,8 +27,9 @@ from gendsl.nn.transforms.stack import Stack
 from gendsl.schema.components.adversary import Clip, Constraint
 from gendsl.schema.components.dist import Implicit
 from gendsl.schema.components.dist_vamp import Vamp
+from gendsl.schema.components.net import Net
 from gendsl.schema.components.net_ar import AutoregressiveNet
-from gendsl.schema.facts import NOISE, Density, Input, Support, numel
+from gendsl.schema.facts import NOISE, Density, Input, Shape, Support, numel
 from gendsl.schema.registry import function_of
 
 
@@ -92,13 +93,9 @@ def _factor(
             return OrderAgnostic(cloze, family, stack, density, parents, like)
         ranks = rank_tensor(factor.ordering, shape)
         net = builder(factor.net)(factor.net, factor.inputs, target, factor.raw[0], ranks)
-        return Autoregressive(net, family, stack, density, parents, turns(ranks), like)
+        return Autoregressive(net, family, stack, density, parents, like, turns(ranks))
     assert factor.features is not None
-    body = bodies.get(factor.net_name) if factor.net_name is not None else None
-    if body is None:
-        body = build_net(factor.net, factor.inputs, shape)
-        if factor.net_name is not None:
-            bodies[factor.net_name] = body
+    body = _body(factor, factor.net, shape, bodies)
     noise = factor.dist.noise if isinstance(factor.dist, Implicit) else 0
     direct = Direct(body, Head(factor.features, factor.raw), family, stack, density, parents, noise)
     if factor.uses is None:
@@ -132,13 +129,18 @@ def _energy(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> Energ
     assert factor.net is not None
     if factor.net.energy:
         return EnergyModule(builder(factor.net)(factor.net, factor.inputs, None), shape, chains)
-    body = bodies.get(factor.net_name) if factor.net_name is not None else None
-    if body is None:
-        body = build_net(factor.net, factor.inputs, None)
-        if factor.net_name is not None:
-            bodies[factor.net_name] = body
+    body = _body(factor, factor.net, None, bodies)
     assert factor.features is not None
     return EnergyModule(NetEnergy(factor.head, body, numel(factor.features)), shape, chains)
+
+
+def _body(factor: Factor, net: Net, target: Shape | None, bodies: dict[str, nn.Module]) -> nn.Module:
+    """The network of a factor: its own, or the one of its name, which the first factor of that name builds."""
+    if factor.net_name is None:
+        return build_net(net, factor.inputs, target)
+    if factor.net_name not in bodies:
+        bodies[factor.net_name] = build_net(net, factor.inputs, target)
+    return bodies[factor.net_name]
 
 
 def _stack(graph: Graph, factor: Factor) -> Stack | None:

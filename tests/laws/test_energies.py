@@ -149,6 +149,19 @@ def test_log_z_of_a_tilted_prior_enters_by_its_gradient() -> None:
     assert float(tilt.log_normaliser(model, "z")) == pytest.approx(log_z.item(), abs=0.03)
 
 
+def test_the_cost_of_the_contrast_has_the_mean_squares_of_the_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cost - value = magnitude (mean E(data)^2 + mean E(ends)^2), of E alone and not of U = E - log p0."""
+    model, own = quadratic(
+        "decoder: {x: {dist: normal}}\n"
+        "energy: {x: {net: mlp, negatives: {type: langevin, steps: 1, magnitude: 0.7}}}"
+    )
+    data, ends = torch.randn(2, 50, 2, dtype=torch.float64)
+    monkeypatch.setattr(tilt, "chain_ends", lambda *_, **__: ends)
+    found = model.loss("model", rows(data), terms=["energy.x"])
+    squares = own(data).square().mean() + own(ends).square().mean()
+    assert float((found.total - found.terms["energy.x"]).detach()) == pytest.approx(0.7 * squares.item())
+
+
 # -- the chains are state ---------------------------------------------------------------------------------------------
 
 

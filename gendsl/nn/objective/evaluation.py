@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,7 @@ class Evaluation:
         step: int,
         *,
         training: bool,
-        state: Mapping[str, Tensor] | None = None,
+        state: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         self.model, self.graph, self.batch = model, model.graph, batch
         self.state = state
@@ -68,7 +69,7 @@ class Evaluation:
             self.draws,
             corrupt=self.training,
             step=self.step,
-            state=self.state or {},
+            state=self.state,
         )
 
     def visited(self, steps: int) -> list[Evaluation]:
@@ -94,8 +95,7 @@ class Evaluation:
     def mean(self, value: Tensor) -> Tensor:
         """Mean over rows of the expectation over enumerated states and draws of [S_E, k, B] numbers."""
         if self.weighted:
-            weights = self.normalised.detach() if not self.normalised.requires_grad else self.normalised
-            return (weights * value[0]).sum(0).mean()
+            return (self.normalised * value[0]).sum(0).mean()
         return self.expectation(value).mean()
 
     def expectation(self, value: Tensor) -> Tensor:

@@ -184,6 +184,20 @@ def test_chains_move_in_training_only_and_are_part_of_the_state() -> None:
     assert int(changed.sum()) == 8, "as many chains as rows go on"
 
 
+def test_some_chains_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fresh` is the share of a batch's chains that is replaced, the others go on from the buffer."""
+    model, _ = quadratic(
+        "energy: {x: {net: mlp, negatives: {type: langevin, steps: 1, buffer: 4000, fresh: 0.25}}}",
+        chains=4000,
+    )
+    tilt.energy(model, "x").started.fill_(1)
+    monkeypatch.setattr(tilt, "move", lambda model, name, start, spec: start)
+    monkeypatch.setattr(tilt, "fresh", lambda model, name, rows: torch.ones(rows, 2, dtype=torch.float64))
+    ends = tilt.chain_ends(model, "x", 4000, None, keep=False)
+    assert set(ends.unique().tolist()) == {0.0, 1.0}
+    assert float(ends.mean()) == pytest.approx(0.25, abs=0.03)
+
+
 # -- score matching, noise contrast, log Z ----------------------------------------------------------------------------
 
 
@@ -233,6 +247,17 @@ def test_noise_contrast_recovers_log_z_and_leaves_the_noise_alone() -> None:
     learned = -own(at).detach()
     assert float((learned - (true - p0)).abs().mean()) < 0.05
     torch.testing.assert_close(model.log_prob(rows(at)), p0 + learned)
+
+
+def test_samples_under_noise_contrast_follow_the_tilted_density() -> None:
+    """p0 = N(0, 1) and E = a/2 |x - m|^2: samples have precision 1 + a and mean a m / (1 + a)."""
+    model, _ = quadratic(
+        "decoder: {x: {dist: normal}}\nenergy: {x: {net: mlp}}\nobjective: {energy: {x: noise_contrastive}}"
+    )
+    drawn = model.sample(3000)["x"]
+    expected = PRECISION * MEAN / (1 + PRECISION)
+    torch.testing.assert_close(drawn.mean(0), torch.full((2,), expected).double(), rtol=0, atol=0.05)
+    assert float(drawn.var(0).mean()) == pytest.approx(1 / (1 + PRECISION), rel=0.1)
 
 
 # -- restricted Boltzmann machines ------------------------------------------------------------------------------------

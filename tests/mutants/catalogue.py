@@ -303,7 +303,7 @@ FLOWS = (
 ADVERSARIES = (
     Mutant(
         "the generator's loss has a gradient in the critic",
-        "gendsl/nn/objective/evaluation.py",
+        "gendsl/nn/freezing.py",
         "parameter.requires_grad_(False)",
         "parameter.requires_grad_(True)",
         (REACHED + "[gan]", VERIFY + "test_sound_models_pass[gan]"),
@@ -311,8 +311,8 @@ ADVERSARIES = (
     Mutant(
         "the critic's loss has a gradient in the generator",
         "gendsl/nn/objective/tuples.py",
-        "with torch.no_grad():\n            found[critic.name]",
-        "with torch.enable_grad():\n            found[critic.name]",
+        "with torch.no_grad():\n            e.detached[critic.name]",
+        "with torch.enable_grad():\n            e.detached[critic.name]",
         (REACHED + "[gan]", VERIFY + "test_sound_models_pass[gan]"),
     ),
 )

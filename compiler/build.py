@@ -91,7 +91,7 @@ def _factor(
             return OrderAgnostic(cloze, family, stack, density, parents, like)
         ranks = rank_tensor(factor.ordering, shape)
         net = builder(factor.net)(factor.net, factor.inputs, target, factor.raw[0], ranks)
-        return Autoregressive(net, family, stack, density, parents, turns(ranks), like)
+        return Autoregressive(net, family, stack, density, parents, like, turns(ranks))
     assert factor.features is not None
     body = _body(factor, shape, bodies)
     noise = factor.dist.noise if isinstance(factor.dist, Implicit) else 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gendsl.nn.preprocessing import Pipeline
+from gendsl.nn.preprocessing import Pipeline, like
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,13 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same on another device."""
+        return self.each(lambda tensor: tensor.to(device))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same with every tensor changed alike: other rows, more rows, another device."""
         maps = (self.values, self.log_det, self.known, self.hidden)
-        values, log_det, known, hidden = ({name: t.to(device) for name, t in of.items()} for of in maps)
-        return Batch(values, log_det, known, hidden, self.rows.to(device))
+        values, log_det, known, hidden = ({name: change(t) for name, t in of.items()} for of in maps)
+        return Batch(values, log_det, known, hidden, change(self.rows))
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,3 @@ class Part:
         """The same on another device; then `index` of `batch` is expected there too."""
         variables = {name: resident.to(device) for name, resident in self.variables.items()}
         return Part(self.name, self.index.to(device), variables, self.seed)
-
-
-def like(known: Tensor, y: Tensor) -> Tensor:
-    """A mask of rows [B] or entries [B, *shape], with as many dimensions as y."""
-    return known.reshape(known.shape + (1,) * (y.dim() - known.dim()))

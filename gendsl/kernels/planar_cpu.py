@@ -39,13 +39,13 @@ def per_sample(z: Tensor, u: Tensor, w: Tensor, b: Tensor, definition: Function)
 
     `definition` computes the same in differentiable operations; second derivatives are taken through it.
     """
-    out, total = _PerSample.apply(z, u, w, b, definition)  # type: ignore[no-untyped-call]
+    out, total = _PerSample.apply(z, u, w, b, definition)  # type: ignore[no-untyped-call]  # torch gives it no types
     return out, total
 
 
 def shared(z: Tensor, u: Tensor, w: Tensor, b: Tensor, definition: Function) -> tuple[Tensor, Tensor]:
     """Output [B, D] and log |det| [B] for z: [B, D], u, w: [K, D], b: [K]; see `per_sample`."""
-    out, total = _Shared.apply(z, u, w, b, definition)  # type: ignore[no-untyped-call]
+    out, total = _Shared.apply(z, u, w, b, definition)  # type: ignore[no-untyped-call]  # torch gives it no types
     return out, total
 
 

@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
 def _tanh(a: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
     # tanh and its slope 1 - tanh^2, the latter without cancellation where tanh is near 1
     e = tl.exp(-2.0 * tl.abs(a))
@@ -24,14 +24,14 @@ def _tanh(a: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
     return tl.where(a < 0, -t, t), 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
 def _log_abs_1p(x: tl.tensor) -> tl.tensor:
     # log |1 + x| with the rounding error of 1 + x put back, to first order
     y = 1.0 + x
     return tl.log(tl.abs(y)) - ((y - 1.0) - x) / tl.where(y == 0, 1.0, y)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
 def planar_forward(
     z_ptr: tl.tensor,
     u_ptr: tl.tensor,
@@ -84,7 +84,7 @@ def planar_forward(
     tl.store(log_det_ptr + rows, log_det, mask=live)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
 def planar_backward(
     out_ptr: tl.tensor,
     a_ptr: tl.tensor,

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.nn.distributions import Drawn, Family
-from gendsl.nn.factor import Conditioned, FactorModule, Values, tile
-from gendsl.nn.transforms.stack import Stack, widened
+from gendsl.nn.factor import Conditioned, SelfReading, Values, tile
+from gendsl.nn.transforms.stack import widened
 
 
 class AnyOrder(Conditioned):
@@ -123,25 +123,9 @@ def random_orders(first: Tensor) -> tuple[Tensor, Tensor]:
     return order.argsort(1), order
 
 
-class OrderAgnostic(FactorModule):
-    """A network that reads the variable's entries that are not hidden, beside the parents."""
-
-    like: Tensor
-
-    def __init__(
-        self,
-        net: nn.Module,
-        family: Family,
-        stack: Stack | None,
-        density: bool,
-        parents: tuple[str, ...],
-        like: Tensor,
-    ) -> None:
-        super().__init__(family, stack, density)
-        self.net, self.parents = net, parents
-        self.register_buffer("like", like, persistent=False)
+class OrderAgnostic(SelfReading):
+    """A network that reads the variable's entries that are not hidden."""
 
     def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
-        read = {name: values[name] for name in self.parents}
-        rows = next(iter(read.values())).shape[0] if read else rows
+        read, rows = self.read(values, rows)
         return AnyOrder(self.net, self.family, read, rows, self.like), None

@@ -96,6 +96,16 @@ def positive(raw: Tensor) -> Tensor:
     return F.softplus(raw + LOGIT_OF_ONE) + MIN_SCALE
 
 
+def onto(support: Support, raw: Tensor) -> Tensor:
+    """Reals onto the support, entry by entry: sigmoid for an interval, softplus for a half line."""
+    low, high = support.low, support.high
+    if math.isfinite(low) and math.isfinite(high):
+        return low + (high - low) * torch.sigmoid(raw)
+    if math.isfinite(low):
+        return low + F.softplus(raw)
+    return high - F.softplus(raw) if math.isfinite(high) else raw
+
+
 class LocationScaleFamily(Family):
     """loc and scale of a location-scale family, by the rule of `scale`."""
 
@@ -331,21 +341,14 @@ class Dirac:
 
 
 class DiracFamily(Family):
-    """The net's output, mapped onto the support: identity, softplus, or sigmoid for an interval."""
+    """The net's output, mapped onto the support."""
 
     def __init__(self, support: Support) -> None:
         super().__init__()
-        self.low, self.high = support.low, support.high
+        self.support = support
 
     def forward(self, raw: Tensor, temperature: float = 1.0) -> Dirac:
-        value = raw[:, 0]
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            return Dirac(self.low + (self.high - self.low) * torch.sigmoid(value))
-        if math.isfinite(self.low):
-            return Dirac(self.low + F.softplus(value))
-        if math.isfinite(self.high):
-            return Dirac(self.high - F.softplus(value))
-        return Dirac(value)
+        return Dirac(onto(self.support, raw[:, 0]))
 
 
 def build_deterministic(spec: Pointwise, shape: Shape, support: Support) -> Family:

@@ -4,6 +4,7 @@ filled in.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -99,4 +100,37 @@ def _by_rule(model: Model, name: str, batch: Batch) -> Tensor:
     way = by(model.graph, name)
     if not way:
         raise UsageError(f"{name} is not known on some rows, and nothing infers it")
-    return model.most_probable_label(name, batch)
+    return label(model, name, batch)
+
+
+@torch.no_grad()
+def label(model: Model, name: str, batch: Batch, samples: int = 100) -> Tensor:
+    """The most probable value of one label given the rest of its row, whether it is known or not, [B]."""
+    variable, way = model.graph.variables[name], by(model.graph, name)
+    factor = model.graph.q(name) if way == "encoder" else model.graph.p(name)
+    assert factor is not None
+    if way == "Bayes' rule":
+        return _by_bayes(model, name, batch, samples)
+    latent = any(p not in batch.values or p in batch.known for p in factor.parents)
+    values = inferred(model, batch, mean=True) if latent else batch.values
+    conditioned = model.distribution(factor.name, values, len(batch))
+    return most_probable(conditioned, variable, len(batch), model.device)
+
+
+def _by_bayes(model: Model, name: str, batch: Batch, samples: int) -> Tensor:
+    """argmax over y of log p(x, y), the same random numbers for every y."""
+    support = model.graph.variables[name].support
+    assert support is not None
+    assert support.count is not None
+    seed = int(torch.randint(2**31, ()))
+    scores = []
+    for i in range(support.count):
+        value = torch.full((len(batch),), int(support.low) + i, device=model.device)
+        known = {**batch.known}
+        if model.graph.variables[name].role is Role.PARTIAL:
+            known[name] = torch.ones(len(batch), dtype=torch.bool, device=model.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            tried = replace(batch, values={**batch.values, name: value}, known=known)
+            scores.append(model.log_prob(tried, samples))
+    return torch.stack(scores).argmax(0) + int(support.low)

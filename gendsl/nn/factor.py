@@ -62,7 +62,8 @@ class Plain(Conditioned):
         self.family, self.raw, self.density = family, raw, density
 
     def distribution(self, temperature: float = 1.0) -> Drawn:
-        return self.family(self.raw, temperature)  # type: ignore[no-any-return]
+        drawn: Drawn = self.family(self.raw, temperature)
+        return drawn
 
     def draw(self, temperature: float = 1.0) -> tuple[Tensor, Tensor | None]:
         drawn = self.distribution(temperature)
@@ -139,7 +140,8 @@ class Sequential(Conditioned):
 
     def entries(self, value: Tensor) -> Tensor:
         raw = self.raw(value)
-        return self.family(raw).log_prob(value.to(raw.dtype))  # type: ignore[no-any-return]
+        log_p: Tensor = self.family(raw).log_prob(value.to(raw.dtype))
+        return log_p
 
     def mean(self) -> Tensor:
         raise TypeError(
@@ -252,10 +254,9 @@ class Direct(FactorModule):
         return Plain(self.family, widened(self.head(features)), self.density), features.flatten(1)
 
 
-class Autoregressive(FactorModule):
-    """A network that reads the variable itself, in an order, beside the parents."""
+class SelfReading(FactorModule):
+    """A network that reads the variable itself beside the parents; `like` is an empty row of the variable."""
 
-    turns: Tensor
     like: Tensor
 
     def __init__(
@@ -265,17 +266,38 @@ class Autoregressive(FactorModule):
         stack: Stack | None,
         density: bool,
         parents: tuple[str, ...],
-        turns: Tensor,
         like: Tensor,
     ) -> None:
         super().__init__(family, stack, density)
         self.net, self.parents = net, parents
-        self.register_buffer("turns", turns, persistent=False)
         self.register_buffer("like", like, persistent=False)
 
-    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
+    def read(self, values: Values, rows: int) -> tuple[dict[str, Tensor], int]:
+        """The parents' values, and their rows; `rows` where there are none."""
         read = {name: values[name] for name in self.parents}
-        rows = next(iter(read.values())).shape[0] if read else rows
+        return read, next(iter(read.values())).shape[0] if read else rows
+
+
+class Autoregressive(SelfReading):
+    """A network that reads the variable in an order: `turns` [D] are the entries in their turn."""
+
+    turns: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        family: Family,
+        stack: Stack | None,
+        density: bool,
+        parents: tuple[str, ...],
+        like: Tensor,
+        turns: Tensor,
+    ) -> None:
+        super().__init__(net, family, stack, density, parents, like)
+        self.register_buffer("turns", turns, persistent=False)
+
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
+        read, rows = self.read(values, rows)
         return Sequential(self.net, self.family, read, rows, self.turns, self.like), None
 
 

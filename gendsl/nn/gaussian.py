@@ -102,7 +102,7 @@ def divergence(q: td.Normal | FullNormal, p: td.Normal | FullNormal) -> Tensor:
 
 
 for pair in ((FullNormal, FullNormal), (td.Normal, FullNormal), (FullNormal, td.Normal)):
-    register_kl(*pair)(divergence)  # type: ignore[no-untyped-call]
+    register_kl(*pair)(divergence)  # type: ignore[no-untyped-call]  # torch gives it no types
 
 
 def build_normal(spec: Normal, shape: Shape, support: Support) -> Family:

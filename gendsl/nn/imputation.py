@@ -123,11 +123,7 @@ def _in_chunks(
 
 def pick(batch: Batch, rows: Tensor) -> Batch:
     """Some rows of a batch, in any order and number."""
-    values, log_det, known, hidden = (
-        {name: t[rows.to(t.device)] for name, t in of.items()}
-        for of in (batch.values, batch.log_det, batch.known, batch.hidden)
-    )
-    return Batch(values, log_det, known, hidden, batch.rows[rows.to(batch.rows.device)])
+    return batch.each(lambda tensor: tensor[rows.to(tensor.device)])
 
 
 # -- particles --------------------------------------------------------------------------------------------------------
@@ -158,12 +154,8 @@ def _round(model: Model, batch: Batch, particles: int) -> Values:
     trace = Trace(model, batch, particles, marginal=True, corrupt=False)
     completed: Values = {}
     for name in plans.filled(graph):
-        if graph.variables[name].role is Role.PARTIAL and name in trace.summed:
-            completed[name] = trace.values[name]
-            continue
-        completed[name] = trace.values[name]
-        if name in batch.known:
-            completed[name] = trace.fill(name)
+        drawn = name in batch.known and name not in trace.summed
+        completed[name] = trace.fill(name) if drawn else trace.values[name]
     log_w = trace.log_states().flatten(0, 1)  # [S * k, B]
     chosen = torch.multinomial(torch.softmax(log_w, 0).T, 1)[:, 0]
     index = chosen * trace.rows + torch.arange(trace.rows, device=model.device)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,17 +19,18 @@ from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
-from gendsl.compiler.plans.impute import filled
-from gendsl.compiler.plans.reconstruct import rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
 from gendsl.nn import chain, imputation, tilt
 from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, PenaltyFunction
+from gendsl.nn.bounds import plain_bound, weighted_bound
 from gendsl.nn.corruptions import Channel
-from gendsl.nn.encoding import centre, inferred, most_probable
+from gendsl.nn.decoding import between, decoded
+from gendsl.nn.encoding import inferred, label
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
-from gendsl.nn.inference import Trace, states_of
+from gendsl.nn.given import Given, batch_of, with_holes
+from gendsl.nn.latents import states_of
 from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.paths import PATH_DECAY
@@ -144,7 +144,7 @@ class Model(nn.Module):
 
     # -- training -------------------------------------------------------------------------------------------------
 
-    def losses(self, data: Batch | Mapping[str, Tensor] | Tensor, step: int = 0) -> dict[str, Loss]:
+    def losses(self, data: Given, step: int = 0) -> dict[str, Loss]:
         """Every player's loss on one batch; each player's total is to be minimised over its own parameters only.
 
         `step` counts from 0: warm-ups and annealed noise depend on it.
@@ -252,7 +252,7 @@ class Model(nn.Module):
         assert shape is not None
         module = self.factor(factor.name)
         assert isinstance(module, FlowSection)
-        base = values[factor.base].reshape(-1, *_base_shape(self.graph, factor.name))
+        base = values[factor.base].reshape(-1, *base_of(factor.flow, shape))
         value: Tensor = module.stack(base, module.read(self.read(factor.name, values)))[0]
         return value.reshape(-1, *shape)
 
@@ -294,41 +294,25 @@ class Model(nn.Module):
         return {name: values[name] for name in targets}
 
     @torch.no_grad()
-    def log_prob(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 500) -> Tensor:
+    def log_prob(self, data: Given, samples: int = 500) -> Tensor:
         """log p of all observed entries of each row, [B]: exact, or a lower bound from `samples` importance samples.
 
         Raises UsageError where the model has no density. What kind of number it is: `graph.capabilities["log_prob"]`.
         """
         self._refuse("log_prob")
-        batch = self.batch(data, "log_prob")
-        drawing = [r.how for r in self.graph.routes.values()]
-        if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED, How.QUANTISED}:
-            samples = 1
-        chunk = max(1, min(samples, self.rows_at_once // max(len(batch), 1)))
-        total = torch.full((len(batch),), -torch.inf, dtype=self.dtype, device=self.device)
-        done = 0
-        while done < samples:
-            count = min(chunk, samples - done)
-            log_w = tilt.log_joint(self, Trace(self, batch, count, marginal=True, corrupt=False))
-            total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
-            done += count
-        return total - math.log(samples)
+        return weighted_bound(self, self.batch(data, "log_prob"), samples)
 
     @torch.no_grad()
-    def elbo(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 1) -> Tensor:
+    def elbo(self, data: Given, samples: int = 1) -> Tensor:
         """E_q[log p - log q] of each row by `samples` draws, [B]: a lower bound of log p.
 
         Raises UsageError where the model has no density.
         """
         self._refuse("log_prob")
-        batch = self.batch(data, "log_prob")
-        total = torch.zeros(len(batch), dtype=self.dtype, device=self.device)
-        for _ in range(samples):
-            total += tilt.log_joint(self, Trace(self, batch, 1, marginal=True, corrupt=False))[0]
-        return total / samples
+        return plain_bound(self, self.batch(data, "log_prob"), samples)
 
     @torch.no_grad()
-    def encode(self, data: Batch | Mapping[str, Tensor] | Tensor, *, mean: bool = False) -> dict[str, Tensor]:
+    def encode(self, data: Given, *, mean: bool = False) -> dict[str, Tensor]:
         """Values of the latents given the data: draws of q (or its means), or exact inverses of a flow.
 
         Raises UsageError where no latent can be encoded.
@@ -342,21 +326,10 @@ class Model(nn.Module):
         self, latents: Mapping[str, Tensor], given: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Means (of labels the most probable values) of the observed variables that the latents determine."""
-        values = {**(given or {}), **latents}
-        rows = next(iter(latents.values())).shape[0]
-        found: dict[str, Tensor] = {}
-        for name in rebuilt(self.graph):
-            factor = self.graph.p(name)
-            assert factor is not None
-            if factor.base is not None:
-                found[name] = self.through_flow(name, values)
-            else:
-                conditioned = self.distribution(factor.name, values, rows)
-                found[name] = centre(conditioned, factor, self.graph.variables[name])
-        return found
+        return decoded(self, latents, given or {})
 
     @torch.no_grad()
-    def reconstruct(self, data: Batch | Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
+    def reconstruct(self, data: Given) -> dict[str, Tensor]:
         """Means of p(x | z) at the encoder's means. Raises UsageError where there is nothing to encode."""
         self._refuse("reconstruct")
         values = inferred(self, self.batch(data, "reconstruct"), mean=True)
@@ -371,19 +344,12 @@ class Model(nn.Module):
         Raises UsageError where codes are discrete or missing.
         """
         self._refuse("interpolate")
-        a = inferred(self, self.batch(one, "interpolate"), mean=True)
-        b = inferred(self, self.batch(other, "interpolate"), mean=True)
-        codes = encoded(self.graph)
-        found: dict[str, list[Tensor]] = {}
-        for t in torch.linspace(0, 1, steps).tolist():
-            for name, value in self.decode({n: (1 - t) * a[n] + t * b[n] for n in codes}, a).items():
-                found.setdefault(name, []).append(value)
-        return {name: torch.stack(values) for name, values in found.items()}
+        return between(self, self.batch(one, "interpolate"), self.batch(other, "interpolate"), steps)
 
     @torch.no_grad()
     def impute(
         self,
-        data: Batch | Mapping[str, Tensor] | Tensor,
+        data: Given,
         known: Mapping[str, Tensor] | None = None,
         n: int = 1,
         particles: int = 100,
@@ -395,45 +361,10 @@ class Model(nn.Module):
         is in `graph.capabilities["impute"]`. Raises UsageError where the model cannot fill something in.
         """
         self._refuse("impute")
-        return imputation.impute(self, self._holes(data, known or {}), n, particles)
-
-    def _holes(self, data: Batch | Mapping[str, Tensor] | Tensor, known: Mapping[str, Tensor]) -> Batch:
-        """A batch with the masks of whatever is missing."""
-        if isinstance(data, Batch):
-            return data
-        variables = self.graph.variables
-        if isinstance(data, Tensor):
-            data = {filled(self.graph)[0]: data} if len(filled(self.graph)) == 1 else self.batch(data).values
-        rows = next((len(v) for v in data.values()), 0)
-        masks: dict[str, Tensor] = {}
-        values: dict[str, Tensor] = dict(data)
-        for name in filled(self.graph):
-            shape, support = variables[name].shape, variables[name].support
-            assert shape is not None
-            assert support is not None
-            low = max(0.0, support.low)
-            if name not in values:
-                dtype = torch.int64 if support.integer and variables[name].labels else self.dtype
-                values[name] = torch.full((rows, *shape), low, device=self.device).to(dtype)
-                masks[name] = torch.zeros(rows, *shape, dtype=torch.bool, device=self.device)
-                continue
-            present = ~values[name].isnan() if values[name].is_floating_point() else None
-            if name in known:
-                present = known[name] if present is None else present & known[name]
-            if present is not None and not bool(present.all()):
-                masks[name] = present.to(self.device)
-                values[name] = torch.where(present, values[name], torch.full_like(values[name], low))
-        for name, value in values.items():
-            if value.is_floating_point() and bool(value.isnan().any()):
-                raise UsageError(f"{name} has missing entries, and they cannot be filled in")
-        absent = [n for n in known if n not in filled(self.graph)]
-        if absent:
-            raise UsageError(f"there is a mask of {', '.join(absent)}, which cannot be filled in")
-        batch = self.batch(values, "impute")
-        return replace(batch, known={**batch.known, **masks})
+        return imputation.impute(self, with_holes(self, data, known or {}), n, particles)
 
     @torch.no_grad()
-    def ood(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 100) -> Tensor:
+    def ood(self, data: Given, samples: int = 100) -> Tensor:
         """-log_prob of each row, [B]: larger is less like the training data. Raises UsageError without a density."""
         self._refuse("ood")
         if self.graph.capabilities["log_prob"].how is None:
@@ -442,7 +373,7 @@ class Model(nn.Module):
         return -self.log_prob(data, samples)
 
     @torch.no_grad()
-    def classify(self, data: Batch | Mapping[str, Tensor] | Tensor, samples: int = 100) -> dict[str, Tensor]:
+    def classify(self, data: Given, samples: int = 100) -> dict[str, Tensor]:
         """The most probable value of every label given the rest of its row, [B] of integers each.
 
         `samples`: importance samples for each value of a label that is classified by Bayes' rule. Raises UsageError
@@ -451,96 +382,8 @@ class Model(nn.Module):
         self._refuse("classify")
         batch = self.batch(data, "classify")
         names = [n for n in labelled(self.graph) if by(self.graph, n)]
-        return {name: self.most_probable_label(name, batch, samples) for name in names}
+        return {name: label(self, name, batch, samples) for name in names}
 
-    @torch.no_grad()
-    def most_probable_label(self, name: str, batch: Batch, samples: int = 100) -> Tensor:
-        """The most probable value of one label given the rest of its row, whether it is known or not, [B]."""
-        variable, way = self.graph.variables[name], by(self.graph, name)
-        factor = self.graph.q(name) if way == "encoder" else self.graph.p(name)
-        assert factor is not None
-        if way == "Bayes' rule":
-            return self._by_bayes(name, batch, samples)
-        latent = any(p not in batch.values or p in batch.known for p in factor.parents)
-        values = inferred(self, batch, mean=True) if latent else batch.values
-        conditioned = self.distribution(factor.name, values, len(batch))
-        return most_probable(conditioned, variable, len(batch), self.device)
-
-    def _by_bayes(self, name: str, batch: Batch, samples: int) -> Tensor:
-        """argmax over y of log p(x, y), the same random numbers for every y."""
-        support = self.graph.variables[name].support
-        assert support is not None
-        assert support.count is not None
-        seed = int(torch.randint(2**31, ()))
-        scores = []
-        for i in range(support.count):
-            value = torch.full((len(batch),), int(support.low) + i, device=self.device)
-            known = {**batch.known}
-            if self.graph.variables[name].role is Role.PARTIAL:
-                known[name] = torch.ones(len(batch), dtype=torch.bool, device=self.device)
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                tried = replace(batch, values={**batch.values, name: value}, known=known)
-                scores.append(self.log_prob(tried, samples))
-        return torch.stack(scores).argmax(0) + int(support.low)
-
-    def batch(self, data: Batch | Mapping[str, Tensor] | Tensor, query: str = "") -> Batch:
-        """A Batch of given values: a tensor stands for the only observed variable.
-
-        NaN is a missing entry where the variable may have some, and a label that is only partly observed may be left
-        out. Raises UsageError for a name that is not a bound variable, a shape that is not its shape, or a variable
-        that the query needs and was not given.
-        """
-        if isinstance(data, Batch):
-            return data
-        bound = {n: v for n, v in self.graph.variables.items() if v.bound}
-        if isinstance(data, Tensor):
-            names = [n for n, v in bound.items() if v.role in (Role.OBSERVED, Role.PARTIAL)]
-            if len(names) != 1:
-                raise UsageError(f"name the variables, as a dict: this model observes {', '.join(names)}")
-            data = {names[0]: data}
-        values: dict[str, Tensor] = {}
-        known: dict[str, Tensor] = {}
-        for name, value in data.items():
-            if name not in bound:
-                raise UsageError(f"{name!r} is not a bound variable; they are {', '.join(bound)}")
-            if tuple(value.shape[1:]) != bound[name].shape:
-                raise UsageError(
-                    f"{name} is {list(bound[name].shape or ())} for each row, not {list(value.shape[1:])}"
-                )
-            values[name] = value.to(self.device)
-            if bound[name].missing:
-                known[name] = ~values[name].isnan()
-                values[name] = values[name].nan_to_num(0.0)
-            elif bound[name].role is Role.PARTIAL:
-                known[name] = torch.ones(len(value), dtype=torch.bool, device=self.device)
-        absent = [n for n in self._asks(query) if n not in values]
-        if absent or not values:
-            raise UsageError(
-                f"{query or 'a batch'} needs {', '.join(absent) or 'values'}, which was not given"
-            )
-        rows = next(iter(values.values())).shape[0]
-        for name in (n for n, v in bound.items() if v.role is Role.PARTIAL and n not in values):
-            values[name] = torch.zeros(rows, dtype=torch.int64, device=self.device)
-            known[name] = torch.zeros(rows, dtype=torch.bool, device=self.device)
-        zeros = {n: torch.zeros(rows, dtype=self.dtype, device=self.device) for n in values}
-        return Batch(values, zeros, known, {}, torch.arange(rows))
-
-    def _asks(self, query: str) -> list[str]:
-        """The observed variables and conditions that a query cannot do without."""
-        factors = list(self.graph.factors.values())
-        if query == "encode":
-            factors = [f for f in factors if f.side != "p" or f.base is not None]
-        named = {n for f in factors for n in (f.head, *f.parents)} if query else set()
-        if query == "classify":
-            named -= set(labelled(self.graph))
-        data = (Role.OBSERVED, Role.CONDITION)
-        return [n for n, v in self.graph.variables.items() if v.role in data and n in named]
-
-
-def _base_shape(graph: Graph, factor: str) -> tuple[int, ...]:
-    """The shape at the base's end of a flow section's stack."""
-    found = graph.factors[factor]
-    shape = graph.variables[found.head].shape
-    assert shape is not None
-    return base_of(found.flow, shape)
+    def batch(self, data: Given, query: str = "") -> Batch:
+        """A Batch of given values: see `given.batch_of`."""
+        return batch_of(self, data, query)

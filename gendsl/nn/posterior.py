@@ -15,10 +15,10 @@ from torch import Tensor
 from gendsl.compiler.derive.posterior_chains import blanket
 from gendsl.data.batch import Batch
 from gendsl.nn import tilt
-from gendsl.nn.chains import Potential, langevin
 from gendsl.nn.distributions import DiracFamily
 from gendsl.nn.factor import Conditioned, FactorModule, Values, tile
 from gendsl.nn.inference import Trace
+from gendsl.nn.langevin import Potential, langevin
 from gendsl.schema.components.dist_langevin import LangevinPosterior
 from gendsl.schema.facts import Support, mask_name
 
@@ -92,11 +92,7 @@ class Chained(Conditioned):
         return self.draw()[0]
 
     def repeat(self, times: int) -> Chained:
-        old = self.batch
-        values, log_det, known = (
-            {n: tile(t, times) for n, t in of.items()} for of in (old.values, old.log_det, old.known)
-        )
-        return Chained(self.chain, Batch(values, log_det, known, {}, tile(old.rows, times)))
+        return Chained(self.chain, self.batch.each(lambda tensor: tile(tensor, times)))
 
 
 def build_langevin(spec: LangevinPosterior, name: str, support: Support) -> PosteriorChain:

@@ -62,7 +62,7 @@ class Pipeline(nn.Module):
         places = torch.arange(len(x)) if rows is None else rows
         value = x.double()
         if known is not None:
-            value = torch.where(_entries(known, value), value, math.nan)
+            value = torch.where(like(known, value), value, math.nan)
         modules = self._modules_in_order()
         fitted = [i for i, step in enumerate(modules) if type(step).fit is not StepModule.fit]
         for step in modules[: max(fitted, default=-1) + 1]:
@@ -86,7 +86,7 @@ class Pipeline(nn.Module):
         for step in self._modules_in_order():
             value, log_det = step(value, self._noise(step, value, rows, seed))
             if known is not None:
-                log_det = torch.where(_entries(known, log_det), log_det, torch.zeros_like(log_det))
+                log_det = torch.where(like(known, log_det), log_det, torch.zeros_like(log_det))
                 known = step.spread(known)
             total = total + (log_det.flatten(1).sum(1) if log_det.dim() > 1 else log_det)
         return self._typed(value, real), total
@@ -145,7 +145,8 @@ class Pipeline(nn.Module):
         return value.to(torch.int64) if counts else value.to(real)
 
 
-def _entries(known: Tensor, of: Tensor) -> Tensor:
+def like(known: Tensor, of: Tensor) -> Tensor:
+    """A mask of rows [B] or entries [B, *shape], with as many dimensions as `of`."""
     return known.reshape(known.shape + (1,) * (of.dim() - known.dim()))
 
 

@@ -8,18 +8,18 @@ for zeros and ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gendsl.compiler.derive.energies import Way, machine, negatives, normaliser, sampler, targets, way
-from gendsl.nn.chains import Potential, langevin
 from gendsl.nn.energies import EnergyModule
 from gendsl.nn.factor import FlowSection
+from gendsl.nn.freezing import frozen
 from gendsl.nn.inference import Trace
+from gendsl.nn.langevin import Potential, langevin
 from gendsl.schema.components.negatives import Negatives
 
 if TYPE_CHECKING:
@@ -66,21 +66,13 @@ def potential(model: Model, name: str) -> Potential:
     return of
 
 
-@contextmanager
-def held(model: Model, name: str) -> Iterator[None]:
+def held(model: Model, name: str) -> AbstractContextManager[None]:
     """Inside the block the parameters behind U take no gradient; gradients still pass through them."""
     factor = model.graph.p(name)
     names = [f"energy.{name}"]
     if factor is not None:
         names += [factor.name, *([f"prior.{factor.base}"] if factor.base is not None else [])]
-    parameters = [p for _, p in model.parameters_of(names) if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
+    return frozen(p for _, p in model.parameters_of(names))
 
 
 @torch.no_grad()

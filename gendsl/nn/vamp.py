@@ -9,9 +9,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from gendsl.nn.distributions import Family
+from gendsl.nn.distributions import Family, onto
 from gendsl.nn.factor import Conditioned, FactorModule, Values, tile
 from gendsl.nn.transforms.stack import Stack
 from gendsl.schema.components.dist_vamp import Vamp
@@ -23,17 +22,11 @@ class Pseudo(nn.Module):
 
     def __init__(self, item: Input, count: int) -> None:
         super().__init__()
-        self.labels, self.low, self.high = item.labels, item.support.low, item.support.high
+        self.labels, self.support = item.labels, item.support
         self.raw = nn.Parameter(torch.randn(count, *item.shape, *([item.classes] if item.labels else [])))
 
     def forward(self) -> Tensor:
-        if self.labels:
-            return torch.softmax(self.raw, -1)
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            return self.low + (self.high - self.low) * torch.sigmoid(self.raw)
-        if math.isfinite(self.low):
-            return self.low + F.softplus(self.raw)
-        return self.raw if not math.isfinite(self.high) else self.high - F.softplus(self.raw)
+        return torch.softmax(self.raw, -1) if self.labels else onto(self.support, self.raw)
 
 
 class VampPrior(FactorModule):
@@ -88,7 +81,7 @@ class PseudoMixture(Conditioned):
 
     def mean(self) -> Tensor:
         means = self._all().mean()
-        return means.view(self.rows, self.module.count, *means.shape[1:]).to(means.dtype).mean(1)
+        return means.view(self.rows, self.module.count, *means.shape[1:]).mean(1)
 
     def repeat(self, times: int) -> PseudoMixture:
         given = {n: tile(v, times) for n, v in self.given.items()}

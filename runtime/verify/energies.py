@@ -16,7 +16,7 @@ import torch
 
 from gendsl.compiler.derive.energies import PLANE, machine, sampler, targets
 from gendsl.nn import tilt
-from gendsl.nn.chains import langevin
+from gendsl.nn.langevin import langevin
 from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.runtime.verify.certificate import Certificate, at_most

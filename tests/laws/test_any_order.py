@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from gendsl.compiler.build import build
+from gendsl.compiler.pipeline import analyse
 from gendsl.nn.any_order import AnyOrder, random_orders
 from gendsl.nn.building import builder
 from gendsl.nn.distributions import Family
+from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.components.dist import Bernoulli, Categorical, Dist
 from gendsl.schema.components.net_seq import Transformer
 from gendsl.schema.facts import BINARY, Input, Inputs, Support, categories
+from gendsl.schema.load import loads
 from gendsl.schema.registry import function_of
 
 LABEL, WORDS = Input("y", (), categories(5), labels=True), Input("t", (4,), categories(7), labels=True)
@@ -159,3 +163,31 @@ def test_orders_are_uniform_and_begin_with_what_is_known() -> None:
     first = torch.rand(50, 6) < 0.4
     ranks, _ = random_orders(first)
     assert torch.equal(ranks < first.sum(1, keepdim=True), first)
+
+
+MODEL = """
+gendsl: 1
+data: {source: memory, rows: 40, columns: {a: {shape: [1, 2, 2], dtype: uint8}}, bind: {x: {column: a, as: [{binarize: static}]}}}
+train: {batch_size: 10}
+ordering: {x: {type: any}}
+decoder: {x: {dist: bernoulli, net: {type: transformer, layers: 1, width: 8, heads: 2}}}
+"""
+
+
+@torch.no_grad()
+def test_a_model_exponentiates_the_density_of_an_order_and_averages_the_bound() -> None:
+    """log_prob walks an order, of which exp sums to one in the mean; the loss takes one pass."""
+    torch.manual_seed(0)
+    model = build(analyse(loads(MODEL))).double()
+    perturb(model, 1.5)
+    x = states(Input("x", (1, 2, 2), BINARY)).double()
+    times = 400
+    log_p = model.log_prob({"x": x.repeat(times, 1, 1, 1)}).view(times, 16)
+    each = log_p.exp().sum(1)
+    assert float(each.mean()) == pytest.approx(1, abs=5 * float(each.std()) / times**0.5 + 1e-9)
+    batch = model.batch({"x": x.repeat(times, 1, 1, 1)})
+    torch.manual_seed(1)
+    loss = float(model.loss("model", batch).total)
+    torch.manual_seed(1)
+    bound = model.distribution("decoder.x", {}, len(batch)).bound(batch.values["x"])  # type: ignore[attr-defined]
+    assert loss == pytest.approx(-float(bound.mean()), rel=1e-12)

@@ -117,6 +117,29 @@ objective: {{path_length: {{x: {{weight: 1, every: 2}}}}}}
     assert float(model.loss("model", batch, 1, ["path_length.x"]).total) == 0.0
 
 
+def test_a_path_length_is_that_of_the_jacobian() -> None:
+    """|J^T y| with J worked out entry by entry, y normal numbers over the root of the number of pixels."""
+    body = """
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {x: {given: z, dist: deterministic, net: {type: mlp, hidden: [6], activation: tanh}}}
+adversary: {d: {sees: x, net: mlp}}
+objective: {path_length: {x: {every: 1}}}
+"""
+    model = disturbed(compile_model(graph_of(UNIT + body)))
+    batch = model.batch({"x": torch.rand(3, 1, 8, 8, dtype=torch.float64)})
+    e = Evaluation(model, batch, 0, training=True)
+    codes = e.fake["z"].detach()
+    torch.manual_seed(5)
+    found = lengths_of(e, "x").detach()
+    torch.manual_seed(5)
+    y = torch.randn(3, 64, dtype=torch.float64) / 8
+    for row in range(3):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda z: model.distribution("decoder.x", {"z": z[None]}, 1).mean().flatten(), codes[row]
+        )
+        assert float(found[row]) == pytest.approx(float((jacobian.T @ y[row]).norm()), rel=1e-6)
+
+
 def test_the_running_mean_of_the_length_moves_a_hundredth_of_the_way() -> None:
     body = """
 prior: {z: {dist: normal, shape: [4]}}

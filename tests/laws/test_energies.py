@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from gendsl.data.dataset import Batch
 from gendsl.nn import tilt
-from gendsl.nn.chains import langevin, reflected
 from gendsl.nn.energies import EnergyModule, build_u1, build_u2, build_u3, build_u4
+from gendsl.nn.langevin import langevin, reflected
 from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.runtime.dataset import dataset
@@ -149,6 +149,19 @@ def test_log_z_of_a_tilted_prior_enters_by_its_gradient() -> None:
     assert float(tilt.log_normaliser(model, "z")) == pytest.approx(log_z.item(), abs=0.03)
 
 
+def test_the_cost_of_the_contrast_has_the_mean_squares_of_the_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cost - value = magnitude (mean E(data)^2 + mean E(ends)^2), of E alone and not of U = E - log p0."""
+    model, own = quadratic(
+        "decoder: {x: {dist: normal}}\n"
+        "energy: {x: {net: mlp, negatives: {type: langevin, steps: 1, magnitude: 0.7}}}"
+    )
+    data, ends = torch.randn(2, 50, 2, dtype=torch.float64)
+    monkeypatch.setattr(tilt, "chain_ends", lambda *_, **__: ends)
+    found = model.loss("model", rows(data), terms=["energy.x"])
+    squares = own(data).square().mean() + own(ends).square().mean()
+    assert float((found.total - found.terms["energy.x"]).detach()) == pytest.approx(0.7 * squares.item())
+
+
 # -- the chains are state ---------------------------------------------------------------------------------------------
 
 
@@ -169,6 +182,20 @@ def test_chains_move_in_training_only_and_are_part_of_the_state() -> None:
     model.loss("model", batch)
     changed = (module.chains != before).flatten(1).any(1)
     assert int(changed.sum()) == 8, "as many chains as rows go on"
+
+
+def test_some_chains_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fresh` is the share of a batch's chains that is replaced, the others go on from the buffer."""
+    model, _ = quadratic(
+        "energy: {x: {net: mlp, negatives: {type: langevin, steps: 1, buffer: 4000, fresh: 0.25}}}",
+        chains=4000,
+    )
+    tilt.energy(model, "x").started.fill_(1)
+    monkeypatch.setattr(tilt, "move", lambda model, name, start, spec: start)
+    monkeypatch.setattr(tilt, "fresh", lambda model, name, rows: torch.ones(rows, 2, dtype=torch.float64))
+    ends = tilt.chain_ends(model, "x", 4000, None, keep=False)
+    assert set(ends.unique().tolist()) == {0.0, 1.0}
+    assert float(ends.mean()) == pytest.approx(0.25, abs=0.03)
 
 
 # -- score matching, noise contrast, log Z ----------------------------------------------------------------------------
@@ -220,6 +247,17 @@ def test_noise_contrast_recovers_log_z_and_leaves_the_noise_alone() -> None:
     learned = -own(at).detach()
     assert float((learned - (true - p0)).abs().mean()) < 0.05
     torch.testing.assert_close(model.log_prob(rows(at)), p0 + learned)
+
+
+def test_samples_under_noise_contrast_follow_the_tilted_density() -> None:
+    """p0 = N(0, 1) and E = a/2 |x - m|^2: samples have precision 1 + a and mean a m / (1 + a)."""
+    model, _ = quadratic(
+        "decoder: {x: {dist: normal}}\nenergy: {x: {net: mlp}}\nobjective: {energy: {x: noise_contrastive}}"
+    )
+    drawn = model.sample(3000)["x"]
+    expected = PRECISION * MEAN / (1 + PRECISION)
+    torch.testing.assert_close(drawn.mean(0), torch.full((2,), expected).double(), rtol=0, atol=0.05)
+    assert float(drawn.var(0).mean()) == pytest.approx(1 / (1 + PRECISION), rel=0.1)
 
 
 # -- restricted Boltzmann machines ------------------------------------------------------------------------------------
@@ -285,3 +323,11 @@ def test_the_formulas_of_the_fixed_energies() -> None:
     assert float(u2[3]) == pytest.approx(50.0, rel=1e-9)
     assert float(u3[2]) == pytest.approx(-math.log1p(math.exp(-0.5 * (3 / 0.35) ** 2)), abs=1e-12)
     assert float(u4[2]) == pytest.approx(-math.log1p(math.exp(-0.5 * (1.5 / 0.35) ** 2)), rel=1e-6)
+    # between the two ridges of U3 both are as far; on the lower one of U4 the upper is 1.5 of its 0.4 away
+    apart, z1 = 3 * math.exp(-0.5), 1.6
+    z = torch.tensor([[1.0, -0.5], [z1, math.sin(math.pi * z1 / 2) - apart / 2]], dtype=torch.float64)
+    u2, u3, u4 = build_u2(U2())(z), build_u3(U3())(z), build_u4(U4())(z)
+    assert float(u2[0]) == pytest.approx(0.5 * (1.5 / 0.4) ** 2)
+    assert float(u3[0]) == pytest.approx(0.5 * (1.5 / 0.35) ** 2 - math.log(2))
+    assert float(u3[1]) == pytest.approx(0.5 * (apart / 2 / 0.35) ** 2 - math.log(2))
+    assert float(u4[0]) == pytest.approx(-math.log1p(math.exp(-0.5 * (1.5 / 0.4) ** 2)), rel=1e-6)

@@ -229,6 +229,7 @@ def test_relaxed_weights() -> None:
     assert torch.allclose(share, log_q[0].exp(), atol=0.012)
     hard = estimators.relax(log_q, StraightThrough(), 0)
     assert set(hard.unique().tolist()) <= {0.0, 1.0} or torch.allclose(hard, hard.round(), atol=1e-12)
+    assert torch.allclose(hard.mean(0), log_q[0].exp(), atol=0.012)
     annealed = Gumbel(temperature=0.2, anneal=10)
     assert [round(annealed.temperature_at(s), 3) for s in (0, 5, 10, 99)] == [1.0, 0.6, 0.2, 0.2]
 

@@ -78,7 +78,7 @@ def test_values_at_the_edges_have_finite_images_and_come_back(spec: FlowLayer, d
         size = x.flatten(1).norm(dim=1) + 1
         error = (again - x).flatten(1).norm(dim=1) / size
         error = error[x.flatten(1).abs().amax(1) < FAR] if dtype == torch.float32 else error
-        assert error.max() < max(1e-4 if dtype == torch.float32 else 1e-9, 10 * spec.error)
+        assert error.max() < (1e-4 if dtype == torch.float32 else 1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -90,7 +90,7 @@ def test_round_trips_lose_no_more_than_the_condition_of_the_map(spec: FlowLayer,
         assert found.back is not None
         again = found.back(found.run(found.x, None)[0], None)[0]
     error = (again - found.x).flatten(1).norm(dim=1) / found.x.flatten(1).norm(dim=1)
-    bound = (1e-5 if dtype == torch.float32 else 1e-12) * condition + spec.error
+    bound = (1e-5 if dtype == torch.float32 else 1e-12) * condition + 1e-7 * spec.error
     assert (error <= bound).all()
 
 

@@ -20,6 +20,10 @@ from gendsl.schema.facts import REAL, Cost, Shape, numel
 ROWS = 5
 SHAPES: tuple[Shape, ...] = ((3,), (2, 2, 4))
 CONTEXTS = (0, 3)
+NUMERIC = 1e-9
+"""The error of a solution in steps at these parameters, near the identity, where log |det| is as small as 0.015:
+`FlowLayer.error` is stated for parameters far from it, and a factor of 1.01 would pass by it.
+"""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ def test_shapes_and_round_trip(case: Case) -> None:
         return
     back, inverse_log_det = module.inverse(y, context)
     # solving for entries in turn passes each one's rounding on to the next
-    bound = max(1e-11 if case.spec.forward_cost is case.spec.inverse_cost else 1e-9, case.spec.error)
+    both = case.spec.forward_cost is case.spec.inverse_cost
+    bound = max(1e-11 if both else 1e-9, NUMERIC if case.spec.error else 0.0)
     torch.testing.assert_close(back, x, rtol=bound, atol=bound)
     torch.testing.assert_close(inverse_log_det, -log_det, rtol=bound, atol=bound)
 
@@ -138,7 +143,7 @@ def test_log_determinant_is_the_jacobians(case: Case) -> None:
         torch.autograd.functional.jacobian(image, start).movedim(1, 0).reshape(ROWS, numel(case.shape), -1)
     )
     expected = torch.linalg.slogdet(matrices)[1] * (1 if outwards else -1)
-    bound = max(1e-10, case.spec.error)
+    bound = max(1e-10, NUMERIC if case.spec.error else 0.0)
     torch.testing.assert_close(log_det.detach(), expected, rtol=bound, atol=bound)
 
 

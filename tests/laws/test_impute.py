@@ -204,3 +204,12 @@ def test_rows_with_different_masks_are_filled_in_by_different_ways() -> None:
     assert torch.equal(found[held], x.expand(200, *x.shape)[held])
     assert torch.equal(found[:, 2], x[2].expand(200, *x[2].shape))
     assert all(len(found[:, row].flatten(1).unique(dim=0)) > 1 for row in (0, 1))
+
+
+def test_masks_beside_a_batch_are_refused() -> None:
+    """A batch has masks of its own: others beside it are refused, not passed over."""
+    model = model_of(EXACT["independent"])
+    batch = model.batch(IMAGE)
+    with pytest.raises(UsageError, match="a batch has masks of its own"):
+        model.impute(batch, {"x": bits(MASKS[0])})
+    assert torch.equal(model.impute(batch)["x"][0], IMAGE)

@@ -102,6 +102,9 @@ def test_terms_by_hand() -> None:
     log_c = model.distribution("prior.c", {}, len(x)).log_prob(code).detach()
     assert float(terms["reconstruction.x"]) == pytest.approx(-float(log_x.mean()), rel=1e-10)
     assert float(terms["prior.c"]) == pytest.approx(-float(log_c.mean()), rel=1e-10)
+    raw = model.distribution("encoder.c", {"x": x}, len(x)).raw  # type: ignore[attr-defined]
+    apart = model.codebook("c").quantise(raw).loss.detach()
+    assert float(terms["codebook.c"]) == pytest.approx(float(apart.mean()), rel=1e-10)
     assert float(terms["codebook.c"]) > 0.01
 
 

@@ -115,3 +115,12 @@ def test_what_says_that_it_is_no_bound_can_exceed_log_p(options: str) -> None:
 )
 def test_the_words_of_a_kl(options: str, words: str) -> None:
     assert words in analyse(loads(LINEAR + f"objective: {{kl: {{z: {{{options}}}}}}}")).objective_says
+
+
+@pytest.mark.parametrize("capacity", [0.1, 50.0])
+def test_a_capacity_costs_the_distance_of_the_kl_on_either_side(capacity: float) -> None:
+    model = compiled(LINEAR + f"objective: {{kl: {{z: {{capacity: {capacity}, weight: 2}}}}}}")
+    found = model.loss("model", model.batch({"x": torch.randn(50, 3, dtype=torch.float64)}), terms=["kl.z"])
+    kl = float(found.terms["kl.z"])
+    assert 0.1 < kl < 50
+    assert float(found.total.detach()) == pytest.approx(2 * abs(kl - capacity))

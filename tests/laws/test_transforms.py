@@ -32,6 +32,8 @@ CASES = [
     if layer.problem(shape) is None and (context == 0 or flows.conditional(layer, shape, context))
 ]
 ROWS = 12
+SOLVED = 1e-2
+"""How much smaller than `FlowLayer.error`, which holds for trained parameters, the errors are at the drawn ones."""
 BOTH = [c for c in CASES if Cost.NONE not in (c[0].forward_cost, c[0].inverse_cost)]
 TRAINED = [c for c in CASES if c[0].bill(c[1], c[2]).parameters > 0]
 
@@ -85,7 +87,7 @@ def test_parameters_are_as_billed(spec: FlowLayer, shape: Shape, context: int) -
 @pytest.mark.parametrize(("spec", "shape", "context"), CASES, ids=name)
 def test_log_det_is_that_of_the_jacobian(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
-    assert flows.log_det_error(found) < max(1e-10, spec.error)
+    assert flows.log_det_error(found) < max(1e-10, SOLVED * spec.error)
     y, log_det = found.run(found.x, found.context)
     assert y.shape == (ROWS, *shape)
     assert log_det.shape == (ROWS,)
@@ -96,7 +98,7 @@ def test_round_trip(spec: FlowLayer, shape: Shape, context: int) -> None:
     found = case(spec, shape, context)
     assert found.back is not None
     # solving for entries in turn passes each one's rounding on to the next
-    bound = max(spec.error, 1e-11 if found.both else 1e-8)
+    bound = max(SOLVED * spec.error, 1e-11 if found.both else 1e-8)
     assert flows.round_trip_error(found) < bound
     y, log_det = found.run(found.x, found.context)
     back = found.back(y, found.context)[1]

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from gendsl.nn.model import Model
-from gendsl.nn.objective.tuples import pack
+from gendsl.nn.objective.adversarial import adversary
+from gendsl.nn.objective.evaluation import Evaluation
+from gendsl.nn.objective.tuples import detached_tuples, pack
 from gendsl.runtime.run import compile_model
 from gendsl.schema.facts import packed
 from tests.compiler.cases import UNIT, UNIT_Y, graph_of
@@ -68,6 +70,27 @@ def test_the_unrolled_gradient_is_that_of_the_critics_answer(options: str) -> No
         assert float(gradient[index]) == pytest.approx(
             (values[0] - values[1]) / (2 * step), rel=1e-4, abs=1e-9
         )
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "wasserstein"])
+def test_one_inner_step_is_one_of_gradient_descent(loss: str) -> None:
+    """The makers' loss is that of a critic whose weights have moved by lr times the gradient of its own loss."""
+    model = model_of(RING + POINTS.replace("OPTIONS", f"loss: {loss}, unroll: {{steps: 1, lr: 0.4}}"))
+    x = torch.randn(8, 2, dtype=torch.float64)
+    e = Evaluation(model, model.batch({"x": x}), 0, training=True)
+    critic, functions = model.graph.critics["d"], model.adversarial_loss("d")
+    (term,) = (t for t in model.graph.terms if t.name == "adversary.d")
+    found = float(adversary(e, term).value.detach())
+    real, fake = detached_tuples(e, critic)
+    moved = copy.deepcopy(model.critic("d"))
+    functions.critic(moved(real), moved(fake), 0.0).backward()
+    with torch.no_grad():
+        before = float(functions.fake(moved(fake)))
+        for parameter in moved.parameters():
+            if parameter.grad is not None:
+                parameter.sub_(0.4 * parameter.grad)
+        assert found == pytest.approx(float(functions.fake(moved(fake))), rel=1e-9)
+    assert abs(found - before) > 1e-3
 
 
 def test_unrolling_changes_the_makers_gradient_and_nothing_else() -> None:

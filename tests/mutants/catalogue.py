@@ -41,7 +41,7 @@ RESUME = "tests/runtime/test_resume.py::"
 OBJECTIVE = (
     Mutant(
         "IWAE's value lacks log k",
-        "gendsl/nn/model.py",
+        "gendsl/nn/bounds.py",
         "return total - math.log(samples)",
         "return total",
         (EXACT_POSTERIOR,),
@@ -91,8 +91,8 @@ OBJECTIVE = (
     Mutant(
         "the closed-form KL has the factor 0.499",
         "gendsl/nn/inference.py",
-        "return kl_divergence(q.distribution(), p.distribution())",
-        "return 0.998 * kl_divergence(q.distribution(), p.distribution())",
+        "return kl_divergence(own, other)",
+        "return 0.998 * kl_divergence(own, other)",
         (BOUNDS + "test_the_closed_form_kl_completes_log_p_and_a_factor_of_0499_would_show",),
     ),
     Mutant(
@@ -114,7 +114,7 @@ OBJECTIVE = (
     ),
     Mutant(
         "codes to which a prior is fitted are not cut",
-        "gendsl/nn/inference.py",
+        "gendsl/nn/latents.py",
         "return self.values[name].detach() if fitted else self.values[name]",
         "return self.values[name]",
         (REACHED + "[autoencoder_second_stage]",),
@@ -182,14 +182,14 @@ DRAWS = (
     ),
     Mutant(
         "a Langevin step has sqrt(2 eps) noise beside eps / 2 of the gradient",
-        "gendsl/nn/chains.py",
+        "gendsl/nn/langevin.py",
         "math.sqrt(eps * spec.temperature) * torch.randn_like(x)",
         "math.sqrt(2 * eps * spec.temperature) * torch.randn_like(x)",
         (ENERGIES + "test_langevin_has_the_stationary_variance_of_its_discretisation",),
     ),
     Mutant(
         "a Langevin step's noise is scaled by eps",
-        "gendsl/nn/chains.py",
+        "gendsl/nn/langevin.py",
         "math.sqrt(eps * spec.temperature) * torch.randn_like(x)",
         "eps * spec.temperature * torch.randn_like(x)",
         (ENERGIES + "test_langevin_has_the_stationary_variance_of_its_discretisation",),
@@ -303,7 +303,7 @@ FLOWS = (
 ADVERSARIES = (
     Mutant(
         "the generator's loss has a gradient in the critic",
-        "gendsl/nn/objective/evaluation.py",
+        "gendsl/nn/freezing.py",
         "parameter.requires_grad_(False)",
         "parameter.requires_grad_(True)",
         (REACHED + "[gan]", VERIFY + "test_sound_models_pass[gan]"),
@@ -311,8 +311,8 @@ ADVERSARIES = (
     Mutant(
         "the critic's loss has a gradient in the generator",
         "gendsl/nn/objective/tuples.py",
-        "with torch.no_grad():\n            found[critic.name]",
-        "with torch.enable_grad():\n            found[critic.name]",
+        "with torch.no_grad():\n            e.detached[critic.name]",
+        "with torch.enable_grad():\n            e.detached[critic.name]",
         (REACHED + "[gan]", VERIFY + "test_sound_models_pass[gan]"),
     ),
 )

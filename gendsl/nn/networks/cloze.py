@@ -13,45 +13,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gendsl.nn.conditioning import Context, Values
+from gendsl.nn.conditioning import Values
 from gendsl.nn.networks.layers import require
 from gendsl.nn.networks.tokens import Tokens
-from gendsl.nn.networks.transformer import Block, Encoder
+from gendsl.nn.networks.transformer import Attending
 from gendsl.schema.components.net_seq import Transformer
 from gendsl.schema.facts import Input, Inputs, numel
 
 
-class ClozeNet(nn.Module):
+class ClozeNet(Attending):
     """Values, x [B, *target] and what is hidden, booleans of that shape -> raw parameters [B, outputs, *target]."""
 
     def __init__(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int) -> None:
         super().__init__()
-        source, rest = spec.source(inputs), spec.rest(inputs)
         self.shape = target.shape
         self.enter = Tokens(target, spec.width)
         self.hidden = nn.Parameter(torch.randn(spec.width) * spec.width**-0.5)
         self.positions = nn.Parameter(torch.randn(numel(target.shape), spec.width))
-        self.source = spec.cross
-        self.encoder = Encoder(spec, source) if source is not None else None
-        self.context = Context(rest) if rest else None
-        width = self.context.width if self.context is not None else 0
-        self.blocks = nn.ModuleList(
-            Block(spec, causal=False, cross=source is not None, context=width) for _ in range(spec.layers)
-        )
-        self.norm = nn.LayerNorm(spec.width)
-        self.out = nn.Linear(spec.width, outputs)
+        self.build(spec, inputs, outputs, causal=False)
 
     def forward(self, values: Values, x: Tensor, hidden: Tensor) -> Tensor:
         rows = x.shape[0]
         tokens = self.enter(x)
         h = torch.where(hidden.reshape(rows, -1, 1), self.hidden.to(tokens.dtype), tokens) + self.positions
-        context = self.context(values) if self.context is not None else None
-        memory = None
-        if self.encoder is not None and self.source is not None:
-            memory = self.encoder(values[self.source])
-        for block in self.blocks:
-            h = block(h, memory, context)
-        raw: Tensor = self.out(self.norm(h)).transpose(1, 2)  # [B, outputs, D]
+        raw = self.said(h, values).transpose(1, 2)  # [B, outputs, D]
         return raw.reshape(rows, raw.shape[1], *self.shape)
 
 

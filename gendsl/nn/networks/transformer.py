@@ -123,33 +123,49 @@ class Encoder(nn.Module):
         return out
 
 
-class TransformerNet(nn.Module):
-    """Values and x [B, *target] -> raw parameters [B, outputs, *target]."""
+class Attending(nn.Module):
+    """Layers over tokens and the output layer: one parent may be their memory, the others modulate them."""
 
-    def __init__(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
-        super().__init__()
+    def build(self, spec: Transformer, inputs: Inputs, outputs: int, *, causal: bool) -> None:
+        """Adds these to what a subclass has built of its own."""
         source, rest = spec.source(inputs), spec.rest(inputs)
-        self.enter = Shifted(target, spec.width, order)
-        self.positions = nn.Parameter(torch.randn(len(order), spec.width) * 0.02)
         self.source = spec.cross
         self.encoder = Encoder(spec, source) if source is not None else None
         self.context = Context(rest) if rest else None
         width = self.context.width if self.context is not None else 0
         self.blocks = nn.ModuleList(
-            Block(spec, causal=True, cross=source is not None, context=width) for _ in range(spec.layers)
+            Block(spec, causal=causal, cross=source is not None, context=width) for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width)
         self.out = nn.Linear(spec.width, outputs)
 
-    def forward(self, values: Values, x: Tensor) -> Tensor:
-        h: Tensor = self.enter(x) + self.positions
+    def beside(self, values: Values) -> tuple[Tensor | None, Tensor | None]:
+        """What the parents make: the memory [B, S, width], the context [B, C]."""
         context = self.context(values) if self.context is not None else None
-        memory = None
-        if self.encoder is not None and self.source is not None:
-            memory = self.encoder(values[self.source])
+        if self.encoder is None or self.source is None:
+            return None, context
+        return self.encoder(values[self.source]), context
+
+    def said(self, h: Tensor, values: Values) -> Tensor:
+        """Tokens [B, T, width] -> raw numbers [B, T, outputs]."""
+        memory, context = self.beside(values)
         for block in self.blocks:
             h = block(h, memory, context)
-        return self.enter.replace(self.out(self.norm(h)))
+        raw: Tensor = self.out(self.norm(h))
+        return raw
+
+
+class TransformerNet(Attending):
+    """Values and x [B, *target] -> raw parameters [B, outputs, *target]."""
+
+    def __init__(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
+        super().__init__()
+        self.enter = Shifted(target, spec.width, order)
+        self.positions = nn.Parameter(torch.randn(len(order), spec.width) * 0.02)
+        self.build(spec, inputs, outputs, causal=True)
+
+    def forward(self, values: Values, x: Tensor) -> Tensor:
+        return self.enter.replace(self.said(self.enter(x) + self.positions, values))
 
     def stepper(self, values: Values, rows: int) -> TransformerSteps:
         return TransformerSteps(self, values, rows)
@@ -162,10 +178,7 @@ class TransformerSteps:
 
     def __init__(self, net: TransformerNet, values: Values, rows: int) -> None:
         self.net, self.rows, self.turn = net, rows, 0
-        self.context = net.context(values) if net.context is not None else None
-        self.memory = None
-        if net.encoder is not None and net.source is not None:
-            self.memory = net.encoder(values[net.source])
+        self.memory, self.context = net.beside(values)
         self.past = [(Past(len(net.positions)), Past()) for _ in net.blocks]
 
     def next(self, last: Tensor | None) -> Tensor:

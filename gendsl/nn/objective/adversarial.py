@@ -10,7 +10,8 @@ from torch import Tensor
 from gendsl.compiler.derive.adversaries import logit
 from gendsl.compiler.graph import Critic, Term
 from gendsl.nn.adversarial import Tuples
-from gendsl.nn.objective.evaluation import Evaluation, Value, frozen
+from gendsl.nn.freezing import frozen
+from gendsl.nn.objective.evaluation import Evaluation, Value
 from gendsl.nn.objective.tuples import detached_tuples, labels, told, tuples
 from gendsl.nn.objective.unrolled import unrolled
 
@@ -22,7 +23,7 @@ def adversary(e: Evaluation, term: Term) -> Value:
     real, fake = tuples(e, critic)
     fake = watched(e, critic, fake)
     value = torch.zeros((), dtype=e.model.dtype, device=e.model.device)
-    with frozen(module):
+    with frozen(module.parameters()):
         judge = module if critic.spec.unroll is None else unrolled(e, critic, real, fake)
         if critic.real_makers:
             numbers = judge(real)
@@ -44,7 +45,7 @@ def watched(e: Evaluation, critic: Critic, fake: Tuples) -> Tuples:
             e.seen[f"{critic.name}.gradient"] = total.sqrt().mean() * len(gradient)
 
     for name, value in points.items():
-        value.register_hook(partial(note, name))  # type: ignore[no-untyped-call]
+        value.register_hook(partial(note, name))  # type: ignore[no-untyped-call]  # torch gives it no types
     return fake | points
 
 
@@ -104,6 +105,6 @@ def classified(e: Evaluation, term: Term) -> Value:
     critic = e.graph.critics[term.subject]
     _, fake = tuples(e, critic)
     module = e.model.critic(critic.name)
-    with frozen(module):
+    with frozen(module.parameters()):
         value = told(module, fake, labels(e, critic)[1])
     return Value(value, value)

@@ -9,7 +9,7 @@ from torch import Tensor
 from gendsl.compiler.derive.energies import Way, negatives, way
 from gendsl.compiler.graph import Role, Term
 from gendsl.nn import tilt
-from gendsl.nn.chains import Potential
+from gendsl.nn.langevin import Potential
 from gendsl.nn.objective.evaluation import Evaluation, Value
 from gendsl.schema.components.energy_objective import EnergyObjective, ScoreMatching
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,9 @@ from gendsl.compiler.derive.sampling import bound_of, draws_of
 from gendsl.compiler.graph import Role, Term
 from gendsl.data.dataset import Batch
 from gendsl.nn import chain, tilt
+from gendsl.nn.adversarial import Tuples
 from gendsl.nn.estimators import leave_one_out
+from gendsl.nn.freezing import frozen
 from gendsl.nn.inference import Trace
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ class Evaluation:
         step: int,
         *,
         training: bool,
-        state: Mapping[str, Tensor] | None = None,
+        state: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         self.model, self.graph, self.batch = model, model.graph, batch
         self.state = state
@@ -55,6 +58,8 @@ class Evaluation:
         self.bound, self.draws = bound_of(model.graph), draws_of(model.graph)
         self.seen: dict[str, Tensor] = {}
         """Diagnostics by name, for the log; those of gradients come with the backward pass."""
+        self.detached: dict[str, tuple[Tuples, Tuples]] = {}
+        """Both sides of a critic's tuples, cut from their makers, once they were asked for."""
 
     @cached_property
     def trace(self) -> Trace:
@@ -64,7 +69,7 @@ class Evaluation:
             self.draws,
             corrupt=self.training,
             step=self.step,
-            state=self.state or {},
+            state=self.state,
         )
 
     def visited(self, steps: int) -> list[Evaluation]:
@@ -90,8 +95,7 @@ class Evaluation:
     def mean(self, value: Tensor) -> Tensor:
         """Mean over rows of the expectation over enumerated states and draws of [S_E, k, B] numbers."""
         if self.weighted:
-            weights = self.normalised.detach() if not self.normalised.requires_grad else self.normalised
-            return (weights * value[0]).sum(0).mean()
+            return (self.normalised * value[0]).sum(0).mean()
         return self.expectation(value).mean()
 
     def expectation(self, value: Tensor) -> Tensor:
@@ -127,7 +131,7 @@ class Evaluation:
         """A likelihood, reconstruction or KL term before any average, [S_E, k, B]."""
         trace, subject = self.trace, term.subject
         if term.family == "kl":
-            return trace.kl(subject) + self._tilt(subject)
+            return trace.kl(subject) + self.tilted(subject)
         if "in" in term.options:
             return self._in_features(term)
         value = -trace.contributions[subject]
@@ -138,7 +142,7 @@ class Evaluation:
             value = torch.where(trace.log_weights > -torch.inf, value, torch.zeros_like(value))
         return value
 
-    def _tilt(self, name: str) -> Tensor:
+    def tilted(self, name: str) -> Tensor:
         """E of a latent at its drawn values, [S_E, k, B]; 0 where it has no energy."""
         if name not in self.graph.spec.energy:
             return torch.zeros((), dtype=self.model.dtype, device=self.model.device)
@@ -151,24 +155,9 @@ class Evaluation:
         assert factor is not None
         critic = self.model.critic(term.options["in"].split(".")[0])
         mean = trace.condition(factor, trace.full).mean()
-        others = {n: trace._lift(trace.values[n], trace.full) for n in critic.sees if n != name}
-        with frozen(critic):
-            real = critic.features({**others, name: trace._lift(trace.values[name], trace.full)})
+        others = {n: trace.lift(trace.values[n], trace.full) for n in critic.sees if n != name}
+        with frozen(critic.parameters()):
+            real = critic.features({**others, name: trace.lift(trace.values[name], trace.full)})
             rebuilt = critic.features({**others, name: mean})
         distance = 0.5 * (real - rebuilt).square().sum(1) + 0.5 * real.shape[1] * math.log(2 * math.pi)
         return trace.grid(distance)[:, 0]
-
-
-class frozen:
-    """A module whose parameters take no gradient inside the block, while gradients still pass through it."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
-
-    def __enter__(self) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(False)
-
-    def __exit__(self, *exc: object) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)

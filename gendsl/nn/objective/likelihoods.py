@@ -51,7 +51,7 @@ def weighting(e: Evaluation, term: Term) -> Value:
 
 def prior(e: Evaluation, term: Term) -> Value:
     """-log p(z) at the codes, cut; the energy of a tilted prior included."""
-    value = e.mean(e._tilt(term.subject) - e.trace.contributions[term.subject])
+    value = e.mean(e.tilted(term.subject) - e.trace.contributions[term.subject])
     return Value(value, value)
 
 
@@ -79,7 +79,7 @@ def classification(e: Evaluation, term: Term) -> Value:
     encoder, trace = e.graph.q(term.subject), e.trace
     assert encoder is not None
     conditioned = trace.condition(encoder, trace.full)
-    log_q = trace.grid(conditioned.log_prob(trace._lift(e.batch.values[term.subject], trace.full)))[:, 0]
+    log_q = trace.grid(conditioned.log_prob(trace.lift(e.batch.values[term.subject], trace.full)))[:, 0]
     if term.subject in trace.known:
         log_q = torch.where(trace.known[term.subject], log_q, torch.zeros_like(log_q))
     value = -e.expectation(log_q)

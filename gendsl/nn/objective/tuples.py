@@ -80,8 +80,7 @@ def told(judge: Judge, values: Tuples, label: Tensor) -> Tensor:
 
 def detached_tuples(e: Evaluation, critic: Critic) -> tuple[Tuples, Tuples]:
     """Both sides for the critic's own step, made once and cut from their makers."""
-    found = e.__dict__.setdefault("_tuples", {})
-    if critic.name not in found:
+    if critic.name not in e.detached:
         with torch.no_grad():
-            found[critic.name] = tuples(e, critic)
-    return found[critic.name]  # type: ignore[no-any-return]
+            e.detached[critic.name] = tuples(e, critic)
+    return e.detached[critic.name]

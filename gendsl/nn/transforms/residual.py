@@ -152,7 +152,7 @@ class ResidualFlow(Transform):
                     break
             return v
 
-        found.register_hook(through)  # type: ignore[no-untyped-call]
+        found.register_hook(through)  # type: ignore[no-untyped-call]  # torch gives it no types
         return found
 
     def _log_det(self, slopes: list[Tensor], weights: list[Tensor]) -> Tensor:

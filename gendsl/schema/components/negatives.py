@@ -35,7 +35,7 @@ class Negatives(Component):
     )
 
 
-@component("negatives", "langevin", build="gendsl.nn.chains:spec_of")
+@component("negatives", "langevin", build="gendsl.nn.langevin:spec_of")
 class Langevin(Negatives):
     """Langevin chains from the density beneath (or noise); `buffer` keeps so many chains between steps.
 
@@ -47,7 +47,7 @@ class Langevin(Negatives):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"steps": 5, "step_size": 0.05, "buffer": 100})
 
 
-@component("negatives", "contrastive_divergence", build="gendsl.nn.chains:spec_of")
+@component("negatives", "contrastive_divergence", build="gendsl.nn.langevin:spec_of")
 class ContrastiveDivergence(Negatives):
     """A few steps from the data (Hinton 2002); with a `buffer` the chains go on instead (Tieleman 2008)."""
 

@@ -22,7 +22,7 @@ from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.nn.networks.made import MADE
 from gendsl.nn.objective import adversarial, evaluation
-from gendsl.nn.transforms.coupling import CouplingLayer
+from gendsl.nn.transforms.coupling import CouplingLayer, build_coupling
 from gendsl.nn.transforms.planar import PlanarFlow
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.run import compile_model
@@ -44,7 +44,8 @@ from gendsl.runtime.verify import (
     verify,
 )
 from gendsl.runtime.verify.certificate import at_most
-from gendsl.runtime.verify.subject import subject
+from gendsl.runtime.verify.subject import perturb, subject
+from gendsl.schema.components.flow import Coupling
 from gendsl.schema.load import loads
 
 SPECS = {
@@ -275,12 +276,12 @@ def scaled_log_det(patch: Patch, owner: type, power: float) -> None:
     patch.setattr(owner, "forward", wrong)
 
 
-def off_inverse(patch: Patch) -> None:
+def off_inverse(patch: Patch, power: float = flows.ROUND_TRIP_POWER) -> None:
     inverse = CouplingLayer.inverse
 
     def wrong(self: Any, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_det = inverse(self, y, context)
-        return x * (1 + flows.ROUND_TRIP_POWER), log_det
+        return x * (1 + power), log_det
 
     patch.setattr(CouplingLayer, "inverse", wrong)
 
@@ -521,6 +522,24 @@ def test_a_planted_error_of_the_stated_power_fails(
     assert sound(name)[certificate].passed
     plant(monkeypatch)
     assert not certified(name, certificate).passed
+
+
+def steep() -> Certificate:
+    """The round trip of a spline at raw numbers so large that its pieces are nearly flat or nearly upright."""
+    torch.manual_seed(0)
+    spec = Coupling(transform="rq_spline", repeat=2, hidden=(16,))
+    stack = build_coupling(spec, (16,), 0, "auto").double().eval()
+    perturb(stack, 2.0)
+    case = flows.Case("steep", spec, stack, 2 * torch.randn(16, 16).double(), None)
+    return flows.round_trip(case, case, "")
+
+
+def test_a_round_trip_may_lose_what_the_condition_of_the_map_costs(monkeypatch: Patch) -> None:
+    found = steep()
+    assert found.passed, found
+    assert found.power > flows.ROUND_TRIP_POWER
+    off_inverse(monkeypatch, found.power)
+    assert not steep().passed
 
 
 def test_every_kind_of_certificate_has_a_planted_error() -> None:

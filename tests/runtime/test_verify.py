@@ -46,7 +46,7 @@ from gendsl.runtime.verify import (
 from gendsl.runtime.verify.certificate import at_most
 from gendsl.runtime.verify.subject import perturb, subject
 from gendsl.schema.components.flow import Coupling
-from gendsl.schema.load import loads
+from gendsl.schema.load import load, loads
 
 SPECS = {
     "flow": """
@@ -540,6 +540,20 @@ def test_a_round_trip_may_lose_what_the_condition_of_the_map_costs(monkeypatch: 
     assert found.power > flows.ROUND_TRIP_POWER
     off_inverse(monkeypatch, found.power)
     assert not steep().passed
+
+
+def test_the_rows_of_a_chain_follow_from_the_work_of_the_energy(monkeypatch: Patch) -> None:
+    """A flow beneath an energy costs ten million operations for each row; a small network's chain keeps them all."""
+    assert energies.rows(analyse(load("flow_energy_nce")), "x") == 2_000
+    assert energies.rows(analyse(load("energy_model")), "x") == energies.STEPS
+    assert sound("energy")["chain:energy.x"].power == energies.CHAIN_POWER
+    monkeypatch.setattr(energies, "WORK", 1)
+    found = certified("energy", "chain:energy.x")
+    assert found.passed
+    assert "1000 steps" in found.note
+    assert found.power == pytest.approx(energies.CHAIN_POWER * 20**0.5)
+    wrong_noise(monkeypatch, found.power)
+    assert not certified("energy", "chain:energy.x").passed
 
 
 def test_every_kind_of_certificate_has_a_planted_error() -> None:

@@ -100,15 +100,14 @@ def _ordered(subject: Subject) -> Iterator[Certificate]:
     note = f"standard errors; {len(rows)} rows, k = {K}, own parameters"
     elbo = _averages(lambda: model.elbo(rows))
     iwae = _averages(lambda: model.log_prob(rows, samples=K))
-    tilted = bool(subject.graph.spec.energy)
-    plain = not _partial(subject.graph) and not tilted
+    plain = not _partial(subject.graph) and not subject.graph.spec.energy
     if plain and all(r.how in FROM_ENCODER for r in subject.graph.routes.values()):
         off = _differences(subject, lambda: model.elbo(rows), lambda: by_hand(model, rows, 1))
         what = "standard errors; against log p - log q from the factors alone"
         yield at_most("elbo:factors", off, BOUND, POWER, what)
     excess = float(elbo.mean() - iwae.mean()) / _error(elbo, iwae)
     yield at_most("bound:elbo<=iwae", excess, BOUND, ORDER_POWER, note)
-    if not tilted and is_linear_gaussian(subject.graph):
+    if is_linear_gaussian(subject.graph):
         exact = float(log_density(model, rows).mean())
         excess = float(iwae.mean() - exact) / _error(iwae)
         yield at_most("bound:iwae<=log_p", excess, BOUND, ORDER_POWER, note + "; log p by the joint normal")

@@ -542,6 +542,25 @@ def test_a_round_trip_may_lose_what_the_condition_of_the_map_costs(monkeypatch: 
     assert not steep().passed
 
 
+@pytest.mark.parametrize(
+    ("name", "energy"),
+    [
+        ("linear", "energy: {z: {net: {type: mlp, hidden: [8]}, negatives: langevin}}"),
+        ("tilted_flow", "energy: {x: {net: {type: mlp, hidden: [12]}}}"),
+    ],
+)
+def test_what_an_energy_tilts_has_no_moments(name: str, energy: str) -> None:
+    """Its samples are not of the density beneath; a strong energy made the certificate fail."""
+    flow = """
+data: {source: two_moons, n: 200, bind: {x: {column: point, as: [standardize]}}}
+prior: {u: {dist: normal}}
+flow: {x: {given: u, stack: [{type: coupling, repeat: 2, hidden: [12]}]}}
+objective: {energy: {x: noise_contrastive}}
+"""
+    graph = analyse(loads(f"gendsl: 1\n{flow if name == 'tilted_flow' else SPECS[name]}{energy}\n"))
+    assert list(moments.certificates(subject(compile_model(graph), None, 0))) == []
+
+
 def test_the_rows_of_a_chain_follow_from_the_work_of_the_energy(monkeypatch: Patch) -> None:
     """A flow beneath an energy costs ten million operations for each row; a small network's chain keeps them all."""
     assert energies.rows(analyse(load("flow_energy_nce")), "x") == 2_000

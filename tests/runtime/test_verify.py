@@ -542,6 +542,20 @@ def test_a_round_trip_may_lose_what_the_condition_of_the_map_costs(monkeypatch: 
     assert not steep().passed
 
 
+def test_the_copies_of_the_rows_follow_from_the_work_of_the_objective(monkeypatch: Patch) -> None:
+    """Sixteen draws of each of ten labels are too much work for 24 copies of the rows."""
+    graph = analyse(load("semi_supervised_vae"))
+    assert bounds.copies(graph, 32, bounds.K) == (3, pytest.approx(8**0.5))
+    assert bounds.copies(analyse(load("vae")), 32, 1) == (bounds.COPIES, 1.0)
+    assert sound("semi")["bound:objective<=log_p"].power == bounds.ORDER_POWER
+    monkeypatch.setattr(bounds, "WORK", 1)
+    found = certified("semi", "bound:objective<=log_p")
+    assert found.passed
+    assert found.power == pytest.approx(bounds.ORDER_POWER * 24**0.5)
+    wrong_log_prob(monkeypatch, -found.power)
+    assert not certified("semi", "bound:objective<=log_p").passed
+
+
 @pytest.mark.parametrize(
     ("name", "energy"),
     [

@@ -31,6 +31,7 @@ from gendsl.data.dataset import Dataset
 from gendsl.errors import RunError, UsageError
 from gendsl.nn.factor import Plain, Sequential
 from gendsl.nn.model import Model
+from gendsl.runtime.durable import writing
 from gendsl.runtime.streams import stream
 
 MAGIC = b"gendsl-compressed 1\n"
@@ -375,12 +376,13 @@ def _header(model: Model, packed: Packed) -> dict[str, Any]:
 def write(path: Path, model: Model, packed: Packed) -> int:
     """One file: a line that says what it is, the length of a JSON header, the header, the words, the sha256 of it all.
 
-    Returns its bytes.
+    Returns its bytes. Raises RunError where it cannot be written.
     """
     header = json.dumps(_header(model, packed)).encode()
     body = MAGIC + struct.pack("<I", len(header)) + header + packed.words.astype("<u4").tobytes()
     body += hashlib.sha256(body).digest()
-    path.write_bytes(body)
+    with writing(path):
+        path.write_bytes(body)
     return len(body)
 
 

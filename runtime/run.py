@@ -29,7 +29,7 @@ from gendsl.runtime import bundle, checkpoint, pictures, samples
 from gendsl.runtime.dataset import dataset, pipelines
 from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.environment import environment, set_threads
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluation import evaluate
 from gendsl.runtime.report import write_report
 from gendsl.runtime.rundir import RunDirectory
 from gendsl.runtime.state import State

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluation import evaluate
 from gendsl.runtime.run import untrained
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import loads

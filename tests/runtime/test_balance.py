@@ -17,7 +17,7 @@ from gendsl.runtime import run as runs
 from gendsl.runtime.balance import balance, critic_leak, generator_collapse, gradient_vanished, modes_missed
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.diagnoses import diagnose
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluation import evaluate
 from gendsl.runtime.metrics.modes import mode_coverage
 from gendsl.schema.components.source_generated import Grid, Ring
 from gendsl.schema.load import loads

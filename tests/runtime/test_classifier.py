@@ -10,7 +10,7 @@ import torch
 from gendsl.compiler.pipeline import analyse
 from gendsl.runtime import run as runs
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluation import evaluate
 from gendsl.runtime.metrics.classifier import Classifier, fid, label_accuracy, train_classifier
 from gendsl.schema.load import loads
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from gendsl.compiler.passes.settings import METRICS
 from gendsl.compiler.plans.impute import passes
 from gendsl.data.dataset import Batch
 from gendsl.nn import model as models
 from gendsl.nn.inference import Trace
 from gendsl.runtime import run as runs
-from gendsl.runtime.evaluate import evaluate, imputation_scores
+from gendsl.runtime.evaluation import FAMILIES, evaluate
+from gendsl.runtime.evaluation.imputation import imputation_scores
 from gendsl.schema.load import load, loads
 from tests.runtime.runs import SMALL, begin, whole
 
@@ -70,6 +72,11 @@ def test_kinds_of_shipped_specs(name: str) -> None:
     for entry in found.values():
         assert 0 < entry["stderr"] < abs(entry["value"])
         assert entry["rows"] == 360
+
+
+def test_every_metric_that_a_spec_may_name_has_one_family() -> None:
+    names = [name for family in FAMILIES for name in family.names]
+    assert sorted(names) == sorted(METRICS)
 
 
 def test_dequantization_makes_an_exact_density_a_bound() -> None:

@@ -249,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.papers", description=__doc__.splitlines()[0])
     parser.add_argument("row", nargs="?", choices=[r.spec for r in ROWS], help="a spec of specs/papers")
     parser.add_argument(
-        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="the data's folder"
+        "--data", type=Path, default=ROOT / "data", help="the data's folder"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "papers", help="where the runs lie")
     parser.add_argument("--seed", type=int, default=0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gendsl.compiler.pipeline import analyse
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import compress as runtime
@@ -101,3 +102,9 @@ def test_values_that_cannot_be_coded_are_refused() -> None:
     gan, _ = model_of("gan", 1)
     with pytest.raises(UsageError, match="cannot be asked to compress"):
         runtime.compress(gan, {})
+
+
+def test_a_model_without_data_is_refused_by_its_plan() -> None:
+    target = runs.compile_model(analyse(load("planar_flow_2d")))
+    with pytest.raises(UsageError, match="an energy tilts z"):
+        runtime.compress(target, {})

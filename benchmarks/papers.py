@@ -248,9 +248,7 @@ def split(line: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.papers", description=__doc__.splitlines()[0])
     parser.add_argument("row", nargs="?", choices=[r.spec for r in ROWS], help="a spec of specs/papers")
-    parser.add_argument(
-        "--data", type=Path, default=ROOT / "data", help="the data's folder"
-    )
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="the data's folder")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "papers", help="where the runs lie")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="only say which rows there are")

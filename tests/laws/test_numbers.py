@@ -11,7 +11,7 @@ from torch import Tensor
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import bits_per_dim
 from gendsl.runtime.evaluation import evaluate
-from gendsl.runtime.run import untrained
+from gendsl.runtime.initial import untrained
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import loads
 from tests.laws.test_bounds import compiled

@@ -9,7 +9,7 @@ import torch
 
 from gendsl.nn.model import Model
 from gendsl.nn.objective.tuples import pack
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.schema.facts import packed
 from tests.compiler.cases import UNIT, UNIT_Y, graph_of
 

@@ -13,7 +13,7 @@ from gendsl.compiler.pipeline import analyse
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import compress as runtime
-from gendsl.runtime import run as runs
+from gendsl.runtime.initial import compile_model, untrained
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import load, loads
 
@@ -39,7 +39,7 @@ encoder:
 
 def model_of(spec: str, rows: int) -> tuple[Model, dict[str, Tensor]]:
     """A model at drawn parameters, and rows of its data."""
-    graph, model, data = runs.untrained(loads(spec) if "\n" in spec else load(spec))
+    graph, model, data = untrained(loads(spec) if "\n" in spec else load(spec))
     perturb(model, 0.1)
     model.eval()
     part = data.parts["train"]
@@ -105,6 +105,6 @@ def test_values_that_cannot_be_coded_are_refused() -> None:
 
 
 def test_a_model_without_data_is_refused_by_its_plan() -> None:
-    target = runs.compile_model(analyse(load("planar_flow_2d")))
+    target = compile_model(analyse(load("planar_flow_2d")))
     with pytest.raises(UsageError, match="an energy tilts z"):
         runtime.compress(target, {})

@@ -15,9 +15,10 @@ from gendsl.compiler.plans.impute import passes
 from gendsl.data.dataset import Batch
 from gendsl.nn import model as models
 from gendsl.nn.inference import Trace
-from gendsl.runtime import run as runs
+from gendsl.runtime import checkpoint
 from gendsl.runtime.evaluation import FAMILIES, evaluate
 from gendsl.runtime.evaluation.imputation import imputation_scores
+from gendsl.runtime.initial import untrained
 from gendsl.schema.load import load, loads
 from tests.runtime.runs import SMALL, begin, whole
 
@@ -50,7 +51,7 @@ def measured(
 ) -> dict[str, dict[str, Any]]:
     """Metrics of an untrained model of a shipped spec, or of a spec given as text."""
     found = loads(spec) if "\n" in spec else load(spec)
-    graph, model, data = runs.untrained(found)
+    graph, model, data = untrained(found)
     del graph
     return evaluate(model, data, split="test", seed=seed, samples=samples, metrics=metrics or None, **options)
 
@@ -151,7 +152,7 @@ def test_default_metrics_say_why_not() -> None:
 
 
 def test_the_error_is_the_spread_over_rows() -> None:
-    _, model, data = runs.untrained(load("nice"))
+    _, model, data = untrained(load("nice"))
     entry = evaluate(model, data, split="test", seed=0, samples=1, metrics=("log_prob",))["log_prob"]
     part = data.parts["test"]
     torch.manual_seed(0)
@@ -207,9 +208,7 @@ def test_measuring_does_not_change_training(tmp_path: Path) -> None:
     session.trainer.callbacks = (measure,)
     session.trainer.fit()
     session.run.close()
-    final = [
-        runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, tmp_path / "measured")
-    ]
+    final = [checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, tmp_path / "measured")]
     assert final[0].tensors.keys() == final[1].tensors.keys()
     assert all(final[0].tensors[n].equal(final[1].tensors[n]) for n in final[0].tensors)
     logs = [(p / "metrics.jsonl").read_text().splitlines() for p in (plain, tmp_path / "measured")]
@@ -230,7 +229,7 @@ adversary: {d: {sees: x, penalty: spectral, net: {type: mlp, hidden: [8]}}}
     sets = (*SMALL, SPLIT)
     plain = whole(spec, tmp_path / "plain", sets)
     valid = whole(spec, tmp_path / "valid", (*sets, "train.validate={every: 1}"))
-    one, two = (runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, valid))
+    one, two = (checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, valid))
     assert any("adversary" in n for n in one.tensors)
     assert all(one.tensors[n].equal(two.tensors[n]) for n in one.tensors)
 
@@ -283,7 +282,7 @@ def test_imputation_is_scored_at_removed_entries_alone() -> None:
     assert 0.1 < found["imputation_error"]["value"] < 0.5
     assert 0.3 < found["imputation_accuracy"]["value"] < 0.95
     assert found == measured(text, "imputation_error", "imputation_accuracy")
-    _, model, data = runs.untrained(loads(text))
+    _, model, data = untrained(loads(text))
     batch = data.parts["test"].batch(torch.arange(30))
     draws = {"x": batch.hidden["x"].expand(5, *batch.hidden["x"].shape).clone()}
     perfect = imputation_scores(model.graph, batch, draws, ["x"])
@@ -309,9 +308,9 @@ decoder: {x: {dist: bernoulli, net: {type: transformer, layers: 1, width: 8}}}
 
 def test_imputation_entry_by_entry_takes_fewer_draws_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass of the network for each of 64 entries: 4 draws are 256 passes."""
-    _, model, data = runs.untrained(loads(ENTRY_BY_ENTRY))
+    _, model, data = untrained(loads(ENTRY_BY_ENTRY))
     assert passes(model.graph, 100) == 64
-    assert passes(runs.untrained(loads(MISSING.replace("RATE", "{rate: 0.5}")))[0], 100) == 1
+    assert passes(untrained(loads(MISSING.replace("RATE", "{rate: 0.5}")))[0], 100) == 1
     asked: list[int] = []
 
     def impute(batch: Batch, n: int, particles: int) -> dict[str, torch.Tensor]:

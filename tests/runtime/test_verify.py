@@ -25,7 +25,7 @@ from gendsl.nn.objective import adversarial, evaluation
 from gendsl.nn.transforms.coupling import CouplingLayer, build_coupling
 from gendsl.nn.transforms.planar import PlanarFlow
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.verify import (
     FAMILIES,
     Certificate,

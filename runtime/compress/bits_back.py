@@ -42,7 +42,8 @@ class Latents:
         for name in self.names:
             prior = model.distribution(f"prior.{name}", {}, 1)
             assert isinstance(prior, Plain)
-            self.spacing[name] = STEP * prior.distribution().scale.double()  # type: ignore[attr-defined]
+            normal: Any = prior.distribution()
+            self.spacing[name] = STEP * normal.scale.double()
 
     def stir(self, ans: Any, row: int) -> None:
         """Exchange the bits on top by others, by pseudo-random ones of the row: done twice, it undoes itself.

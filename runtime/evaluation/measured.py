@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.derive.energies import tilted
-from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.graph import Graph
 from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.nn.model import Model
+from gendsl.runtime.samples import conditions
 from gendsl.runtime.streams import stream
 
 CHUNK = 512
@@ -41,7 +42,7 @@ class Measured:
     @property
     def conditions(self) -> list[str]:
         """The variables that a sample is given."""
-        return [n for n, v in self.graph.variables.items() if v.role is Role.CONDITION]
+        return conditions(self.graph)
 
     @property
     def densities(self) -> tuple[str, ...]:

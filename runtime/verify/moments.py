@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.nn.factor import FlowSection, tile
+from gendsl.runtime.samples import conditions
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.linear_gaussian import is_linear_gaussian, whitened
 from gendsl.runtime.verify.subject import Subject
@@ -69,11 +70,8 @@ def _chunks(size: int) -> list[int]:
 
 def _sampled(subject: Subject, rows: int) -> dict[str, Tensor]:
     """Samples of what is observed, beside the conditions that they were drawn under."""
-    given = {
-        n: tile(v, math.ceil(rows / len(v)))[:rows]
-        for n, v in subject.rows.values.items()
-        if subject.graph.variables[n].role is Role.CONDITION
-    }
+    found = {n: subject.rows.values[n] for n in conditions(subject.graph)}
+    given = {n: tile(v, math.ceil(rows / len(v)))[:rows] for n, v in found.items()}
     return {**given, **subject.drawn.sample(rows, given)}
 
 

@@ -37,15 +37,6 @@ KINDS: dict[str, tuple[str, str | None]] = {
 }
 
 
-MISSING = """
-gendsl: 1
-extends: vae
-variables: {x: {missing: RATE}}
-decoder: {x: {net: {type: mlp, hidden: [12]}}}
-encoder: {z: {net: {type: mlp, hidden: [12]}}}
-"""
-
-
 def measured(
     spec: str, *metrics: str, samples: int = 2, seed: int = 0, **options: Any
 ) -> dict[str, dict[str, Any]]:
@@ -276,13 +267,12 @@ def test_missing_entries_are_judged_by_their_true_values() -> None:
 
 def test_imputation_is_scored_at_removed_entries_alone() -> None:
     """Against a part whose other entries are made wrong, and by hand."""
-    text = MISSING.replace("RATE", "{rate: 0.5}")
-    found = measured(text, "imputation_error", "imputation_accuracy")
+    found = measured(MISSING, "imputation_error", "imputation_accuracy")
     assert {e["kind"] for e in found.values()} == {"estimate"}
     assert 0.1 < found["imputation_error"]["value"] < 0.5
     assert 0.3 < found["imputation_accuracy"]["value"] < 0.95
-    assert found == measured(text, "imputation_error", "imputation_accuracy")
-    _, model, data = untrained(loads(text))
+    assert found == measured(MISSING, "imputation_error", "imputation_accuracy")
+    _, model, data = untrained(loads(MISSING))
     batch = data.parts["test"].batch(torch.arange(30))
     draws = {"x": batch.hidden["x"].expand(5, *batch.hidden["x"].shape).clone()}
     perfect = imputation_scores(model.graph, batch, draws, ["x"])
@@ -310,7 +300,7 @@ def test_imputation_entry_by_entry_takes_fewer_draws_and_says_so(monkeypatch: py
     """A pass of the network for each of 64 entries: 4 draws are 256 passes."""
     _, model, data = untrained(loads(ENTRY_BY_ENTRY))
     assert passes(model.graph, 100) == 64
-    assert passes(untrained(loads(MISSING.replace("RATE", "{rate: 0.5}")))[0], 100) == 1
+    assert passes(untrained(loads(MISSING))[0], 100) == 1
     asked: list[int] = []
 
     def impute(batch: Batch, n: int, particles: int) -> dict[str, torch.Tensor]:

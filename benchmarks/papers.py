@@ -1,4 +1,4 @@
-"""Published tables: one row at a time, an ordinary spec trained to its end and measured beside what the paper says.
+"""Published tables: one row at a time, an ordinary spec trained to its end and measured beside a goal of this project.
 
     python -m benchmarks.papers --list
     python -m benchmarks.papers made_dna --data FOLDER      run or go on, then write the row of docs/results.md
@@ -36,7 +36,10 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a row: how it follows from a run's metrics, what is wanted (at most), what was published."""
+    """One number of a row: how it follows from a run's metrics, what is wanted (at most), and what the source reports.
+
+    `goal` is this project's own; `published` was written from memory and not compared with the source.
+    """
 
     name: str
     kind: str
@@ -129,7 +132,7 @@ HEAD = (
     "kind",
     "ours",
     "goal",
-    "published",
+    "published (unchecked)",
     "source",
     "commit",
     "minutes",
@@ -245,9 +248,7 @@ def split(line: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.papers", description=__doc__.splitlines()[0])
     parser.add_argument("row", nargs="?", choices=[r.spec for r in ROWS], help="a spec of specs/papers")
-    parser.add_argument(
-        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="the data's folder"
-    )
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="the data's folder")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "papers", help="where the runs lie")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="only say which rows there are")

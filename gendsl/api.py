@@ -17,7 +17,9 @@ from gendsl.data.memory import describe
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import run as runs
+from gendsl.runtime.initial import compile_model, data_base, pick_device
 from gendsl.runtime.train import Callback
+from gendsl.runtime.trained import restored, stored
 from gendsl.schema.settings import Data
 from gendsl.schema.spec import Spec
 
@@ -37,8 +39,8 @@ def compile(spec: Spec, data: Mapping[str, Any] | None = None) -> Model:
     is used when the model is trained. Raises SpecError with every diagnostic.
     """
     spec = _with_memory(spec, data)
-    graph = analyse(spec, base=runs.data_base(spec), device=runs.pick_device(spec.run.device))
-    model = runs.compile_model(graph)
+    graph = analyse(spec, base=data_base(spec), device=pick_device(spec.run.device))
+    model = compile_model(graph)
     model.arrays = dict(data) if data is not None else None
     return model
 
@@ -85,10 +87,10 @@ def train(
 
 def _same_run(model: Model, path: Path) -> None:
     """Raises UsageError where the directory holds a run of another model or seed."""
-    stored, base = runs.stored(path)
-    graph = analyse(stored, base=base, device=model.graph.device)
+    spec, base = stored(path)
+    graph = analyse(spec, base=base, device=model.graph.device)
     same = model_hash(graph) == model_hash(model.graph)
-    if not same or stored.run.seed != model.graph.spec.run.seed:
+    if not same or spec.run.seed != model.graph.spec.run.seed:
         raise UsageError(f"{path} holds a run of another spec or seed: it cannot be resumed with this model")
 
 
@@ -102,7 +104,7 @@ def restore(path: str | Path) -> Model:
     Raises UsageError where there is none, RunError where it is damaged.
     """
     with _threads():
-        return runs.restored(Path(path), warn=_warn).model
+        return restored(Path(path), warn=_warn).model
 
 
 @contextmanager

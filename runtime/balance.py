@@ -85,7 +85,7 @@ def critic_saturated(records: Sequence[Record]) -> list[str]:
     for name in names(records, "diagnostics"):
         points = curve(records, "diagnostics", name)
         late = [v for s, v in points if s > points[-1][0] / 2] if points else []
-        if name.endswith(".accuracy") and len(late) >= 4 and min(late) > 0.98:
+        if name.endswith(".accuracy") and len(late) >= 4 and min(late) > SURE:
             critic = name.removesuffix(".accuracy")
             found.append(
                 f"{critic} told real from generated rows with an accuracy above "

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gendsl.errors import RunError
@@ -39,16 +41,26 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Names the file where the system refuses to write it: a full disk says only that it is full. Raises RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path`: a reader sees the old bytes or the new ones, at any instant. Raises RunError."""
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write_synced(temporary, data)
-        os.replace(temporary, path)
-        sync_directory(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
+    with writing(path):
+        try:
+            write_synced(temporary, data)
+            os.replace(temporary, path)
+            sync_directory(path.parent)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def remove_directory(path: Path) -> None:

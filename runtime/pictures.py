@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gendsl.runtime.durable import writing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -217,17 +219,19 @@ def _plain(axes: Axes) -> None:
 
 
 def save_figure(path: Path, figure: Figure, description: str) -> Path:
-    """Write a plot with its description, and return `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a plot with its description, and return `path`. Raises RunError where it cannot be written."""
     metadata = {"Software": None, "Description": description, "Comment": "plot"}
-    figure.savefig(path, format="png", metadata=metadata)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png", metadata=metadata)
     return path
 
 
 def _write(path: Path, canvas: Pixels, description: str) -> Path:
     from matplotlib.image import imsave
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {"Software": None, "Description": description, "Comment": "pixels"}
-    imsave(path, canvas, format="png", metadata=metadata)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imsave(path, canvas, format="png", metadata=metadata)
     return path

@@ -5,47 +5,34 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
-
-import gendsl
-from gendsl.compiler.build import build
 from gendsl.compiler.explain import as_json, as_text
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
-from gendsl.compiler.resolve import model_hash, resolved
+from gendsl.compiler.resolve import resolved
 from gendsl.data.dataset import Dataset
-from gendsl.errors import DataError, GendslError, RunError, UsageError
+from gendsl.errors import GendslError
 from gendsl.nn.model import Model
-from gendsl.nn.preprocessing import Pipeline
-from gendsl.runtime import bundle, checkpoint, pictures, samples
-from gendsl.runtime.dataset import dataset, pipelines
+from gendsl.runtime import pictures, samples
+from gendsl.runtime.dataset import dataset
 from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.environment import environment, set_threads
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluation import evaluate
+from gendsl.runtime.initial import compile_model, data_base, pick_device
 from gendsl.runtime.report import write_report
+from gendsl.runtime.result import evaluated_part, header, status
 from gendsl.runtime.rundir import RunDirectory
-from gendsl.runtime.state import State
 from gendsl.runtime.stop import Stop
-from gendsl.runtime.streams import stream
-from gendsl.runtime.train import Callback, Interrupted, NotFinite, Trainer
-from gendsl.schema.components.source_base import SourceProblem
+from gendsl.runtime.train import Callback, Interrupted, Trainer
+from gendsl.runtime.trained import Warn, quiet, stored
 from gendsl.schema.dump import dump
-from gendsl.schema.load import load, loads
 from gendsl.schema.spec import Spec
-
-Warn = Callable[[str], None]
-
-
-def quiet(message: str) -> None:
-    """Says nothing."""
 
 
 @dataclass
@@ -58,61 +45,6 @@ class Session:
     run: RunDirectory
     trainer: Trainer
     compile_seconds: float
-
-
-@dataclass
-class Trained:
-    """The model of a run directory as it is used: with the best or the averaged weights. The directory is only read."""
-
-    path: Path
-    graph: Graph
-    model: Model
-    step: int
-    base: Path
-    arrays: Mapping[str, Any] | None = None
-
-    @cached_property
-    def data(self) -> Dataset:
-        """The run's data, loaded when first asked for, with the preprocessing that training fitted.
-
-        Raises DataError where they are not there, UsageError where they come from memory and were not passed.
-        """
-        fitted = {name: cast(Pipeline, module) for name, module in self.model.preprocessing.items()}
-        try:
-            return dataset(self.graph, self.base, self.arrays, fitted)
-        except SourceProblem as problem:
-            raise DataError(f"the data of this model cannot be read: {problem.message}") from problem
-
-    def part(self, name: str | None) -> str:
-        """A part of the data: the one named, or the one that the spec evaluates. Raises UsageError if there is none."""
-        if name is None:
-            return evaluated_part(self.graph.spec, self.data)
-        if name not in self.data.parts:
-            raise UsageError(f"the data has no part {name!r}; it has {', '.join(self.data.parts)}")
-        return name
-
-
-def pick_device(wanted: str) -> str:
-    """`auto` is CUDA where there is one, else the CPU. Raises UsageError for a device that is not there."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"there is no {wanted} here; use --device cpu")
-    if wanted == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("there is no mps here; use --device cpu")
-    return wanted
-
-
-def compile_model(graph: Graph) -> Model:
-    """The initialised model of a graph, from the seed's init stream, on its device."""
-    with stream(graph.spec.run.seed, "init"):
-        model = build(graph)
-    model.to(graph.device)
-    if graph.spec.run.compile:
-        for section in ("prior", "decoder", "flow", "encoder", "energy", "adversary"):
-            for module in model.get_submodule(section).children():
-                module.compile()
-    return model
 
 
 def start(
@@ -171,12 +103,6 @@ def _homeless(folder: Path) -> str:
     return f"~/{full.relative_to(home)}" if full.is_relative_to(home) else str(full)
 
 
-def data_base(spec: Spec) -> Path:
-    """The folder that relative paths of the data start from: the spec's own, or the current one."""
-    file = Path(spec.document.file) if spec.document is not None else None
-    return file.parent if file is not None and file.is_file() else Path()
-
-
 def reopen(
     path: Path,
     *,
@@ -207,33 +133,6 @@ def reopen(
     return Session(graph, model, data, run, trainer, time.monotonic() - began)
 
 
-def stored(path: Path) -> tuple[Spec, Path]:
-    """The spec of a run directory with every default and override, and the folder its data start from.
-
-    Raises UsageError where the directory holds no resolved.yaml.
-    """
-    file = path / "resolved.yaml"
-    if not file.is_file():
-        raise UsageError(f"{path} is not a run directory that can be used: it has no resolved.yaml")
-    spec = load(file)
-    where = path / "environment.json"
-    base = Path()
-    if where.is_file():
-        base = Path(os.path.expanduser(str(read_json(where).get("data_folder", "."))))
-    return spec, base
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of the run. Raises RunError where it is damaged."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: it is not JSON") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{path} is damaged: it is not a JSON object")
-    return found
-
-
 def finish(session: Session, say: Warn = quiet) -> dict[str, Any]:
     """Train to the end, evaluate, sample, and write the result and the report; returns the result.
 
@@ -254,7 +153,7 @@ def finish(session: Session, say: Warn = quiet) -> dict[str, Any]:
         except KeyboardInterrupt:
             raise Interrupted("stopped while evaluating; training is complete") from None
     except (GendslError, Interrupted) as error:
-        result["status"] = _status(error)
+        result["status"] = status(error)
         result["error"] = str(error)
         result["steps"] = trainer.step
         run.flush()
@@ -269,12 +168,6 @@ def finish(session: Session, say: Warn = quiet) -> dict[str, Any]:
     run.write_json("result.json", result)
     write_report(run.path)
     return result
-
-
-def _status(error: Exception) -> str:
-    if isinstance(error, NotFinite):
-        return "nan"
-    return "interrupted" if isinstance(error, Interrupted) else "failed"
 
 
 def _measured(session: Session, say: Warn) -> dict[str, Any]:
@@ -311,27 +204,6 @@ def _measured(session: Session, say: Warn) -> dict[str, Any]:
     return found
 
 
-def evaluated_part(spec: Spec, data: Dataset) -> str:
-    """The part that evaluate.split names, or train where the data have no such part."""
-    return spec.evaluate.split if spec.evaluate.split in data.parts else "train"
-
-
-def header(graph: Graph, data: Dataset) -> dict[str, Any]:
-    """What result.json says of a run before anything is measured."""
-    spec = graph.spec
-    return {
-        "gendsl": gendsl.__version__,
-        "spec": {"name": spec.name, "hash": model_hash(graph)},
-        "seed": spec.run.seed,
-        "steps": 0,
-        "parameters": graph.resources.parameters,
-        "data": data.describe(),
-        "metrics": {},
-        "seconds": {},
-        "status": "running",
-    }
-
-
 def _curves(
     records: list[dict[str, Any]],
 ) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
@@ -359,113 +231,3 @@ def _draw(session: Session) -> None:
         )
         samples.save_arrays(session.run.samples / "samples.npz", values)
     samples.save_pictures(session.run.samples, session.model, session.data, values, spec.run.seed)
-
-
-def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None = None) -> Trained:
-    """The trained model of a run directory or of an exported file, which is only read; no data are needed yet.
-
-    Raises UsageError where `path` is no run directory or has no checkpoint, RunError where none is good.
-    """
-    if path.is_file():
-        return imported(path, arrays)
-    if not path.is_dir():
-        raise UsageError(f"{path} is not a run directory")
-    spec, base = stored(path)
-    graph = analyse(spec, base=base, device=pick_device(spec.run.device))
-    set_threads(graph.resources.threads)
-    model = compile_model(graph)
-    model.attach(pipelines(graph))
-    state = State(model, [1] * len(graph.stages))
-    found = checkpoint.newest(path / "checkpoints", checkpoint.signature(state.tensors()), warn)
-    if found is None:
-        raise UsageError(f"{path} has no checkpoint yet: nothing is trained")
-    state.load(found)
-    state.settle()
-    model.eval()
-    return Trained(path, graph, model, found.step, base, arrays)
-
-
-def export(path: Path, out: Path, *, warn: Warn = quiet) -> dict[str, Any]:
-    """Write the model of a run directory into the file `out` (`gendsl.runtime.bundle`); returns its manifest.
-
-    Raises UsageError, RunError.
-    """
-    trained = restored(path, warn=warn)
-    graph = trained.graph
-    about = {
-        "name": graph.spec.name,
-        "hash": model_hash(graph),
-        "seed": graph.spec.run.seed,
-        "step": trained.step,
-        "parameters": graph.resources.parameters,
-    }
-    text = dump(resolved(graph))
-    return bundle.write(out, bundle.Bundle(text, trained.model.state_dict(), graph.source, about))
-
-
-def imported(path: Path, arrays: Mapping[str, Any] | None = None) -> Trained:
-    """The model of a file that `export` wrote, on a device that is here; relative paths of its data start here.
-
-    Raises UsageError for another file, RunError for a damaged one.
-    """
-    found = bundle.read(path)
-    graph = analyse(loads(found.spec), base=Path(), device=pick_device("auto"), facts=found.facts)
-    set_threads(graph.resources.threads)
-    model = compile_model(graph)
-    model.attach(pipelines(graph))
-    if checkpoint.signature(found.tensors) != checkpoint.signature(model.state_dict()):
-        raise RunError(f"{path}: its tensors are not those of its spec")
-    model.load_state_dict(dict(found.tensors))
-    model.eval()
-    return Trained(path, graph, model, int(found.about["step"]), Path(), arrays)
-
-
-def untrained(spec: Spec) -> tuple[Graph, Model, Dataset]:
-    """The graph, the initialised model and the data of a spec. Raises SpecError, DataError."""
-    base = data_base(spec)
-    graph = analyse(spec, base=base, device=pick_device(spec.run.device))
-    data = dataset(graph, base)
-    model = compile_model(graph)
-    model.attach(data.pipelines)
-    return graph, model, data
-
-
-def evaluated(
-    path: Path,
-    *,
-    split: str | None = None,
-    samples: int | None = None,
-    seed: int | None = None,
-    rows: int | None = None,
-    warn: Warn = quiet,
-) -> dict[str, Any]:
-    """The result of a run with the metrics of one part computed afresh; the directory is only read.
-
-    `rows`: only the first rows of the part.
-
-    Raises UsageError for a part that the data does not have, and where nothing is trained.
-    """
-    trained = restored(path, warn=warn)
-    spec, part = trained.graph.spec, trained.part(split)
-    began = time.monotonic()
-    data = trained.data
-    if rows is not None:
-        data = replace(data, parts={**data.parts, part: data.parts[part].first(rows)})
-    metrics = evaluate(
-        trained.model,
-        data,
-        split=part,
-        seed=spec.run.seed if seed is None else seed,
-        samples=samples or spec.evaluate.samples,
-        metrics=spec.evaluate.metrics,
-    )
-    file = path / "result.json"
-    before = read_json(file) if file.is_file() else {"status": "unfinished"}
-    result = {
-        **header(trained.graph, trained.data),
-        **before,
-        "steps": trained.step,
-        "metrics": {part: metrics},
-    }
-    result["seconds"] = {**result["seconds"], "evaluate": round(time.monotonic() - began, 2)}
-    return result

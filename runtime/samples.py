@@ -18,6 +18,7 @@ from gendsl.data.dataset import Dataset, Part
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import pictures
+from gendsl.runtime.durable import writing
 from gendsl.runtime.planes import save_planes
 from gendsl.runtime.streams import stream
 from gendsl.schema.facts import Support
@@ -170,9 +171,10 @@ def save(path: Path, model: Model, values: Mapping[str, Tensor]) -> None:
 
 
 def save_arrays(path: Path, values: Mapping[str, Tensor]) -> None:
-    """An .npz of plain arrays."""
+    """An .npz of plain arrays. Raises RunError where it cannot be written."""
     arrays: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in values.items()}
-    np.savez(path, **arrays)
+    with writing(path):
+        np.savez(path, **arrays)
 
 
 def save_pictures(

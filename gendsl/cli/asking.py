@@ -27,10 +27,10 @@ def sample(
     json_: Json = False,
 ) -> int:
     """Draw samples; --out FILE.npz or FILE.png."""
-    from gendsl.runtime import run as runs
     from gendsl.runtime import samples
+    from gendsl.runtime.trained import restored
 
-    trained = runs.restored(run_, warn=warn)
+    trained = restored(run_, warn=warn)
     chosen = seed if seed is not None else trained.graph.spec.run.seed
     path = out_ or run_ / "samples" / f"samples-seed{chosen}.npz"
     samples.check_target(path)
@@ -80,10 +80,10 @@ def encode(
     json_: Json = False,
 ) -> int:
     """Values of the latents for the rows of one part of the data; --out FILE.npz."""
-    from gendsl.runtime import run as runs
     from gendsl.runtime import samples
+    from gendsl.runtime.trained import restored
 
-    trained = runs.restored(run_, warn=warn)
+    trained = restored(run_, warn=warn)
     chosen = seed if seed is not None else trained.graph.spec.run.seed
     part = trained.part(split)
     path = out_ or run_ / "samples" / f"codes-{part}.npz"
@@ -104,11 +104,11 @@ def evaluate(
     json_: Json = False,
 ) -> int:
     """Metrics of a trained model, each with its kind."""
-    from gendsl.runtime import run as runs
+    from gendsl.runtime.trained import evaluated
 
     if out_ is not None:
         check_file(out_)
-    result = runs.evaluated(run_, split=split, samples=samples, seed=seed, rows=n, warn=warn)
+    result = evaluated(run_, split=split, samples=samples, seed=seed, rows=n, warn=warn)
     if out_ is not None:
         write_json(out_, result)
     if json_:
@@ -130,7 +130,8 @@ def verify(
     json_: Json = False,
 ) -> int:
     """Numeric certificates: log-determinants, round trips, densities, causality, bounds, samples, kernels."""
-    from gendsl.runtime import run as runs
+    from gendsl.runtime.initial import untrained
+    from gendsl.runtime.trained import restored
     from gendsl.runtime.verify import as_json
     from gendsl.runtime.verify import verify as certify
 
@@ -139,12 +140,12 @@ def verify(
     if Path(target).is_dir() or zipfile.is_zipfile(target):
         if set_ or unset:
             raise UsageError("--set and --unset are for a spec: what was trained does not change")
-        trained = runs.restored(Path(target), warn=warn)
+        trained = restored(Path(target), warn=warn)
         model, data = trained.model, trained.data
     else:
         loaded = load(target, set_, unset)
         analysed(loaded, limit=True)
-        _, model, data = runs.untrained(loaded)
+        _, model, data = untrained(loaded)
     found = certify(model, data, seed=seed if seed is not None else model.graph.spec.run.seed)
     if out_ is not None:
         write_json(out_, as_json(found))

@@ -13,11 +13,11 @@ app = typer.Typer()
 @app.command()
 def export(run_: RunArgument, out_: Out = None, json_: Json = False) -> int:
     """Write a trained model into one file (spec, weights, hashes) that is used without its data; --out FILE.zip."""
-    from gendsl.runtime import run as runs
+    from gendsl.runtime import trained
 
     path = out_ or run_ / "model.zip"
     check_file(path)
-    manifest = runs.export(run_, path, warn=warn)
+    manifest = trained.export(run_, path, warn=warn)
     if json_:
         put_json({"file": str(path), "bytes": path.stat().st_size, **manifest})
     else:

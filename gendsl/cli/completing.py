@@ -29,9 +29,9 @@ def impute(
 ) -> int:
     """Draws of the missing entries given the known ones, for the rows of one part; --out FILE.npz or FILE.png."""
     from gendsl.runtime import impute as runtime
-    from gendsl.runtime import run as runs
+    from gendsl.runtime.trained import restored
 
-    trained = runs.restored(run_, warn=warn)
+    trained = restored(run_, warn=warn)
     chosen = seed if seed is not None else trained.graph.spec.run.seed
     part = trained.part(split)
     path = out_ or run_ / "samples" / f"imputations-{part}.npz"
@@ -51,12 +51,12 @@ def compress(
 ) -> int:
     """Compress rows without loss; a part of the data, or an array file."""
     from gendsl.runtime import compress as runtime
-    from gendsl.runtime import run as runs
+    from gendsl.runtime.trained import restored
 
     if out_ is None:
         raise UsageError("say where to write: --out FILE")
     check_file(out_)
-    trained = runs.restored(run_, warn=warn)
+    trained = restored(run_, warn=warn)
     runtime.refuse(trained.model)
     part, seed = trained.part(split), trained.graph.spec.run.seed
     rows = runtime.rows_of(trained.model, None if file else trained.data, file or part, seed)
@@ -84,13 +84,13 @@ def decompress(
 ) -> int:
     """Get compressed rows back, in the variables' own space; --out FILE.npz."""
     from gendsl.runtime import compress as runtime
-    from gendsl.runtime import run as runs
     from gendsl.runtime.samples import check_target, save_arrays
+    from gendsl.runtime.trained import restored
 
     if out_ is None or out_.suffix != ".npz":
         raise UsageError("say where to write: --out FILE.npz")
     check_target(out_)
-    trained = runs.restored(run_, warn=warn)
+    trained = restored(run_, warn=warn)
     runtime.refuse(trained.model)
     values = runtime.decompress(trained.model, runtime.read(file, trained.model))
     save_arrays(out_, values)

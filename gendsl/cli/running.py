@@ -97,6 +97,7 @@ def resume(run_: RunArgument, json_: Json = False) -> int:
 def _finish(session: Any, say: Callable[[str], None]) -> tuple[int, dict[str, Any]]:
     """Train and evaluate; the exit status and what result.json says."""
     from gendsl.runtime import run as runs
+    from gendsl.runtime.result import read_json
     from gendsl.runtime.train import Interrupted, NotFinite
 
     path, trainer = session.run.path, session.trainer
@@ -112,7 +113,7 @@ def _finish(session: Any, say: Callable[[str], None]) -> tuple[int, dict[str, An
         if isinstance(error, NotFinite):
             advice = "train.optim.clip, a smaller train.optim.lr or train.on_nan: skip may help"
         tell(f"{words}; last checkpoint: {kept[-1] if kept else 'none'}; {advice}")
-        return INTERRUPTED if isinstance(error, Interrupted) else FAILED, runs.read_json(path / "result.json")
+        return INTERRUPTED if isinstance(error, Interrupted) else FAILED, read_json(path / "result.json")
     finally:
         session.run.close()
 

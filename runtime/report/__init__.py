@@ -15,6 +15,7 @@ from typing import Any
 
 from gendsl.runtime.curves import finite
 from gendsl.runtime.diagnoses import diagnose
+from gendsl.runtime.durable import writing
 from gendsl.runtime.report.diagram import diagram
 from gendsl.runtime.report.highlight import maths_html, maths_lines
 from gendsl.runtime.report.numbers import cards, curves, judges_table, metrics_table
@@ -39,11 +40,12 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
     Raises:
         NotADirectoryError: `run` is no directory.
-        OSError: the page cannot be written.
+        RunError: the page cannot be written.
     """
     files = read(run)
     path = out if out is not None else run / "report.html"
-    path.write_text(_page(files), encoding="utf-8", newline="\n")
+    with writing(path):
+        path.write_text(_page(files), encoding="utf-8", newline="\n")
     return path
 
 

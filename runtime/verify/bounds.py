@@ -32,8 +32,8 @@ POWER = 0.25
 ORDER_POWER = 0.2
 """Of an inequality: the gap between its sides hides smaller errors."""
 REPEATS = 32
-COPIES, SMALL = 24, 500_000
-"""How often rows are repeated for models of fewer parameters."""
+COPIES, WORK = 24, 2 * 10**10
+"""How often rows are repeated at most, and the operations that one repeat of all may take; but one copy is taken."""
 K = 16
 
 
@@ -81,11 +81,17 @@ def _error(*averages: Tensor) -> float:
     return math.sqrt(sum(float(a.var()) / len(a) for a in averages)) + 1e-9
 
 
-def _rows(subject: Subject) -> Batch:
-    """The rows, several times over where the model is small: more draws, smaller errors."""
-    small = subject.graph.resources.parameters < SMALL
-    times = max(1, COPIES // bound_of(subject.graph).samples) if small else 1
-    batch = subject.rows
+def copies(graph: Graph, rows: int, draws: int) -> tuple[int, float]:
+    """How many copies of the rows are taken, each with so many draws: more of them, smaller errors; fewer where they
+    take much work. And by how much fewer than wanted makes the errors larger.
+    """
+    wanted = max(1, COPIES // bound_of(graph).samples)
+    one = rows * draws * graph.resources.flops // graph.spec.train.batch_size
+    taken = max(1, min(wanted, WORK // max(1, one)))
+    return taken, math.sqrt(wanted / taken)
+
+
+def _repeated(batch: Batch, times: int) -> Batch:
     return Batch(
         {n: tile(v, times) for n, v in batch.values.items()},
         {n: tile(v, times) for n, v in batch.log_det.items()},
@@ -100,15 +106,14 @@ def _ordered(subject: Subject) -> Iterator[Certificate]:
     note = f"standard errors; {len(rows)} rows, k = {K}, own parameters"
     elbo = _averages(lambda: model.elbo(rows))
     iwae = _averages(lambda: model.log_prob(rows, samples=K))
-    tilted = bool(subject.graph.spec.energy)
-    plain = not _partial(subject.graph) and not tilted
+    plain = not _partial(subject.graph) and not subject.graph.spec.energy
     if plain and all(r.how in FROM_ENCODER for r in subject.graph.routes.values()):
         off = _differences(subject, lambda: model.elbo(rows), lambda: by_hand(model, rows, 1))
         what = "standard errors; against log p - log q from the factors alone"
         yield at_most("elbo:factors", off, BOUND, POWER, what)
     excess = float(elbo.mean() - iwae.mean()) / _error(elbo, iwae)
     yield at_most("bound:elbo<=iwae", excess, BOUND, ORDER_POWER, note)
-    if not tilted and is_linear_gaussian(subject.graph):
+    if is_linear_gaussian(subject.graph):
         exact = float(log_density(model, rows).mean())
         excess = float(iwae.mean() - exact) / _error(iwae)
         yield at_most("bound:iwae<=log_p", excess, BOUND, ORDER_POWER, note + "; log p by the joint normal")
@@ -116,7 +121,7 @@ def _ordered(subject: Subject) -> Iterator[Certificate]:
 
 def _objective(subject: Subject) -> Iterator[Certificate]:
     """Minus the sum of the derived terms at unit weight, against the same bound from sampled weights."""
-    graph, bound, rows = subject.graph, bound_of(subject.graph), _rows(subject)
+    graph, bound = subject.graph, bound_of(subject.graph)
     if any("in" in t.options for t in graph.terms) or (bound.weighted and not _plain_iwae(graph)):
         return
     if relaxed(graph):
@@ -124,6 +129,8 @@ def _objective(subject: Subject) -> Iterator[Certificate]:
     names = [t.name for t in graph.terms if t.family in ("likelihood", "reconstruction", "kl", "bound")]
     enumerated = any(r.how is How.ENUMERATED for r in graph.routes.values())
     model = subject.own if enumerated else subject.drawn
+    times, wider = copies(graph, len(subject.rows), K if enumerated else 1)
+    rows = _repeated(subject.rows, times)
 
     def loss() -> Tensor:
         terms = model.loss("model", rows, step=10**9, terms=names, training=False).terms
@@ -133,13 +140,15 @@ def _objective(subject: Subject) -> Iterator[Certificate]:
     if enumerated:
         mine, other = _averages(loss), _averages(lambda: model.log_prob(rows, samples=K))
         excess = float(mine.mean() - other.mean()) / _error(mine, other)
-        yield at_most("bound:objective<=log_p", excess, BOUND, ORDER_POWER, f"{terms}, own parameters")
+        yield at_most(
+            "bound:objective<=log_p", excess, BOUND, wider * ORDER_POWER, f"{terms}, own parameters"
+        )
     elif bound.weighted:
         off = _differences(subject, loss, lambda: model.log_prob(rows, samples=bound.samples))
-        yield at_most(f"objective:{bound.tag}", off, BOUND, POWER, f"{terms}, drawn parameters")
+        yield at_most(f"objective:{bound.tag}", off, BOUND, wider * POWER, f"{terms}, drawn parameters")
     else:
         off = _differences(subject, loss, lambda: model.elbo(rows))
-        yield at_most(f"objective:{bound.tag}", off, BOUND, POWER, f"{terms}, drawn parameters")
+        yield at_most(f"objective:{bound.tag}", off, BOUND, wider * POWER, f"{terms}, drawn parameters")
 
 
 def _plain_iwae(graph: Graph) -> bool:

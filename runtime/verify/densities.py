@@ -21,6 +21,7 @@ from gendsl.nn.model import Model
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.entrywise import (
     MOST_STATES,
+    base_of,
     certified_factors,
     entries_of,
     marginals,
@@ -58,8 +59,7 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
 
 
 def _entries(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterator[Certificate]:
-    base = conditioned.base if isinstance(conditioned, Flowed) else conditioned
-    entries = entries_of(subject.drawn, factor, conditioned, base.draw()[0])
+    entries = entries_of(subject.drawn, factor, conditioned, base_of(conditioned).draw()[0])
     x, log_w = entries.nodes()
     log_p = entries.at(x)
     seen = resolved(log_p, log_w) | entries.support.integer

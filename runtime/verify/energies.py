@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import torch
 
 from gendsl.compiler.derive.energies import PLANE, machine, sampler, targets
+from gendsl.compiler.graph import Graph
 from gendsl.nn import tilt
 from gendsl.nn.langevin import langevin
 from gendsl.nn.machine import Machine
@@ -30,7 +31,9 @@ DRAWS, POWER = 100_000, 0.2
 ANNEALED, ANNEALED_POWER = 0.2, 0.25
 """Nats between the sum over states and annealed importance sampling, and the relative error that they show."""
 STEPS, STEP, CHAIN_POWER = 20_000, 0.25, 0.1
-"""Rows that take one step, its size, and the relative error of the noise's scale that they show."""
+"""Rows that take one step at most, its size, and the relative error of the noise's scale that so many show."""
+CHUNK, WORK = 1_000, 3 * 10**10
+"""Rows at once, and the operations that evaluating U once on all of them may take; but CHUNK rows are taken."""
 NEAR = 1e-4
 
 
@@ -70,9 +73,9 @@ def _chain(model: Model, name: str) -> Certificate:
     shape = model.graph.variables[name].shape
     assert shape is not None
     spec = sampler(model.graph, name).model_copy(update={"steps": 1, "step_size": STEP})
-    value, slope = [], []
-    for _ in range(STEPS // 1000):
-        start = tilt.fresh(model, name, 1000)
+    value, slope, steps = [], [], rows(model.graph, name)
+    for _ in range(steps // CHUNK):
+        start = tilt.fresh(model, name, CHUNK)
         direction = torch.randn_like(start).flatten(1)
         direction = (direction / direction.norm(dim=1, keepdim=True)).view_as(start)
         potential = tilt.potential(model, name)
@@ -83,7 +86,16 @@ def _chain(model: Model, name: str) -> Certificate:
         value.append((moved + 0.5 * STEP * along) / math.sqrt(STEP * spec.temperature))
         slope.append(along)
     noise, drift = torch.cat(value), torch.cat(slope)
-    scale = abs(float(noise.square().mean()) - 1) * math.sqrt(STEPS / 2)
+    scale = abs(float(noise.square().mean()) - 1) * math.sqrt(steps / 2)
     follows = abs(float((noise * drift).sum() / drift.norm().clamp(min=1e-12)))
-    note = f"standard errors of the noise's variance and of the drift; {STEPS} steps, drawn parameters"
-    return at_most(f"chain:energy.{name}", max(scale, follows), BOUND, CHAIN_POWER, note)
+    note = f"standard errors of the noise's variance and of the drift; {steps} steps, drawn parameters"
+    power = CHAIN_POWER * math.sqrt(STEPS / steps)
+    return at_most(f"chain:energy.{name}", max(scale, follows), BOUND, power, note)
+
+
+def rows(graph: Graph, name: str) -> int:
+    """How many rows take the step: STEPS, or as many as WORK is enough for where U is expensive."""
+    beneath = graph.p(name)
+    read = [f"energy.{name}", *([] if beneath is None else [beneath.name, f"prior.{beneath.base}"])]
+    flops = sum(f.bill.flops for f in graph.factors.values() if f.name in read)
+    return min(STEPS, max(CHUNK, WORK // max(flops, 1) // CHUNK * CHUNK))

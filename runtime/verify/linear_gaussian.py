@@ -23,7 +23,11 @@ from gendsl.schema.facts import numel
 
 def is_linear_gaussian(graph: Graph) -> bool:
     """Whether p of what is observed is a linear-Gaussian model that this module can solve."""
-    if not graph.scored or any(v.missing or v.role is Role.PARTIAL for v in graph.variables.values()):
+    if (
+        not graph.scored
+        or graph.spec.energy
+        or any(v.missing or v.role is Role.PARTIAL for v in graph.variables.values())
+    ):
         return False
     return all(f is None or _linear(graph, f) for f in (graph.p(n) for n in graph.variables))
 

@@ -2,7 +2,7 @@
 
 Samples are brought to noise that must be standard normal and independent: through the inverse of a flow whose base
 is standard normal, or by the joint normal of a linear-Gaussian model. Of N such numbers the mean square is 1 up to
-sqrt(2 / N), their mean 0 up to sqrt(1 / N).
+sqrt(2 / N), their mean 0 up to sqrt(1 / N). What an energy tilts is not of that density.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.nn.factor import FlowSection, tile
+from gendsl.runtime.samples import conditions
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.linear_gaussian import is_linear_gaussian, whitened
 from gendsl.runtime.verify.subject import Subject
@@ -32,11 +33,13 @@ CHUNK = 5_000
 
 @torch.no_grad()
 def certificates(subject: Subject) -> Iterator[Certificate]:
-    """moments of every flow section with a standard normal base, and of p(x) if it is linear-Gaussian."""
+    """moments of every flow section with a standard normal base and no energy, and of p(x) if linear-Gaussian."""
     graph = subject.graph
     if graph.capabilities["sample"].how is None:
         return
-    sections = [f for f in graph.factors.values() if f.base is not None and _standard(graph, f.base)]
+    sections = [
+        f for f in graph.factors.values() if _standard(graph, f.base) and f.head not in graph.spec.energy
+    ]
     for section in sections:
         shape = graph.variables[section.head].shape
         assert shape is not None
@@ -51,9 +54,9 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
         yield _agree("p(" + ", ".join(observed) + ")", noise)
 
 
-def _standard(graph: Graph, name: str) -> bool:
-    """Whether the base is standard normal."""
-    prior = graph.p(name)
+def _standard(graph: Graph, base: str | None) -> bool:
+    """Whether there is a base, and it is standard normal."""
+    prior = graph.p(base) if base is not None else None
     if prior is None or not isinstance(prior.dist, Normal) or prior.flow or prior.parents:
         return False
     return prior.bill.parameters == 0 and prior.dist.scale in ("learned", "fixed")
@@ -67,11 +70,8 @@ def _chunks(size: int) -> list[int]:
 
 def _sampled(subject: Subject, rows: int) -> dict[str, Tensor]:
     """Samples of what is observed, beside the conditions that they were drawn under."""
-    given = {
-        n: tile(v, math.ceil(rows / len(v)))[:rows]
-        for n, v in subject.rows.values.items()
-        if subject.graph.variables[n].role is Role.CONDITION
-    }
+    found = {n: subject.rows.values[n] for n in conditions(subject.graph)}
+    given = {n: tile(v, math.ceil(rows / len(v)))[:rows] for n, v in found.items()}
     return {**given, **subject.drawn.sample(rows, given)}
 
 

@@ -13,7 +13,7 @@ from gendsl.compiler.explain import as_text
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.tuples import tuples
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from tests.compiler.cases import BINARY, CASES, GAN, REALS, UNIT, UNIT_Y, VAE, graph_of, messages, problems
 
 AAE = UNIT + VAE.replace("bernoulli", "normal").replace("x, dist: normal", "x, dist: deterministic")

@@ -15,7 +15,7 @@ from gendsl.compiler.plans.log_prob import proposals
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from tests.compiler.cases import BINARY, BINARY_Y, CASES, MOONS_Y, UNIT, VAE, graph_of
 
 

@@ -14,7 +14,7 @@ from gendsl.compiler.passes.resources import refuse_too_large
 from gendsl.compiler.pipeline import analyse
 from gendsl.errors import SpecError
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.train import Trainer
 from gendsl.schema.load import loads
 from tests.compiler.cases import BINARY, CASES, GAN, ORDINAL, UNIT, VAE, graph_of, spec_text
@@ -57,7 +57,7 @@ from pathlib import Path
 from gendsl.compiler.pipeline import analyse
 from gendsl.schema.load import loads
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.train import Trainer
 graph = analyse(loads(sys.stdin.read()))
 Trainer(compile_model(graph), dataset(graph, Path())).fit()

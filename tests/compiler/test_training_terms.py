@@ -23,7 +23,7 @@ from gendsl.nn.model import Model
 from gendsl.nn.objective.evaluation import weight_at
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.impute import removed
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.train import Trainer
 from tests.compiler.cases import CASES, graph_of
 

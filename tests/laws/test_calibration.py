@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gendsl.nn.model import Model
-from gendsl.runtime.calibration import deviation, ranks, refused, spread
+from gendsl.runtime.evaluation.calibration import deviation, ranks, refused, spread
 from tests.laws.test_bounds import LEVELS, LINEAR, compiled, exact_posterior, raw_scale, two_levels
 
 ROWS = 4_000

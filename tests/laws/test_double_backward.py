@@ -13,7 +13,7 @@ from gendsl.nn.building import build_net, builder
 from gendsl.nn.networks.style import EPS, Modulated, StyleNet
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.paths import lengths_of
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.schema.components.net import Net, Ref
 from gendsl.schema.components.net_style import Style
 from gendsl.schema.facts import Input, categories, numel

@@ -17,7 +17,7 @@ from gendsl.nn.langevin import langevin, reflected
 from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.schema.components.energy import U1, U2, U3, U4
 from gendsl.schema.components.negatives import Langevin
 from gendsl.schema.facts import POSITIVE, REAL, UNIT, Support

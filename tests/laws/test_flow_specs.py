@@ -14,8 +14,8 @@ from gendsl.compiler.pipeline import analyse
 from gendsl.errors import SpecError
 from gendsl.nn.factor import FlowSection
 from gendsl.nn.model import Model
-from gendsl.runtime import run as runs
 from gendsl.runtime.dataset import dataset
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.train import Trainer
 
 MOONS = """
@@ -65,7 +65,7 @@ def spec_of(text: str, stack: str) -> gendsl.Spec:
 def trained(text: str, stack: str) -> tuple[Model, dict[str, Tensor]]:
     """A model after its training steps, and rows that it can score."""
     graph = analyse(spec_of(text, stack), base=Path())
-    model = runs.compile_model(graph)
+    model = compile_model(graph)
     data = dataset(graph, Path())
     Trainer(model, data).fit()
     batch = data.parts["test"].batch(torch.arange(8))
@@ -127,7 +127,7 @@ def test_a_checkpoint_holds_the_start_of_actnorm() -> None:
     model, rows = trained(DIGITS, GLOW)
     state = model.state_dict()
     assert [bool(v) for n, v in state.items() if n.endswith("started")] == [True] * 3
-    fresh = runs.compile_model(model.graph)
+    fresh = compile_model(model.graph)
     fresh.load_state_dict(state)
     fresh.train()
     assert torch.equal(fresh.log_prob(rows["x"]), model.log_prob(rows["x"]))
@@ -135,7 +135,7 @@ def test_a_checkpoint_holds_the_start_of_actnorm() -> None:
 
 def test_a_function_of_entries_brings_the_support_with_it() -> None:
     spec = spec_of(DIGITS.replace(", logit", ""), "[{elementwise: sigmoid}, {type: coupling, hidden: [8]}]")
-    model = runs.compile_model(analyse(spec, base=Path()))
+    model = compile_model(analyse(spec, base=Path()))
     drawn = model.sample(5)["x"]
     assert bool(((drawn >= 0) & (drawn <= 1)).all())
     assert bool(torch.isfinite(model.log_prob(torch.rand(4, 1, 8, 8))).all())

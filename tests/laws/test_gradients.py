@@ -25,7 +25,7 @@ from gendsl.data.dataset import Batch
 from gendsl.nn.model import Model
 from gendsl.nn.posterior import Chained
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model, untrained
+from gendsl.runtime.initial import compile_model, untrained
 from gendsl.runtime.verify.subject import doubled, perturb
 from gendsl.schema.load import load, shipped
 from tests.compiler.cases import CASES, graph_of

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from gendsl.nn.model import Model
-from gendsl.runtime.evaluate import evaluate
-from gendsl.runtime.run import untrained
+from gendsl.runtime.evaluation import evaluate
+from gendsl.runtime.initial import untrained
 from gendsl.schema.load import loads
 from tests.laws.test_bounds import compiled
 

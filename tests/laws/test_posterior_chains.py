@@ -13,7 +13,7 @@ from gendsl.compiler.derive.posterior_chains import blanket
 from gendsl.data.dataset import Batch
 from gendsl.nn.model import Model
 from gendsl.nn.posterior import PosteriorChain
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from tests.compiler.cases import CASES, MOONS, MOONS_Y, graph_of
 
 SCALE, EPS = 0.5, 0.05

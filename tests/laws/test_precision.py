@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gendsl.runtime import run as runs
+from gendsl.runtime.initial import untrained
 from gendsl.schema.load import load
 
 SCORED = ["vae_planar_flow", "vae_flow_prior", "pixelcnn", "realnvp", "hierarchical_vae"]
@@ -13,7 +13,7 @@ SCORED = ["vae_planar_flow", "vae_flow_prior", "pixelcnn", "realnvp", "hierarchi
 
 @pytest.mark.parametrize("name", SCORED)
 def test_densities_are_float32_under_autocast(name: str) -> None:
-    _, model, data = runs.untrained(load(name))
+    _, model, data = untrained(load(name))
     batch = data.parts["test"].batch(torch.arange(16))
     torch.manual_seed(0)
     right = model.log_prob(batch, 4)
@@ -29,7 +29,7 @@ def test_densities_are_float32_under_autocast(name: str) -> None:
 
 def test_a_flow_without_half_precision_networks_is_exact_under_autocast() -> None:
     """All of RealNVP is a flow: autocast changes nothing."""
-    _, model, data = runs.untrained(load("realnvp"))
+    _, model, data = untrained(load("realnvp"))
     batch = data.parts["test"].batch(torch.arange(16))
     with torch.autocast("cpu", torch.bfloat16):
         found = model.log_prob(batch)

@@ -11,7 +11,7 @@ from gendsl.nn.model import Model
 from gendsl.nn.objective.adversarial import adversary
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.tuples import detached_tuples, pack
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.schema.facts import packed
 from tests.compiler.cases import UNIT, UNIT_Y, graph_of
 

@@ -17,7 +17,8 @@ from gendsl.runtime import run as runs
 from gendsl.runtime.balance import balance, critic_leak, generator_collapse, gradient_vanished, modes_missed
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.diagnoses import diagnose
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluation import evaluate
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.metrics.modes import mode_coverage
 from gendsl.schema.components.source_generated import Grid, Ring
 from gendsl.schema.load import loads
@@ -75,7 +76,7 @@ def test_a_healthy_run_is_named_neither(tmp_path: Path) -> None:
 
 def test_a_generator_that_is_stuck_on_one_mode_is_named() -> None:
     graph = analyse(loads(RING))
-    model, data = runs.compile_model(graph), dataset(graph, Path())
+    model, data = compile_model(graph), dataset(graph, Path())
     model.attach(data.pipelines)
     modes = known_modes(Ring())
     assert modes is not None

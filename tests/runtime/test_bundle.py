@@ -14,6 +14,7 @@ import gendsl
 from gendsl.errors import DataError, RunError, UsageError
 from gendsl.runtime import bundle
 from gendsl.runtime import run as runs
+from gendsl.runtime.trained import export, restored
 
 SPEC = """gendsl: 1
 name: rows
@@ -40,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         runs.finish(session)
     finally:
         session.run.close()
-    runs.export(Path("a"), Path("a.zip"))
+    export(Path("a"), Path("a.zip"))
     torch.set_num_threads(threads)
     return tmp_path
 
@@ -56,7 +57,7 @@ def test_the_model_comes_back_without_its_data(folder: Path) -> None:
     (folder / "rows.csv").unlink()
     assert torch.equal(draws("a.zip"), expected)
     assert expected.std() > 0.01
-    trained = runs.restored(folder / "a.zip")
+    trained = restored(folder / "a.zip")
     manifest = json.loads(zipfile.ZipFile("a.zip").read("manifest.json"))
     assert trained.step == manifest["step"] == 2
     assert trained.graph.resources.parameters == manifest["parameters"]
@@ -66,15 +67,15 @@ def test_the_model_comes_back_without_its_data(folder: Path) -> None:
 
 def test_the_file_is_plain_and_repeatable(folder: Path) -> None:
     """Equal bytes; the spec inside is a spec, the weights are those that are used."""
-    runs.export(folder / "a", folder / "b.zip")
+    export(folder / "a", folder / "b.zip")
     assert (folder / "a.zip").read_bytes() == (folder / "b.zip").read_bytes()
-    runs.export(folder / "a.zip", folder / "b.zip")
+    export(folder / "a.zip", folder / "b.zip")
     assert (folder / "a.zip").read_bytes() == (folder / "b.zip").read_bytes()
     with zipfile.ZipFile("a.zip") as archive:
         assert archive.testzip() is None
         archive.extractall("out")
     assert gendsl.load(folder / "out" / "spec.yaml").name == "rows"
-    used = runs.restored(folder / "a").model.state_dict()
+    used = restored(folder / "a").model.state_dict()
     inside = load_file(folder / "out" / "model.safetensors")
     assert inside.keys() == used.keys()
     assert all(torch.equal(inside[name], used[name]) for name in used)

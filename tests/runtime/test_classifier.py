@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from gendsl.compiler.pipeline import analyse
-from gendsl.runtime import run as runs
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.evaluate import evaluate
+from gendsl.runtime.evaluation import evaluate
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.metrics.classifier import Classifier, fid, label_accuracy, train_classifier
 from gendsl.schema.load import loads
 
@@ -65,7 +65,7 @@ def test_fid_is_nothing_for_equal_rows_and_grows_with_what_is_lost(
 
 def test_records_state_split_rows_extractor_and_resize() -> None:
     graph = analyse(loads(SPEC))
-    model, data = runs.compile_model(graph), dataset(graph, Path())
+    model, data = compile_model(graph), dataset(graph, Path())
     model.attach(data.pipelines)
     found = evaluate(model, data, split="test", seed=0, samples=10, metrics=("fid", "label_accuracy"))
     assert list(found) == ["fid", "label_accuracy"]

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from gendsl.compiler.pipeline import analyse
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import compress as runtime
-from gendsl.runtime import run as runs
+from gendsl.runtime.initial import compile_model, untrained
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import load, loads
 
@@ -38,7 +39,7 @@ encoder:
 
 def model_of(spec: str, rows: int) -> tuple[Model, dict[str, Tensor]]:
     """A model at drawn parameters, and rows of its data."""
-    graph, model, data = runs.untrained(loads(spec) if "\n" in spec else load(spec))
+    graph, model, data = untrained(loads(spec) if "\n" in spec else load(spec))
     perturb(model, 0.1)
     model.eval()
     part = data.parts["train"]
@@ -101,3 +102,9 @@ def test_values_that_cannot_be_coded_are_refused() -> None:
     gan, _ = model_of("gan", 1)
     with pytest.raises(UsageError, match="cannot be asked to compress"):
         runtime.compress(gan, {})
+
+
+def test_a_model_without_data_is_refused_by_its_plan() -> None:
+    target = compile_model(analyse(load("planar_flow_2d")))
+    with pytest.raises(UsageError, match="an energy tilts z"):
+        runtime.compress(target, {})

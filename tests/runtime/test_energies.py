@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from gendsl.runtime import run as runs
+from gendsl.runtime.trained import restored
 from gendsl.schema.load import load, loads
 
 TARGET = ("train.steps=60", "sample.n=16", "run.seed=1")
@@ -32,7 +34,16 @@ def test_a_fixed_energy_is_fitted_without_data_and_measured_against_log_z(tmp_pa
     assert found["kl_to_target"]["value"] > 0.01
     assert result["warnings"] == []
     assert {p.name for p in (tmp_path / "run" / "samples").iterdir()} >= {"energy_z.png", "samples.npz"}
-    assert runs.restored(tmp_path / "run").model.sample(5)["z"].shape == (5, 2)
+    assert restored(tmp_path / "run").model.sample(5)["z"].shape == (5, 2)
+
+
+@torch.no_grad()
+def by_grid(session: runs.Session) -> float:
+    """The mean of -E over the test rows, less log Z by a sum over squares of the plane."""
+    energy, part = session.model.factor("energy.x"), session.data.parts["test"]
+    middles = (torch.arange(200) + 0.5) / 10 - 10
+    log_z = torch.logsumexp(-energy(torch.cartesian_prod(middles, middles)), 0) + 2 * math.log(0.1)
+    return float(-energy(part.batch(torch.arange(part.rows)).values["x"]).mean() - log_z)
 
 
 def test_an_energy_of_the_plane_has_an_estimated_log_prob_and_a_picture(tmp_path: Path) -> None:
@@ -42,6 +53,7 @@ def test_an_energy_of_the_plane_has_an_estimated_log_prob_and_a_picture(tmp_path
     found = result["metrics"]["test"]
     assert found["log_prob"]["kind"] == found["bits_per_dim"]["kind"] == "estimate"
     assert math.isfinite(found["log_prob"]["value"])
+    assert found["log_prob"]["value"] == pytest.approx(by_grid(session), abs=0.01)
     assert (tmp_path / "run" / "samples" / "energy_x.png").is_file()
-    again = runs.restored(tmp_path / "run").model
+    again = restored(tmp_path / "run").model
     assert int(again.state_dict()["energy.x.started"]) == 1

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from gendsl.compiler.passes.settings import METRICS
 from gendsl.compiler.plans.impute import passes
 from gendsl.data.dataset import Batch
 from gendsl.nn import model as models
 from gendsl.nn.inference import Trace
-from gendsl.runtime import run as runs
-from gendsl.runtime.evaluate import evaluate, imputation_scores
+from gendsl.runtime import checkpoint
+from gendsl.runtime.evaluation import FAMILIES, evaluate
+from gendsl.runtime.evaluation.imputation import imputation_scores
+from gendsl.runtime.initial import untrained
 from gendsl.schema.load import load, loads
 from tests.runtime.runs import SMALL, begin, whole
 
@@ -34,21 +37,12 @@ KINDS: dict[str, tuple[str, str | None]] = {
 }
 
 
-MISSING = """
-gendsl: 1
-extends: vae
-variables: {x: {missing: RATE}}
-decoder: {x: {net: {type: mlp, hidden: [12]}}}
-encoder: {z: {net: {type: mlp, hidden: [12]}}}
-"""
-
-
 def measured(
     spec: str, *metrics: str, samples: int = 2, seed: int = 0, **options: Any
 ) -> dict[str, dict[str, Any]]:
     """Metrics of an untrained model of a shipped spec, or of a spec given as text."""
     found = loads(spec) if "\n" in spec else load(spec)
-    graph, model, data = runs.untrained(found)
+    graph, model, data = untrained(found)
     del graph
     return evaluate(model, data, split="test", seed=seed, samples=samples, metrics=metrics or None, **options)
 
@@ -70,6 +64,11 @@ def test_kinds_of_shipped_specs(name: str) -> None:
     for entry in found.values():
         assert 0 < entry["stderr"] < abs(entry["value"])
         assert entry["rows"] == 360
+
+
+def test_every_metric_that_a_spec_may_name_has_one_family() -> None:
+    names = [name for family in FAMILIES for name in family.names]
+    assert sorted(names) == sorted(METRICS)
 
 
 def test_dequantization_makes_an_exact_density_a_bound() -> None:
@@ -144,7 +143,7 @@ def test_default_metrics_say_why_not() -> None:
 
 
 def test_the_error_is_the_spread_over_rows() -> None:
-    _, model, data = runs.untrained(load("nice"))
+    _, model, data = untrained(load("nice"))
     entry = evaluate(model, data, split="test", seed=0, samples=1, metrics=("log_prob",))["log_prob"]
     part = data.parts["test"]
     torch.manual_seed(0)
@@ -200,9 +199,7 @@ def test_measuring_does_not_change_training(tmp_path: Path) -> None:
     session.trainer.callbacks = (measure,)
     session.trainer.fit()
     session.run.close()
-    final = [
-        runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, tmp_path / "measured")
-    ]
+    final = [checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, tmp_path / "measured")]
     assert final[0].tensors.keys() == final[1].tensors.keys()
     assert all(final[0].tensors[n].equal(final[1].tensors[n]) for n in final[0].tensors)
     logs = [(p / "metrics.jsonl").read_text().splitlines() for p in (plain, tmp_path / "measured")]
@@ -223,7 +220,7 @@ adversary: {d: {sees: x, penalty: spectral, net: {type: mlp, hidden: [8]}}}
     sets = (*SMALL, SPLIT)
     plain = whole(spec, tmp_path / "plain", sets)
     valid = whole(spec, tmp_path / "valid", (*sets, "train.validate={every: 1}"))
-    one, two = (runs.checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, valid))
+    one, two = (checkpoint.load(p / "checkpoints" / "step-000000023") for p in (plain, valid))
     assert any("adversary" in n for n in one.tensors)
     assert all(one.tensors[n].equal(two.tensors[n]) for n in one.tensors)
 
@@ -270,13 +267,12 @@ def test_missing_entries_are_judged_by_their_true_values() -> None:
 
 def test_imputation_is_scored_at_removed_entries_alone() -> None:
     """Against a part whose other entries are made wrong, and by hand."""
-    text = MISSING.replace("RATE", "{rate: 0.5}")
-    found = measured(text, "imputation_error", "imputation_accuracy")
+    found = measured(MISSING, "imputation_error", "imputation_accuracy")
     assert {e["kind"] for e in found.values()} == {"estimate"}
     assert 0.1 < found["imputation_error"]["value"] < 0.5
     assert 0.3 < found["imputation_accuracy"]["value"] < 0.95
-    assert found == measured(text, "imputation_error", "imputation_accuracy")
-    _, model, data = runs.untrained(loads(text))
+    assert found == measured(MISSING, "imputation_error", "imputation_accuracy")
+    _, model, data = untrained(loads(MISSING))
     batch = data.parts["test"].batch(torch.arange(30))
     draws = {"x": batch.hidden["x"].expand(5, *batch.hidden["x"].shape).clone()}
     perfect = imputation_scores(model.graph, batch, draws, ["x"])
@@ -302,9 +298,9 @@ decoder: {x: {dist: bernoulli, net: {type: transformer, layers: 1, width: 8}}}
 
 def test_imputation_entry_by_entry_takes_fewer_draws_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass of the network for each of 64 entries: 4 draws are 256 passes."""
-    _, model, data = runs.untrained(loads(ENTRY_BY_ENTRY))
+    _, model, data = untrained(loads(ENTRY_BY_ENTRY))
     assert passes(model.graph, 100) == 64
-    assert passes(runs.untrained(loads(MISSING.replace("RATE", "{rate: 0.5}")))[0], 100) == 1
+    assert passes(untrained(loads(MISSING))[0], 100) == 1
     asked: list[int] = []
 
     def impute(batch: Batch, n: int, particles: int) -> dict[str, torch.Tensor]:

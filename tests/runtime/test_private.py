@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gendsl.runtime import run as runs
+from gendsl.runtime.trained import stored
 from gendsl.schema.load import load, loads
 
 SPEC = """gendsl: 1
@@ -43,7 +44,7 @@ def test_a_folder_at_home_is_noted_from_there(
     run = started(Path(spec.name), tmp_path / "run")
     assert json.loads((run / "environment.json").read_text())["data_folder"] == "~/specs"
     assert [file.name for file in run.iterdir() if file.is_file() and "ada/" in file.read_text()] == []
-    _, base = runs.stored(run)
+    _, base = stored(run)
     assert base == spec.parent
 
 
@@ -51,7 +52,7 @@ def test_a_folder_elsewhere_is_noted_whole(
     spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "bob"))
-    _, base = runs.stored(started(spec, tmp_path / "run"))
+    _, base = stored(started(spec, tmp_path / "run"))
     assert base == spec.parent
 
 

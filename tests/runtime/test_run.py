@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from gendsl.runtime import checkpoint
 from gendsl.runtime import run as runs
 from gendsl.runtime.run import evaluate
 from gendsl.runtime.train import Trainer
-from tests.runtime.runs import SMALL, begin, environment, go_on, same, whole
+from tests.runtime.runs import SMALL, STEPS, begin, environment, go_on, same, whole
 
 OPTIONS = [part for item in SMALL for part in ("--set", item)]
 
@@ -246,3 +247,24 @@ def test_a_directory_without_a_start_cannot_be_resumed(
     assert main(["resume", "a"]) == 2
     assert "stopped before it began" in capsys.readouterr().err
     assert main(["run", "vae", *OPTIONS, "--out", "a"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("writer", "file"),
+    [("numpy.savez", "samples.npz"), ("matplotlib.image.imsave", "samples_x.png")],
+)
+def test_a_full_disk_after_training_names_the_file(
+    writer: str, file: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(writer, full)
+    assert main(["run", "vae", *OPTIONS, "--out", "a"]) == 3
+    said = f"cannot write a/samples/{file}: File too large"
+    assert (
+        f"error: {said}; last checkpoint: step-0000000{STEPS}; go on with: gendsl resume a\n"
+        in capsys.readouterr().err
+    )
+    assert result(here / "a")["status"] == "failed"
+    assert result(here / "a")["error"] == said

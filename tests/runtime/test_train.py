@@ -164,10 +164,10 @@ def test_reports_between_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_a_run_directory() -> None:
     """A trainer keeps nothing where it has no directory, and trains all the same."""
-    from gendsl.runtime import run as runs
+    from gendsl.runtime.initial import untrained
     from gendsl.schema.load import loads
 
-    _, model, data = runs.untrained(loads(VAE, sets=list(SMALL)))
+    _, model, data = untrained(loads(VAE, sets=list(SMALL)))
     before = [p.detach().clone() for p in model.parameters()]
     trainer = Trainer(model, data)
     trainer.fit()

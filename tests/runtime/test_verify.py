@@ -23,10 +23,10 @@ from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
 from gendsl.nn.networks.made import MADE
 from gendsl.nn.objective import adversarial
-from gendsl.nn.transforms.coupling import CouplingLayer
+from gendsl.nn.transforms.coupling import CouplingLayer, build_coupling
 from gendsl.nn.transforms.planar import PlanarFlow
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from gendsl.runtime.verify import (
     FAMILIES,
     Certificate,
@@ -45,8 +45,9 @@ from gendsl.runtime.verify import (
     verify,
 )
 from gendsl.runtime.verify.certificate import at_most
-from gendsl.runtime.verify.subject import subject
-from gendsl.schema.load import loads
+from gendsl.runtime.verify.subject import perturb, subject
+from gendsl.schema.components.flow import Coupling
+from gendsl.schema.load import load, loads
 
 SPECS = {
     "flow": """
@@ -276,12 +277,12 @@ def scaled_log_det(patch: Patch, owner: type, power: float) -> None:
     patch.setattr(owner, "forward", wrong)
 
 
-def off_inverse(patch: Patch) -> None:
+def off_inverse(patch: Patch, power: float = flows.ROUND_TRIP_POWER) -> None:
     inverse = CouplingLayer.inverse
 
     def wrong(self: Any, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_det = inverse(self, y, context)
-        return x * (1 + flows.ROUND_TRIP_POWER), log_det
+        return x * (1 + power), log_det
 
     patch.setattr(CouplingLayer, "inverse", wrong)
 
@@ -522,6 +523,71 @@ def test_a_planted_error_of_the_stated_power_fails(
     assert sound(name)[certificate].passed
     plant(monkeypatch)
     assert not certified(name, certificate).passed
+
+
+def steep() -> Certificate:
+    """The round trip of a spline at raw numbers so large that its pieces are nearly flat or nearly upright."""
+    torch.manual_seed(0)
+    spec = Coupling(transform="rq_spline", repeat=2, hidden=(16,))
+    stack = build_coupling(spec, (16,), 0, "auto").double().eval()
+    perturb(stack, 2.0)
+    case = flows.Case("steep", spec, stack, 2 * torch.randn(16, 16).double(), None)
+    return flows.round_trip(case, case, "")
+
+
+def test_a_round_trip_may_lose_what_the_condition_of_the_map_costs(monkeypatch: Patch) -> None:
+    found = steep()
+    assert found.passed, found
+    assert found.power > flows.ROUND_TRIP_POWER
+    off_inverse(monkeypatch, found.power)
+    assert not steep().passed
+
+
+def test_the_copies_of_the_rows_follow_from_the_work_of_the_objective(monkeypatch: Patch) -> None:
+    """Sixteen draws of each of ten labels are too much work for 24 copies of the rows."""
+    graph = analyse(load("semi_supervised_vae"))
+    assert bounds.copies(graph, 32, bounds.K) == (3, pytest.approx(8**0.5))
+    assert bounds.copies(analyse(load("vae")), 32, 1) == (bounds.COPIES, 1.0)
+    assert sound("semi")["bound:objective<=log_p"].power == bounds.ORDER_POWER
+    monkeypatch.setattr(bounds, "WORK", 1)
+    found = certified("semi", "bound:objective<=log_p")
+    assert found.passed
+    assert found.power == pytest.approx(bounds.ORDER_POWER * 24**0.5)
+    wrong_log_prob(monkeypatch, -found.power)
+    assert not certified("semi", "bound:objective<=log_p").passed
+
+
+@pytest.mark.parametrize(
+    ("name", "energy"),
+    [
+        ("linear", "energy: {z: {net: {type: mlp, hidden: [8]}, negatives: langevin}}"),
+        ("tilted_flow", "energy: {x: {net: {type: mlp, hidden: [12]}}}"),
+    ],
+)
+def test_what_an_energy_tilts_has_no_moments(name: str, energy: str) -> None:
+    """Its samples are not of the density beneath; a strong energy made the certificate fail."""
+    flow = """
+data: {source: two_moons, n: 200, bind: {x: {column: point, as: [standardize]}}}
+prior: {u: {dist: normal}}
+flow: {x: {given: u, stack: [{type: coupling, repeat: 2, hidden: [12]}]}}
+objective: {energy: {x: noise_contrastive}}
+"""
+    graph = analyse(loads(f"gendsl: 1\n{flow if name == 'tilted_flow' else SPECS[name]}{energy}\n"))
+    assert list(moments.certificates(subject(compile_model(graph), None, 0))) == []
+
+
+def test_the_rows_of_a_chain_follow_from_the_work_of_the_energy(monkeypatch: Patch) -> None:
+    """A flow beneath an energy costs ten million operations for each row; a small network's chain keeps them all."""
+    assert energies.rows(analyse(load("flow_energy_nce")), "x") == 2_000
+    assert energies.rows(analyse(load("energy_model")), "x") == energies.STEPS
+    assert sound("energy")["chain:energy.x"].power == energies.CHAIN_POWER
+    monkeypatch.setattr(energies, "WORK", 1)
+    found = certified("energy", "chain:energy.x")
+    assert found.passed
+    assert "1000 steps" in found.note
+    assert found.power == pytest.approx(energies.CHAIN_POWER * 20**0.5)
+    wrong_noise(monkeypatch, found.power)
+    assert not certified("energy", "chain:energy.x").passed
 
 
 def test_every_kind_of_certificate_has_a_planted_error() -> None:

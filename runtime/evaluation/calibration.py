@@ -23,8 +23,13 @@ from gendsl.compiler.paths import DRAWN
 from gendsl.nn.factor import tile
 from gendsl.nn.inference import Trace
 from gendsl.nn.model import Model
+from gendsl.runtime.evaluation.entry import Entry, none
+from gendsl.runtime.evaluation.measured import Measured
+from gendsl.runtime.streams import stream
 
 DRAWS = 99
+ROWS = 512
+"""Simulated rows at most."""
 
 
 def refused(graph: Graph) -> str:
@@ -69,3 +74,28 @@ def deviation(u: Tensor) -> float:
     location = (u - 0.5).mean(0).abs() * math.sqrt(12 * len(u))
     width = ((u - 0.5).square().mean(0) - 1 / 12).abs() * math.sqrt(180 * len(u))
     return float(torch.maximum(location, width).max())
+
+
+def calibration(about: Measured) -> Entry:
+    """How widely the encoders spread around latents that the model drew itself; 1 is right."""
+    why = refused(about.graph)
+    if why:
+        return none(why)
+    found, chunk = [], max(1, about.model.rows_at_once // DRAWS)
+    index = torch.arange(min(about.part.rows, ROWS), device=about.model.device)
+    for i, rows in enumerate(torch.split(index, chunk)):
+        with stream(about.seed, "eval/calibration", i):
+            batch = about.part.batch(rows)
+            given = {n: batch.values[n] for n in about.conditions}
+            found.append(ranks(about.model, len(rows), given).double())
+    u = torch.cat(found).cpu()
+    value, error = spread(u)
+    return {
+        "value": value if math.isfinite(value) else None,
+        "stderr": error if math.isfinite(error) else None,
+        "unit": "1 is calibrated",
+        "kind": "estimate",
+        "estimator": f"ranks among {DRAWS} draws, simulated rows",
+        "rows": len(u),
+        "note": "above 1 the posterior is too narrow, below 1 too wide",
+    }

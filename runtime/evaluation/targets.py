@@ -6,23 +6,33 @@ log Z >= E_q[-E - log q],        KL(q || exp(-E)/Z) = log Z - E_q[-E - log q].
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from gendsl.compiler.derive.energies import PLANE
+from gendsl.compiler.derive.energies import PLANE, targets
 from gendsl.nn import tilt
 from gendsl.nn.model import Model
+from gendsl.runtime.evaluation.entry import Entry, none
+from gendsl.runtime.evaluation.measured import Measured
 from gendsl.runtime.streams import stream
 from gendsl.schema.facts import numel
 
 DRAWS, AT_ONCE = 20_000, 2_000
+ABSENT = "there is no fixed energy"
 
 
-def log_normaliser(model: Model, name: str, seed: int) -> dict[str, Any]:
+def possible(about: Measured) -> bool:
+    """Whether there is a fixed energy."""
+    return bool(targets(about.graph))
+
+
+def log_normaliser(about: Measured) -> Entry:
     """E_q[-E - log q] by DRAWS draws of the encoder: a lower bound of log Z."""
-    values = _log_weights(model, name, seed)
+    name = _first(about)
+    if name is None:
+        return none(ABSENT)
+    values = _log_weights(about.model, name, about.seed)
     return {
         "value": float(values.mean()),
         "stderr": float(values.std() / math.sqrt(len(values))),
@@ -34,19 +44,17 @@ def log_normaliser(model: Model, name: str, seed: int) -> dict[str, Any]:
     }
 
 
-def kl_to_target(model: Model, name: str, seed: int) -> dict[str, Any]:
-    """The distance to the target, log Z by quadrature; null above two entries."""
-    shape = model.graph.variables[name].shape
+def kl_to_target(about: Measured) -> Entry:
+    """The distance to the target, log Z by quadrature; none above two entries."""
+    name = _first(about)
+    if name is None:
+        return none(ABSENT)
+    shape = about.graph.variables[name].shape
     assert shape is not None
     if numel(shape) > PLANE:
-        return {
-            "value": None,
-            "unit": None,
-            "kind": "none",
-            "why": f"log Z of {name} is integrated in two dimensions at most",
-        }
-    bound = log_normaliser(model, name, seed)
-    truth = float(tilt.quadrature(model, name))
+        return none(f"log Z of {name} is integrated in two dimensions at most")
+    bound = log_normaliser(about)
+    truth = float(tilt.quadrature(about.model, name))
     return {
         **bound,
         "value": truth - bound["value"],
@@ -54,6 +62,11 @@ def kl_to_target(model: Model, name: str, seed: int) -> dict[str, Any]:
         "estimator": f"log Z {truth:.4f} by quadrature, samples of q",
         "of": f"KL(q({name}) || exp(-E({name})) / Z)",
     }
+
+
+def _first(about: Measured) -> str | None:
+    """The first fixed energy, which the numbers are of."""
+    return next(iter(targets(about.graph)), None)
 
 
 @torch.no_grad()

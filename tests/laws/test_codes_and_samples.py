@@ -8,7 +8,7 @@ import torch
 from gendsl.nn.objective.discrepancies import mmd
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.likelihoods import information
-from gendsl.runtime.run import compile_model
+from gendsl.runtime.initial import compile_model
 from tests.compiler.cases import BINARY, CASES, VAE, graph_of
 
 

@@ -3,7 +3,8 @@
 Each value first becomes numbers:
 - a label (`Input.labels`) is embedded, `Input.embedding` wide; a relaxed label, floating point with one more
   dimension of `classes` weights, is read as that mixture of embeddings;
-- an ordinal integer between low and high is scaled to [-1, 1]; an unbounded count is read as log(1 + n);
+- an integer of two values is read as 0 or 1, one of more between low and high is scaled to [-1, 1]; an unbounded
+  count is read as log(1 + n);
 - real values are read as they are.
 
 Then it enters the net by its shape:
@@ -41,9 +42,10 @@ class Read(nn.Module):
         self.table = nn.Embedding(item.classes, item.embedding) if item.labels else None
         low, high = item.support.low, item.support.high
         self.low = low
-        self.ordinal = item.support.integer and math.isfinite(high - low)
+        self.finite = item.support.integer and math.isfinite(high - low)
         self.count = item.support.integer and math.isfinite(low) and high == math.inf
-        self.gain = 2.0 / (high - low) if self.ordinal and high > low else 1.0
+        levels = high - low if self.finite else 0.0
+        self.gain, self.start = (2.0 / levels, -1.0) if levels > 1 else (1.0, 0.0)
         self.register_buffer("like", torch.empty(0), persistent=False)
 
     def forward(self, value: Tensor) -> Tensor:
@@ -53,8 +55,8 @@ class Read(nn.Module):
             embedded: Tensor = self.table(value.long())
             return embedded
         value = value.to(self.like.dtype)
-        if self.ordinal:
-            return (value - self.low) * self.gain - 1.0
+        if self.finite:
+            return (value - self.low) * self.gain + self.start
         if self.count:
             return torch.log1p(value - self.low)
         return value

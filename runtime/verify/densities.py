@@ -84,6 +84,10 @@ def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterat
     assert support is not None
     if factor.offers.density is not Density.ANY:
         return
+    if not factor.flow:
+        support = support_of(
+            subject.drawn, factor
+        )  # counts may be data of a Poisson distribution, which has more
     if support.integer and support.count is not None and support.count ** numel(shape) <= MOST_STATES:
         total = _sum(conditioned, shape, support)
         note = f"over {support.count ** numel(shape)} states"
@@ -91,10 +95,9 @@ def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterat
             f"sum:{factor.name}", float((total - 1).abs().max()), DISCRETE_BOUND, DISCRETE_POWER, note
         )
     elif not support.integer and numel(shape) in (1, 2):
-        inner = support if factor.flow else support_of(subject.drawn, factor)
         draws = conditioned.repeat(129).draw()[0].view(129, PARENTS, -1)
         log_prob = partial(_tiled_log_prob, conditioned)
-        total = integral(log_prob, draws, shape, inner, grid=bool(factor.flow))
+        total = integral(log_prob, draws, shape, support, grid=bool(factor.flow))
         note = f"over {numel(shape)} dimension{'s' * (numel(shape) > 1)}, drawn parameters"
         yield at_most(f"integral:{factor.name}", float((total - 1).abs().max()), BOUND, POWER, note)
 

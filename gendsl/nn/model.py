@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gendsl.compiler.derive.energies import tilted
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, How, Role
+from gendsl.compiler.passes.players import scored_draws
 from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
@@ -71,6 +72,7 @@ class Model(nn.Module):
         self._losses, self._penalties, self._constraints = losses, penalties, constraints
         self._channels = channels
         self.weighted = bound_of(graph).weighted
+        self.scored_draws = {term.name: scored_draws(graph, term) for term in graph.terms}
         self.lengths = nn.Module()
         """Running means of the lengths that `path_length` terms hold a decoder to."""
         for term in graph.terms:

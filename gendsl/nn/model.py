@@ -20,6 +20,7 @@ from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
+from gendsl.compiler.plans.reconstruct import decodable, rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
@@ -329,6 +330,21 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """Means (of labels the most probable values) of the observed variables that the latents determine."""
         return decoded(self, latents, given or {})
+
+    @torch.no_grad()
+    def means(self, n: int, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Means of p(x | z) at `n` samples of the latents: what papers show of a decoder, without its own noise.
+
+        No samples of p(x), and of what `decode` gives only. Raises UsageError where the latents cannot be sampled or
+        nothing can be rebuilt from them.
+        """
+        self._refuse("sample")
+        self._refuse("reconstruct")
+        if not decodable(self.graph):
+            raise UsageError("this model is sampled by a chain, which has no latents of its own to decode")
+        values = self.ancestral(n, given, list(rebuilt(self.graph)))
+        latents = {name: v for name, v in values.items() if self.graph.variables[name].role is Role.LATENT}
+        return self.decode(latents, values)
 
     @torch.no_grad()
     def reconstruct(self, data: Given) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from gendsl.runtime.verify.entrywise import (
     certified_factors,
     entries_of,
     marginals,
-    resolved,
+    masses,
     support_of,
 )
 from gendsl.runtime.verify.flows import LARGEST, jacobian
@@ -60,12 +60,9 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
 
 def _entries(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterator[Certificate]:
     entries = entries_of(subject.drawn, factor, conditioned, base_of(conditioned).draw()[0])
-    x, log_w = entries.nodes()
-    log_p = entries.at(x)
-    seen = resolved(log_p, log_w) | entries.support.integer
+    total, seen = masses(entries)
     if not bool(seen.any()):
         return
-    total = torch.exp(torch.logsumexp(log_p + log_w, 0))
     error = float((total - 1).abs()[seen].max())
     finite = entries.support.count is not None
     bound, power = (DISCRETE_BOUND, DISCRETE_POWER) if finite else (BOUND, POWER)

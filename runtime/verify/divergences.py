@@ -11,13 +11,11 @@ from gendsl.compiler.graph import How
 from gendsl.nn.factor import Plain
 from gendsl.nn.inference import Trace
 from gendsl.runtime.verify.certificate import Certificate, at_most
-from gendsl.runtime.verify.entrywise import Entries, resolved, support_of
+from gendsl.runtime.verify.entrywise import FINER, Entries, resolved, support_of
 from gendsl.runtime.verify.subject import Subject, head
 
 BOUND, POWER = 3e-4, 1e-3
 ROWS = 8
-FINER = 16
-"""Grids of nodes: log p of a Laplace distribution has a kink."""
 
 
 @torch.no_grad()

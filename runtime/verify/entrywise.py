@@ -29,7 +29,10 @@ from gendsl.schema.facts import Density, Support
 T_MAX, T_HIGH = 4.0, 3.0
 """Ends of t; at an upper end of an interval, above T_HIGH, values would round to the end itself."""
 NODES = 281
+FINER = 16
+"""Sets of nodes between each other's, where one set does not resolve a density: a kink, a narrow component."""
 MOST_STATES = 4096
+SETTLED = 1e-5
 BUDGET = 2_000_000
 """Numbers that are held at once."""
 
@@ -66,6 +69,25 @@ class Entries:
         draws = draws.view(65, -1, *draws.shape[1:]).to(self.raw.dtype)
         for i in range(1 if self.support.integer else count):
             yield nodes(self.support, draws, i / count)
+
+
+def masses(entries: Entries) -> tuple[Tensor, Tensor]:
+    """The integral of every entry's density, and where its mass can be seen: [R, *shape] each.
+
+    By one set of nodes, or, where that says something else than one, by many.
+    """
+    for count in (1, FINER):
+        total, seen = torch.zeros(()), None
+        grids = list(entries.grids(count))
+        for x, log_w in grids:
+            log_p = entries.at(x)
+            here = resolved(log_p, log_w) | entries.support.integer
+            seen = here if seen is None else seen & here
+            total = total + torch.exp(torch.logsumexp(log_p + log_w, 0)) / len(grids)
+        assert seen is not None
+        if entries.support.integer or bool(((total - 1).abs()[seen] < SETTLED).all()):
+            break
+    return total, seen
 
 
 def base_of(conditioned: Conditioned) -> Conditioned:

@@ -38,6 +38,8 @@ MOVED, SWAYED = 0.3, 0.1
 
 UPHILL = 300
 """Gradient steps at most."""
+RATES = (0.03, 0.003)
+"""Their rates, in turn."""
 
 DRAWS, BIAS_BOUND, BIAS_POWER = 200, 5.0, 10.0
 """Estimates of a log-determinant that are averaged, and the standard errors allowed and seen."""
@@ -202,14 +204,25 @@ def _conditioned(case: Case, bound: float) -> tuple[float, float]:
 def moved(case: Case) -> tuple[Case, str, bool]:
     """The case at parameters led away from the identity, what they reach, and whether that is enough.
 
-    Gradient steps raise |log_det| and the influence of the context until both are large enough.
+    Gradient steps raise |log_det| and the influence of the context until both are large enough. Long steps may end
+    where the layer is saturated and nothing moves it; then shorter ones start anew.
     """
+    found = _led(case, RATES[0])
+    for rate in RATES[1:]:
+        if found[2]:
+            break
+        found = _led(case, rate)
+    return found
+
+
+def _led(case: Case, rate: float) -> tuple[Case, str, bool]:
+    """`moved`, by steps of one rate."""
     layer = copy.deepcopy(case.layer)
     case = Case(case.name, case.spec, layer, case.x, case.context)
     parameters = list(layer.parameters())
     if not parameters:
         return case, "float64; no parameters", True
-    optimiser = torch.optim.Adam(parameters, lr=0.03)
+    optimiser = torch.optim.Adam(parameters, lr=rate)
     for _ in range(UPHILL):
         volume, sway, height = reach(case)
         enough = (volume == 0.0 or volume > MOVED) and (sway is None or sway > SWAYED)

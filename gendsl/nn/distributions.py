@@ -39,8 +39,8 @@ LOGIT_OF_ONE = math.log(math.expm1(1.0 - MIN_SCALE))
 
 
 FREE_GAIN = 4.0
-"""The scale that no parent moves is a function of four times its raw number: steps of Adam are lengths in that number, and
-from 1 to 0.1 is far at the rate of weights.
+"""The scale that no parent moves is a function of four times its raw number: steps of Adam are lengths in that number,
+and from 1 to 0.1 is far at the rate of weights.
 """
 
 SMALL_LOGIT = 0.02

@@ -15,6 +15,7 @@ from gendsl.data.dataset import Batch
 from gendsl.nn.encoding import inferred
 from gendsl.nn.inference import Trace
 from gendsl.nn.model import Model
+from gendsl.nn.rows import as_vectors
 from gendsl.runtime.diagnoses import active_units
 
 ROWS = 256
@@ -48,7 +49,7 @@ def activity(model: Model, batch: Batch) -> dict[str, float]:
     found: dict[str, float] = {}
     trace: Trace | None = None
     for name in names:
-        mean: Tensor = means[name].flatten(1)
+        mean: Tensor = as_vectors(means[name])
         variance = mean.var(0)
         found[f"kl.{name}.active"] = int((variance > THRESHOLD).sum())
         found[f"kl.{name}.units"] = mean.shape[1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,29 +16,52 @@ from gendsl.data.dataset import Batch, Dataset
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import pictures
-from gendsl.runtime.samples import PAIRS, ROWS_AT_ONCE, check_target, grey, save_arrays, to_column
+from gendsl.runtime.samples import PAIRS, check_target, grey, save_arrays, to_column
 from gendsl.runtime.streams import stream
+
+AT_ONCE = 64
+"""Rows that are completed before anything is said of the time that is left."""
+PATIENCE = 5.0
+"""Seconds between two such words."""
 
 
 def impute(
-    model: Model, data: Dataset, split: str, *, n: int, seed: int, rate: float | None, path: Path
+    model: Model,
+    data: Dataset,
+    split: str,
+    *,
+    n: int,
+    seed: int,
+    rate: float | None,
+    path: Path,
+    first: int | None = None,
+    particles: int = 100,
+    say: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Tensor]:
     """n draws of every row, [n, B, *shape] in the space of the columns, written to `path` (.npz, or .png of images).
 
     Beside each variable `NAME_known`, the mask of the entries that were given, and `row`, the rows' places in the
-    source. `rate`: a share of the known entries that is removed first, at random. Raises UsageError where the model
-    cannot impute, where nothing is missing, or for a file of another kind.
+    source. `rate`: a share of the known entries that is removed first, at random. `first`: so many rows of the part.
+    `particles`: importance samples for each draw, where they are needed; a long order takes a pass of the network for
+    each of its entries and particles, and `say` is told how much is left.
+
+    Raises UsageError where the model cannot impute, where nothing is missing, or for a file of another kind.
     """
     check_target(path)
     part = data.parts[split].to(model.device)
     found: dict[str, list[Tensor]] = {}
     rows = part.rows if path.suffix == ".npz" else min(PAIRS, part.rows)
-    for i, start in enumerate(range(0, rows, ROWS_AT_ONCE)):
-        index = torch.arange(start, min(start + ROWS_AT_ONCE, rows), device=model.device)
+    rows = rows if first is None else min(rows, first)
+    began = told = time.monotonic()
+    for i, start in enumerate(range(0, rows, AT_ONCE)):
+        if start and time.monotonic() - told > PATIENCE:
+            told = time.monotonic()
+            say(f"{start} of {rows} rows completed, about {(told - began) * (rows / start - 1):.0f} s to go")
+        index = torch.arange(start, min(start + AT_ONCE, rows), device=model.device)
         with stream(seed, "sample/impute", i), torch.no_grad():
             batch = part.batch(index)
             batch = batch if rate is None else removed(model, batch, rate)
-            draws = model.impute(batch, n=n)
+            draws = model.impute(batch, n=n, particles=particles)
         for name, value in draws.items():
             column = to_column(model, name, value.flatten(0, 1))
             found.setdefault(name, []).append(column.view(n, len(batch), *column.shape[1:]))

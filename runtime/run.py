@@ -17,9 +17,9 @@ from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
 from gendsl.compiler.resolve import resolved
 from gendsl.data.dataset import Dataset
-from gendsl.errors import GendslError
+from gendsl.errors import DataError, GendslError
 from gendsl.nn.model import Model
-from gendsl.runtime import pictures, samples
+from gendsl.runtime import data_record, pictures, samples
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.environment import environment, set_threads
@@ -75,7 +75,7 @@ def start(
     run = RunDirectory.create(out, name=spec.name, seed=spec.run.seed)
     with ExitStack() as undo:
         undo.callback(run.close)
-        _describe(run, graph, base, overrides)
+        _describe(run, graph, data, base, overrides)
         trainer = Trainer(model, data, run, callbacks=callbacks, warn=warn, stop=stop)
         if given:
             trainer.save()
@@ -83,7 +83,7 @@ def start(
     return Session(graph, model, data, run, trainer, seconds)
 
 
-def _describe(run: RunDirectory, graph: Graph, base: Path, overrides: Sequence[str]) -> None:
+def _describe(run: RunDirectory, graph: Graph, found: Dataset, base: Path, overrides: Sequence[str]) -> None:
     """Write what the run is. resolved.yaml comes last: with it the directory can be resumed."""
     text = dump(resolved(graph))
     document = graph.spec.document
@@ -94,6 +94,7 @@ def _describe(run: RunDirectory, graph: Graph, base: Path, overrides: Sequence[s
     data = graph.spec.data
     folder = {"data_folder": _homeless(base)} if data is not None and data.source.reads_files else {}
     run.write_json("environment.json", {**environment(), **folder})
+    run.write_json(data_record.FILE, data_record.described(graph, found))
     run.write_text("resolved.yaml", text)
 
 
@@ -115,7 +116,7 @@ def reopen(
     """A session on an existing run directory, at its newest good checkpoint (or at the start if there is none).
 
     `model`: one of the same spec, whose weights are replaced. Raises UsageError where `path` is no run directory,
-    RunError where no checkpoint can be used.
+    RunError where no checkpoint can be used, DataError where the data are not those that the run began with.
     """
     began = time.monotonic()
     run = RunDirectory.open(path)
@@ -125,6 +126,11 @@ def reopen(
         graph = analyse(spec, base=base, device=pick_device(spec.run.device), memory=memory_available())
         set_threads(graph.resources.threads)
         data = dataset(graph, base, arrays)
+        other = data_record.changed(path, data)
+        if other is not None:
+            raise DataError(
+                f"{other}. A run goes on with the data that it began with: bring them back, or start a new run"
+            )
         model = model if model is not None else compile_model(graph)
         model.attach(data.pipelines)
         trainer = Trainer(model, data, run, callbacks=callbacks, warn=warn, stop=stop)

@@ -1,6 +1,6 @@
 """The run directory: what a run leaves behind, held by one process at a time (docs/language.md).
 
-    spec.yaml  resolved.yaml  overrides.txt  explain.txt  graph.json  environment.json
+    spec.yaml  resolved.yaml  overrides.txt  explain.txt  graph.json  environment.json  data.json
     metrics.jsonl  timings.jsonl  checkpoints/  samples/  result.json  report.html
 
 A run that is stopped at any instant and resumed leaves the same `metrics.jsonl` as one that never stopped, if
@@ -31,7 +31,7 @@ LOCK = ".lock"
 FOLDERS = ("checkpoints", "samples")
 BEGUN = "resolved.yaml"
 """Written when everything else about a run is: without it nothing has begun, with it the run can be resumed."""
-ABOUT = ("spec.yaml", "overrides.txt", "explain.txt", "graph.json", "environment.json")
+ABOUT = ("spec.yaml", "overrides.txt", "explain.txt", "graph.json", "environment.json", "data.json")
 """What is written about a run before that."""
 
 

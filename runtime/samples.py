@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.plans.reconstruct import decodable, rebuilt
 from gendsl.data.dataset import Dataset, Part
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
@@ -21,7 +22,7 @@ from gendsl.runtime import pictures
 from gendsl.runtime.durable import writing
 from gendsl.runtime.planes import save_planes
 from gendsl.runtime.streams import stream
-from gendsl.schema.facts import Support
+from gendsl.schema.facts import Density, Support
 
 PAIRS = 12
 ROWS_AT_ONCE = 512
@@ -194,6 +195,8 @@ def save_pictures(
         elif column.shape == (2,):
             real = to_column(model, name, part.batch(torch.arange(min(part.rows, 2000))).values[name])
             saved.append(pictures.save_points(folder / f"samples_{name}.png", value.numpy(), real.numpy()))
+    if decodable(model.graph):
+        saved += _save_means(folder, model, part, len(next(iter(values.values()), ())), seed)
     if model.graph.capabilities["reconstruct"].how is None:
         return saved
     with stream(seed, "sample/reconstruct"), torch.no_grad():
@@ -209,6 +212,26 @@ def save_pictures(
             pictures.save_pairs(folder / f"reconstructions_{name}.png", original.numpy(), again.numpy())
         )
     return saved
+
+
+def _save_means(folder: Path, model: Model, part: Part, n: int, seed: int) -> list[Path]:
+    """Grids of the means of p(x | z) at samples of z, where x has noise of its own and is an image."""
+    images = []
+    for name in rebuilt(model.graph):
+        column, factor = model.graph.variables[name].raw_column, model.graph.p(name)
+        noisy = factor is not None and factor.dist is not None and factor.dist.density is not Density.NONE
+        if noisy and column is not None and len(column.shape) == 3 and column.shape[0] in (1, 3):
+            images.append(name)
+    if not images or not n:
+        return []
+    spec = model.graph.spec.sample
+    given = given_values(model, n, lambda: part, dict(spec.given), seed)
+    with stream(seed, "sample/means"):
+        found = model.means(n, given)
+    return [
+        pictures.save_grid(folder / f"means_{name}.png", shown_mean(model, name, found[name]).numpy())
+        for name in images
+    ]
 
 
 def shown_mean(model: Model, name: str, mean: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from gendsl.data.dataset import Dataset
 from gendsl.errors import DataError, RunError, UsageError
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import Pipeline
-from gendsl.runtime import bundle, checkpoint
+from gendsl.runtime import bundle, checkpoint, data_record
 from gendsl.runtime.dataset import dataset, pipelines
 from gendsl.runtime.environment import set_threads
 from gendsl.runtime.evaluation import evaluate
@@ -46,18 +46,43 @@ class Trained:
     step: int
     base: Path
     arrays: Mapping[str, Any] | None = None
+    warn: Warn = quiet
 
     @cached_property
     def data(self) -> Dataset:
         """The run's data, loaded when first asked for, with the preprocessing that training fitted.
 
-        Raises DataError where they are not there, UsageError where they come from memory and were not passed.
+        Values that are not those of the run's beginning are told to `warn`.
+
+        Raises DataError where they are not there or have other columns, UsageError where they come from memory and
+        were not passed.
         """
+        self._same_columns()
         fitted = {name: cast(Pipeline, module) for name, module in self.model.preprocessing.items()}
         try:
-            return dataset(self.graph, self.base, self.arrays, fitted)
+            found = dataset(self.graph, self.base, self.arrays, fitted)
         except SourceProblem as problem:
             raise DataError(f"the data of this model cannot be read: {problem.message}") from problem
+        other = data_record.changed(self.path, found) if self.path.is_dir() else None
+        if other is not None and self.arrays is None:
+            self.warn(f"{other}: rows that it was trained on may be among those that are evaluated")
+        return found
+
+    def _same_columns(self) -> None:
+        """The columns that the model was compiled for are there, of the same type and shape."""
+        data, known = self.graph.spec.data, self.graph.source
+        if data is None or known is None or not data.source.reads_files:
+            return
+        try:
+            columns = data.source.facts(self.base).columns
+        except SourceProblem as problem:
+            raise DataError(f"the data of this model cannot be read: {problem.message}") from problem
+        for name in dict.fromkeys(b.column for b in data.bind.values()):
+            was, now = known.columns[name], columns.get(name)
+            if now is None or (now.dtype, now.shape) != (was.dtype, was.shape):
+                raise DataError(
+                    f"the column {name!r} of this model's data is not the one that it was made for"
+                )
 
     def part(self, name: str | None) -> str:
         """A part of the data: the one named, or the one that the spec evaluates. Raises UsageError if there is none."""
@@ -94,7 +119,8 @@ def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None
     if not path.is_dir():
         raise UsageError(f"{path} is not a run directory")
     spec, base = stored(path)
-    graph = analyse(spec, base=base, device=pick_device(spec.run.device))
+    facts = data_record.facts_known(path)
+    graph = analyse(spec, base=base, device=pick_device(spec.run.device), facts=facts)
     set_threads(graph.resources.threads)
     model = compile_model(graph)
     model.attach(pipelines(graph))
@@ -105,7 +131,7 @@ def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None
     state.load(found)
     state.settle()
     model.eval()
-    return Trained(path, graph, model, found.step, base, arrays)
+    return Trained(path, graph, model, found.step, base, arrays, warn)
 
 
 def export(path: Path, out: Path, *, warn: Warn = quiet) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gendsl.compiler.derive.discrete import score_functions
 from gendsl.compiler.derive.energies import Way, way
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, Player, Stage, Term
@@ -62,6 +63,15 @@ def reaches(graph: Graph, term: Term) -> set[str]:
     found = _reached(graph, term)
     shared = {f.net_name for n, f in graph.factors.items() if n in found} - {None}
     return found | {n for n, f in graph.factors.items() if f.net_name in shared}
+
+
+def scored_draws(graph: Graph, term: Term) -> tuple[str, ...]:
+    """The latents drawn by score function that a term's value is downstream of (Schulman et al. 2015): the gradient of
+    its expectation takes their scores. The scores of all others have expectation zero and would only add noise.
+    """
+    names = score_functions(graph) if term.player == "model" else []
+    reached = _reached(graph, term) if names else set()
+    return tuple(name for name in names if f"encoder.{name}" in reached)
 
 
 def _reached(graph: Graph, term: Term) -> set[str]:

@@ -162,6 +162,8 @@ def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator
                 factor.path,
                 on="key",
             )
+        elif base is not None and not own.within(inner):
+            yield _beneath(graph, factor, inner, factor.base, own, (*base.path, "dist"))
         return
     why = factor.dist.problem(shape, inner)
     if why is not None:
@@ -171,16 +173,17 @@ def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator
     own = factor.dist.support(inner)
     if factor.side == "p" and not inner.within(own):
         yield _data_outside(graph, factor, inner, own)
-    elif (
-        factor.side == "p" and variable.labels and not own.within(inner) and graph.children("p")[factor.head]
-    ):
-        child = graph.children("p")[factor.head][0]
+    elif factor.side == "p" and factor.flow and not own.within(inner):
+        yield _beneath(graph, factor, inner, factor.dist.tag, own, (*factor.path, "dist"))
+    elif factor.side == "p" and variable.labels and not own.within(inner) and _readers(graph, factor.head):
+        reader, path = _readers(graph, factor.head)[0]
         yield graph.spec.diagnostic(
             "GD404",
-            f"{factor.dist.tag} lies in {own}, but {child} reads {factor.head} as one of {inner}: a sample may be none",
+            f"{factor.dist.tag} lies in {own}, but {reader} reads {factor.head} as one of {inner}: "
+            "a sample may be none",
             (*factor.path, "dist"),
             help=_counted(factor, inner),
-            related=((f"{factor.head} is read here", graph.variables[child].path),),
+            related=((f"{factor.head} is read here", path),),
         )
     elif factor.side == "q" and (not own.within(inner) or own.integer != inner.integer):
         p = graph.p(factor.head)
@@ -191,6 +194,23 @@ def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator
             help="KL is infinite outside the prior's support; use a distribution with the same support",
             related=((f"p({factor.head}) is here", p.path),) if p is not None else (),
         )
+
+
+def _readers(graph: Graph, name: str) -> list[tuple[str, Path]]:
+    """What reads a variable, in p, in q, through a channel, or as a critic, and where that is written."""
+    factors = [f for f in graph.factors.values() if name in f.parents]
+    critics = [c for c, spec in graph.spec.adversary.items() if name in spec.sees]
+    return [(f.name, f.path) for f in factors] + [(f"adversary.{c}", ("adversary", c)) for c in critics]
+
+
+def _beneath(graph: Graph, factor: Factor, inner: Support, what: str, own: Support, path: Path) -> Diagnostic:
+    """A distribution beneath a flow whose samples the flow cannot take."""
+    return graph.spec.diagnostic(
+        "GD404",
+        f"the flow of {factor.head} acts on {inner}, but {what} beneath it lies in {own}",
+        path,
+        help=f"use a distribution within {inner}: what lies outside has no image, and the density would not sum to 1",
+    )
 
 
 def _counted(factor: Factor, values: Support) -> str:

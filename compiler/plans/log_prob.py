@@ -16,6 +16,13 @@ from gendsl.compiler.paths import DRAWN, above, agnostic
 
 FROM_ENCODER = DRAWN
 FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED, How.CHAIN)
+UNDRAWN = (How.BASE, How.SUMMED, How.ENUMERATED, How.QUANTISED, How.SAMPLED_ONLY, How.INFORMATION)
+"""Routes of latents of which no number's value is drawn: the last two are above nothing that is scored."""
+
+
+def averaged(graph: Graph) -> bool:
+    """Whether log_prob is a mean of importance weights; else one pass gives it, however many samples are asked for."""
+    return any(route.how not in UNDRAWN for route in graph.routes.values())
 
 
 def plan(graph: Graph) -> Capability:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Graph, Kind, Role
+from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.sample import drawn
 
@@ -16,6 +17,12 @@ def plan(graph: Graph) -> Capability:
     if not encoded(graph):
         return Capability(None, why="no latent has an encoder or is the base of a flow")
     return Capability(None, why="no observed variable depends on encoded latents alone")
+
+
+def decodable(graph: Graph) -> bool:
+    """Whether means of p(x | z) can be computed at samples of the latents."""
+    sampled, rebuilds = graph.capabilities["sample"].how, graph.capabilities["reconstruct"].how
+    return sampled is not None and rebuilds is not None and chain_of(graph) is None
 
 
 def rebuilt(graph: Graph) -> list[str]:

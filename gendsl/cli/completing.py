@@ -9,7 +9,7 @@ import typer
 
 from gendsl.cli.asking import saved
 from gendsl.cli.options import Json, Out, RunArgument, Seed, Split
-from gendsl.cli.output import DONE, check_file, put_json, warn
+from gendsl.cli.output import DONE, check_file, put_json, tell, warn
 from gendsl.errors import UsageError
 
 app = typer.Typer()
@@ -24,6 +24,10 @@ def impute(
     rate: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="remove this share of the entries at random")
     ] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help="only the first rows")] = None,
+    particles: Annotated[
+        int, typer.Option(min=1, help="importance samples for each draw, where they are needed")
+    ] = 100,
     out_: Out = None,
     json_: Json = False,
 ) -> int:
@@ -35,7 +39,18 @@ def impute(
     chosen = seed if seed is not None else trained.graph.spec.run.seed
     part = trained.part(split)
     path = out_ or run_ / "samples" / f"imputations-{part}.npz"
-    values = runtime.impute(trained.model, trained.data, part, n=n, seed=chosen, rate=rate, path=path)
+    values = runtime.impute(
+        trained.model,
+        trained.data,
+        part,
+        n=n,
+        seed=chosen,
+        rate=rate,
+        path=path,
+        first=rows,
+        particles=particles,
+        say=tell,
+    )
     return saved(path, values, json_, split=part, seed=chosen, n=n)
 
 

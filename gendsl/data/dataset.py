@@ -7,9 +7,10 @@ in which rows are visited is the training loop's.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class Dataset:
     pipelines: Mapping[str, Pipeline]
     labels: Tensor | None = None
     """The source's column of labels, a number for each row of the source, bound or not; for metrics only."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """The sha256 of every bound column's values, where they are not generated."""
 
     def describe(self) -> dict[str, Any]:
         """The `data` entry of result.json: source, variant of the preprocessing, rows of each part."""
@@ -125,7 +128,19 @@ def prepare(
     parts = {name: Part(name, rows, variables[name], seed) for name, rows in indices.items()}
     told = label_of(facts)
     labels = as_tensor(loaded.columns[told]).long() if told is not None else None
-    return Dataset(source, facts, dict(bind), parts, fitted, labels)
+    kept = source.reads_files or isinstance(source, Memory)
+    columns = sorted({b.column for b in bind.values()}) if kept else []
+    return Dataset(
+        source, facts, dict(bind), parts, fitted, labels, {c: digest(loaded.columns[c]) for c in columns}
+    )
+
+
+def digest(array: Array) -> str:
+    """The sha256 of an array's type, shape and values."""
+    whole = np.ascontiguousarray(array)
+    found = hashlib.sha256(f"{whole.dtype.str} {whole.shape} ".encode())
+    found.update(whole.view(np.uint8).data if whole.size else b"")
+    return found.hexdigest()
 
 
 def label_of(facts: SourceFacts) -> str | None:

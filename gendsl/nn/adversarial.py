@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gendsl.nn.augmentation import Augmentation
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import widened
 from gendsl.schema.components.adversary import (
     R1,
@@ -57,7 +58,7 @@ class CriticModule(nn.Module):
     def features(self, values: Tuples) -> Tensor:
         """The last hidden layer, [N, H]."""
         hidden: Tensor = self.body({name: values[name] for name in self.sees})
-        return hidden.flatten(1)
+        return as_vectors(hidden)
 
     def forward(self, values: Tuples, head: str = "number") -> Tensor:
         """D of each tuple, [N], or the logits of its label, [N, labels]."""
@@ -134,7 +135,7 @@ def _squared_gradient(critic: Judge, values: Tuples) -> Tensor:
     values = _moving(values)
     points = [v for v in values.values() if v.is_floating_point()]
     grads = torch.autograd.grad(critic(values).sum(), points, create_graph=True)
-    return torch.cat([g.flatten(1) for g in grads], 1).square().sum(1)
+    return torch.cat([as_vectors(g) for g in grads], 1).square().sum(1)
 
 
 def build_gradient_penalty(spec: GradientPenalty) -> PenaltyFunction:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import How
+from gendsl.compiler.plans.log_prob import averaged
 from gendsl.data.batch import Batch
 from gendsl.nn import tilt
 from gendsl.nn.inference import Trace
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
 
 def weighted_bound(model: Model, batch: Batch, samples: int) -> Tensor:
-    """The weighted bound of each row by `samples` draws, [B]; exact, by one pass, where nothing is drawn."""
-    drawing = [r.how for r in model.graph.routes.values()]
-    if not set(drawing) - {How.BASE, How.SUMMED, How.ENUMERATED, How.QUANTISED}:
-        samples = 1
+    """The weighted bound of each row by `samples` draws, [B]; by one pass where no latent is drawn."""
+    samples = samples if averaged(model.graph) else 1
     chunk = max(1, min(samples, model.rows_at_once // max(len(batch), 1)))
     total = torch.full((len(batch),), -torch.inf, dtype=model.dtype, device=model.device)
     done = 0

@@ -38,6 +38,11 @@ LOGIT_OF_ONE = math.log(math.expm1(1.0 - MIN_SCALE))
 """softplus of this, plus the floor, is 1: a raw zero is a scale of one."""
 
 
+FREE_GAIN = 4.0
+"""The scale that no parent moves is a function of four times its raw number: steps of Adam are lengths in that number,
+and from 1 to 0.1 is far at the rate of weights.
+"""
+
 SMALL_LOGIT = 0.02
 """Below this the continuous Bernoulli is taken from its series around zero."""
 
@@ -123,7 +128,7 @@ class LocationScaleFamily(Family):
         if self.rule == "learned":
             return positive(raw[:, 1])
         if self.rule in ("shared", "per_dimension"):
-            return positive(self.free["scale"]).expand_as(raw[:, 0])
+            return positive(FREE_GAIN * self.free["scale"]).expand_as(raw[:, 0])
         value = 1.0 if self.rule == "fixed" else float(self.rule)
         return raw.new_full((), value).expand_as(raw[:, 0])
 
@@ -132,7 +137,7 @@ class LocationScaleFamily(Family):
             return self
 
         def alone(raw: Tensor, temperature: float) -> Drawn:
-            scale = positive(self.free["scale"].flatten()[index])
+            scale = positive(FREE_GAIN * self.free["scale"].flatten()[index])
             return self.make(raw[:, 0], scale.expand_as(raw[:, 0]) * temperature)
 
         return alone

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gendsl.nn.machine import Machine
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import widened
 from gendsl.schema.components.energy import U1, U2, U3, U4
 
@@ -60,7 +61,7 @@ class NetEnergy(nn.Module):
         self.body, self.head, self.name = body, nn.Linear(features, 1), name
 
     def forward(self, value: Tensor) -> Tensor:
-        return widened(self.head(self.body({self.name: value}).flatten(1)).squeeze(1))
+        return widened(self.head(as_vectors(self.body({self.name: value}))).squeeze(1))
 
 
 class EnergyModule(nn.Module):

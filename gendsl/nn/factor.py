@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.nn.distributions import Drawn, Family
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.stepping import walk
 from gendsl.nn.transforms.stack import Stack, flat_sum, widened
 from gendsl.schema.facts import NOISE
@@ -127,7 +128,7 @@ class Sequential(Conditioned):
 
     def complete(self, value: Tensor, known: Tensor) -> Tensor:
         stepper = walk(self.net, dict(self.values), self.rows, self.turns, self.like)
-        value, known = value.flatten(1), known.flatten(1)
+        value, known = as_vectors(value), as_vectors(known)
         found: list[Tensor] = []
         for entry in self.turns.tolist():
             raw = widened(stepper.next(found[-1] if found else None))
@@ -251,7 +252,7 @@ class Direct(FactorModule):
             weight = next(self.parameters())
             read[NOISE] = torch.randn(rows, self.noise, dtype=weight.dtype, device=weight.device)
         features = self.body(read)
-        return Plain(self.family, widened(self.head(features)), self.density), features.flatten(1)
+        return Plain(self.family, widened(self.head(features)), self.density), as_vectors(features)
 
 
 class SelfReading(FactorModule):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cached_property
 
 import torch
@@ -86,11 +87,14 @@ class Trace(Latents):
         return torch.where(self.known[name], self._certain(name, log_q.dtype), log_q)
 
     @cached_property
-    def score(self) -> Tensor | None:
-        """log q of all draws whose gradient is taken by score function, [S_E, k, B]; None without any."""
-        names = [n for n in score_functions(self.graph) if n in self.log_q]
-        grids = {n: self.grid(self.log_q[n]) for n in names}
-        each = [g.sum(1) if n in self.inner else g[:, 0] for n, g in grids.items()]
+    def scores(self) -> dict[str, Tensor]:
+        """log q of each latent's draws whose gradient is taken by score function, [S_E, k, B]."""
+        grids = {n: self.grid(self.log_q[n]) for n in score_functions(self.graph) if n in self.log_q}
+        return {n: g.sum(1) if n in self.inner else g[:, 0] for n, g in grids.items()}
+
+    def score(self, names: Iterable[str]) -> Tensor | None:
+        """The sum of these latents' scores, [S_E, k, B]; None without any."""
+        each = [self.scores[n] for n in names if n in self.scores]
         return torch.stack(each).sum(0) if each else None
 
     @cached_property

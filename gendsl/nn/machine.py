@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.schema.components.net_energy import Rbm
 from gendsl.schema.facts import Inputs, Shape, numel
 
@@ -36,13 +37,13 @@ class Machine(nn.Module):
         self.hidden = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, value: Tensor) -> Tensor:
-        v = value.flatten(1).to(self.weight.dtype)
+        v = as_vectors(value).to(self.weight.dtype)
         return -v @ self.visible - F.softplus(self.hidden + v @ self.weight).sum(1)
 
     @torch.no_grad()
     def gibbs(self, start: Tensor, steps: int) -> Tensor:
         """The ends of chains of block Gibbs steps, [N, *shape]."""
-        v = start.flatten(1).to(self.weight.dtype)
+        v = as_vectors(start).to(self.weight.dtype)
         for _ in range(steps):
             v = self._step(v, 1.0)
         return v.view(-1, *self.shape)

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from gendsl.compiler.derive.energies import tilted
 from gendsl.compiler.derive.sampling import bound_of
 from gendsl.compiler.graph import Graph, How, Role
+from gendsl.compiler.passes.players import scored_draws
 from gendsl.compiler.passes.resources import CHUNK_ROWS
 from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
+from gendsl.compiler.plans.reconstruct import decodable, rebuilt
 from gendsl.compiler.plans.sample import drawn, ordered
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
@@ -71,6 +73,7 @@ class Model(nn.Module):
         self._losses, self._penalties, self._constraints = losses, penalties, constraints
         self._channels = channels
         self.weighted = bound_of(graph).weighted
+        self.scored_draws = {term.name: scored_draws(graph, term) for term in graph.terms}
         self.lengths = nn.Module()
         """Running means of the lengths that `path_length` terms hold a decoder to."""
         for term in graph.terms:
@@ -327,6 +330,21 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """Means (of labels the most probable values) of the observed variables that the latents determine."""
         return decoded(self, latents, given or {})
+
+    @torch.no_grad()
+    def means(self, n: int, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Means of p(x | z) at `n` samples of the latents: what papers show of a decoder, without its own noise.
+
+        No samples of p(x), and of what `decode` gives only. Raises UsageError where the latents cannot be sampled or
+        nothing can be rebuilt from them.
+        """
+        self._refuse("sample")
+        self._refuse("reconstruct")
+        if not decodable(self.graph):
+            raise UsageError("this model is sampled by a chain, which has no latents of its own to decode")
+        values = self.ancestral(n, given, list(rebuilt(self.graph)))
+        latents = {name: v for name, v in values.items() if self.graph.variables[name].role is Role.LATENT}
+        return self.decode(latents, values)
 
     @torch.no_grad()
     def reconstruct(self, data: Given) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.steps import StepModule
 from gendsl.schema.components.source_base import Column
 from gendsl.schema.components.step import Step
@@ -88,7 +89,7 @@ class Pipeline(nn.Module):
             if known is not None:
                 log_det = torch.where(like(known, log_det), log_det, torch.zeros_like(log_det))
                 known = step.spread(known)
-            total = total + (log_det.flatten(1).sum(1) if log_det.dim() > 1 else log_det)
+            total = total + as_vectors(log_det).sum(1)
         return self._typed(value, real), total
 
     def inverse(self, y: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gendsl.nn.distributions import Dirac, Family
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.starting import Starting
 from gendsl.schema.components.dist_quantised import Vq
 from gendsl.schema.facts import Shape, Support
@@ -71,7 +72,7 @@ class VqFamily(Starting, Family):
         index = self.nearest(raw)
         words = self.embed(index)
         apart = (raw.detach() - words).square() + self.commitment * (raw - words.detach()).square()
-        return Quantised(index, raw + (words - raw).detach(), apart.flatten(1).sum(1))
+        return Quantised(index, raw + (words - raw).detach(), as_vectors(apart).sum(1))
 
     def _start(self, vectors: Tensor) -> None:
         codes = self.codebook.shape[0]

@@ -168,6 +168,11 @@ class Evaluate(Strict):
     )
     samples: Count = Field(default=500, description="importance samples for each row")
     split: Literal["train", "valid", "test"] = "test"
+    judge: Literal["samples", "means"] = Field(
+        default="samples",
+        description="what the judges of samples compare with data: draws of x, or the means of p(x | z) at samples of "
+        "z, as papers do of decoders with noise of their own",
+    )
 
 
 class ChainOptions(Strict):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Part, label_of
+from gendsl.nn.rows import as_vectors
 from gendsl.runtime.evaluation.entry import Entry, none
 from gendsl.runtime.evaluation.measured import CHUNK, Measured
 from gendsl.runtime.metrics.classifier import fid, label_accuracy, train_classifier
@@ -65,4 +66,4 @@ def _labelled(about: Measured, part: Part) -> tuple[Tensor, Tensor | None]:
 def _flat(about: Measured, values: Mapping[str, Tensor]) -> Tensor:
     """The drawn variables that are no labels, side by side, [N, D]."""
     names = [n for n in drawn(about.graph) if not about.graph.variables[n].labels]
-    return torch.cat([values[n].double().flatten(1).cpu() for n in names], 1)
+    return torch.cat([as_vectors(values[n].double()).cpu() for n in names], 1)

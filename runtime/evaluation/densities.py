@@ -8,6 +8,7 @@ import torch
 
 from gendsl.compiler.graph import Kind, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
+from gendsl.compiler.plans.log_prob import averaged
 from gendsl.nn.preprocessing import bits_per_dim
 from gendsl.runtime.evaluation.entry import Entry, mean, none
 from gendsl.runtime.evaluation.measured import Measured
@@ -34,7 +35,7 @@ def log_prob(about: Measured) -> Entry:
         "unit": "nats",
         "kind": str(plan.kind),
         "estimator": plan.how,
-        "samples": about.samples if plan.kind is not Kind.EXACT else None,
+        "samples": about.samples if averaged(about.graph) else None,
         "rows": len(values),
         "of": about.graph.objective_of,
         **_why(found, plan.why),
@@ -81,7 +82,7 @@ def bits(about: Measured) -> Entry:
         "unit": "bits",
         "kind": str(kind),
         "estimator": plan.how,
-        "samples": about.samples if plan.kind is not Kind.EXACT else None,
+        "samples": about.samples if averaged(about.graph) else None,
         "rows": len(bits),
         **_why(found, "uniform dequantization bounds the discrete probability" if is_bound else ""),
     }

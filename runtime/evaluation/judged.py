@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gendsl.compiler.plans.reconstruct import decodable, rebuilt
 from gendsl.compiler.plans.sample import drawn
 from gendsl.runtime.evaluation.entry import Entry, none
 from gendsl.runtime.evaluation.measured import Measured
@@ -26,16 +27,20 @@ def judged(about: Measured) -> dict[str, Entry]:
     plan = about.graph.capabilities["sample"]
     if plan.how is None:
         return dict.fromkeys(JUDGED, none(plan.why))
+    means = about.graph.spec.evaluate.judge == "means"
+    if means and not decodable(about.graph):
+        return dict.fromkeys(JUDGED, none("no mean of p(x | z) can be computed at samples of z"))
     real: dict[str, list[Tensor]] = {}
     fake: dict[str, list[Tensor]] = {}
-    variables = [about.graph.variables[n] for n in drawn(about.graph)]
+    variables = [about.graph.variables[n] for n in (rebuilt(about.graph) if means else drawn(about.graph))]
     judged = [v.name for v in variables if not v.labels and v.missing is not True]
     if not judged:
         why = "labels, and variables whose missing entries are not known, are not judged"
         return dict.fromkeys(JUDGED, none(why))
     for i, batch in enumerate(about.batches("eval/rows")):
         with stream(about.seed, "eval/sample", i):
-            values = about.model.sample(len(batch), {n: batch.values[n] for n in about.conditions})
+            ask = about.model.means if means else about.model.sample
+            values = ask(len(batch), {n: batch.values[n] for n in about.conditions})
         for name in judged:
             true = batch.hidden.get(name, batch.values[name])
             real.setdefault(name, []).append(true.double().reshape(len(batch), -1))
@@ -45,4 +50,5 @@ def judged(about: Measured) -> dict[str, Entry]:
     if not bool(torch.isfinite(two).all()):
         return dict.fromkeys(JUDGED, none("samples are not finite"))
     entries = sample_quality(one, two, seed=about.seed)
-    return {name: {**entry, "split": about.split, "resize": "none"} for name, entry in entries.items()}
+    told = {"split": about.split, "resize": "none", **({"of": "means of p(x | z)"} if means else {})}
+    return {name: {**entry, **told} for name, entry in entries.items()}

@@ -40,6 +40,8 @@ def _is_pairs(series: str) -> bool:
 
 
 def _heading(series: str) -> str:
+    if series.startswith("means_"):
+        return f"Means of p({series.removeprefix('means_')} | z) at samples of z, without noise of their own"
     words = series.replace("_", " ").replace("-", " ").strip() or "samples"
     return words[:1].upper() + words[1:]
 

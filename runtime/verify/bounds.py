@@ -168,6 +168,8 @@ def by_hand(model: Model, batch: Batch, samples: int) -> Tensor:
     values = {n: tile(v, samples) for n, v in batch.values.items()}
     log_w = torch.zeros(rows, dtype=model.dtype, device=model.device)
     for name in graph.order("q"):
+        if graph.variables[name].role is Role.CORRUPTED:  # bounds are of clean data
+            values[name] = values[graph.factors[f"corruption.{name}"].parents[0]]
         encoder = graph.q(name)
         if encoder is None or graph.variables[name].role is not Role.LATENT:
             continue

@@ -15,10 +15,11 @@ from gendsl.compiler.graph import Factor
 from gendsl.nn.any_order import AnyOrder
 from gendsl.nn.factor import Sequential, tile
 from gendsl.nn.ordering import rank_tensor
+from gendsl.nn.rows import as_vectors
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.entrywise import BUDGET, base_of, support_of
 from gendsl.runtime.verify.subject import Subject, first, parents_of
-from gendsl.schema.facts import Support
+from gendsl.schema.facts import Support, numel
 
 BOUND, POWER = 1e-9, 1e-6
 ROWS = 2
@@ -26,9 +27,10 @@ ROWS = 2
 
 @torch.no_grad()
 def certificates(subject: Subject) -> Iterator[Certificate]:
-    """causality of every autoregressive factor."""
+    """causality of every autoregressive factor of two entries or more."""
     for factor in subject.graph.factors.values():
-        if factor.net is None or not factor.net.autoregressive:
+        shape = subject.graph.variables[factor.head].shape
+        if factor.net is None or not factor.net.autoregressive or numel(shape or ()) < 2:
             continue
         if factor.agnostic:
             yield _blind(subject, factor)
@@ -72,7 +74,7 @@ def influence(base: Sequential, value: Tensor, ranks: Tensor, support: Support) 
     chunk = max(1, BUDGET // max(raw.numel(), 1))
     forbidden, allowed, active, pairs = 0.0, 0.0, 0, 0
     for part in torch.split(torch.arange(size, device=value.device), chunk):
-        moved = tile(value, len(part)).flatten(1)  # [J * R, D]
+        moved = as_vectors(tile(value, len(part)))  # [J * R, D]
         where = part.repeat_interleave(rows)
         moved.scatter_(1, where[:, None], _other(moved.gather(1, where[:, None]), support))
         read = {n: tile(v, len(part)) for n, v in base.values.items()}

@@ -25,7 +25,7 @@ from gendsl.runtime.verify.entrywise import (
     certified_factors,
     entries_of,
     marginals,
-    resolved,
+    masses,
     support_of,
 )
 from gendsl.runtime.verify.flows import LARGEST, jacobian
@@ -60,12 +60,9 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
 
 def _entries(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterator[Certificate]:
     entries = entries_of(subject.drawn, factor, conditioned, base_of(conditioned).draw()[0])
-    x, log_w = entries.nodes()
-    log_p = entries.at(x)
-    seen = resolved(log_p, log_w) | entries.support.integer
+    total, seen = masses(entries)
     if not bool(seen.any()):
         return
-    total = torch.exp(torch.logsumexp(log_p + log_w, 0))
     error = float((total - 1).abs()[seen].max())
     finite = entries.support.count is not None
     bound, power = (DISCRETE_BOUND, DISCRETE_POWER) if finite else (BOUND, POWER)
@@ -84,6 +81,10 @@ def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterat
     assert support is not None
     if factor.offers.density is not Density.ANY:
         return
+    if not factor.flow:
+        support = support_of(
+            subject.drawn, factor
+        )  # counts may be data of a Poisson distribution, which has more
     if support.integer and support.count is not None and support.count ** numel(shape) <= MOST_STATES:
         total = _sum(conditioned, shape, support)
         note = f"over {support.count ** numel(shape)} states"
@@ -91,10 +92,9 @@ def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterat
             f"sum:{factor.name}", float((total - 1).abs().max()), DISCRETE_BOUND, DISCRETE_POWER, note
         )
     elif not support.integer and numel(shape) in (1, 2):
-        inner = support if factor.flow else support_of(subject.drawn, factor)
         draws = conditioned.repeat(129).draw()[0].view(129, PARENTS, -1)
         log_prob = partial(_tiled_log_prob, conditioned)
-        total = integral(log_prob, draws, shape, inner, grid=bool(factor.flow))
+        total = integral(log_prob, draws, shape, support, grid=bool(factor.flow))
         note = f"over {numel(shape)} dimension{'s' * (numel(shape) > 1)}, drawn parameters"
         yield at_most(f"integral:{factor.name}", float((total - 1).abs().max()), BOUND, POWER, note)
 

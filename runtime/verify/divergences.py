@@ -11,7 +11,7 @@ from gendsl.compiler.graph import How
 from gendsl.nn.factor import Plain
 from gendsl.nn.inference import Trace
 from gendsl.runtime.verify.certificate import Certificate, at_most
-from gendsl.runtime.verify.entrywise import Entries, resolved, support_of
+from gendsl.runtime.verify.entrywise import FINER, Entries, resolved, support_of
 from gendsl.runtime.verify.subject import Subject, head
 
 BOUND, POWER = 3e-4, 1e-3
@@ -46,11 +46,14 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
 
 def divergence_error(q: Entries, p: Entries, found: Tensor) -> float | None:
     """The largest error of KLs [R, *shape] over their mean; None where none can be integrated."""
-    x, log_w = q.nodes()
-    log_q, log_p = q.at(x), p.at(x)
-    mass = torch.exp(log_q + log_w)
-    exact = torch.where(mass > 0, mass * (log_q - log_p), 0.0).sum(0)
-    seen = resolved(log_q, log_w) | q.support.integer
+    found_on: list[Tensor] = []
+    seen = torch.ones_like(found, dtype=torch.bool)
+    for x, log_w in q.grids(FINER):
+        log_q, log_p = q.at(x), p.at(x)
+        mass = torch.exp(log_q + log_w)
+        found_on.append(torch.where(mass > 0, mass * (log_q - log_p), 0.0).sum(0))
+        seen &= resolved(log_q, log_w) | q.support.integer
     if not bool(seen.any()):
         return None
+    exact = torch.stack(found_on).mean(0)
     return float((found - exact).abs()[seen].max() / exact[seen].mean())

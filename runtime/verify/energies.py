@@ -20,6 +20,7 @@ from gendsl.nn import tilt
 from gendsl.nn.langevin import langevin
 from gendsl.nn.machine import Machine
 from gendsl.nn.model import Model
+from gendsl.nn.rows import as_vectors
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.subject import Subject
 from gendsl.schema.facts import REAL, numel
@@ -76,13 +77,13 @@ def _chain(model: Model, name: str) -> Certificate:
     value, slope, steps = [], [], rows(model.graph, name)
     for _ in range(steps // CHUNK):
         start = tilt.fresh(model, name, CHUNK)
-        direction = torch.randn_like(start).flatten(1)
+        direction = as_vectors(torch.randn_like(start))
         direction = (direction / direction.norm(dim=1, keepdim=True)).view_as(start)
         potential = tilt.potential(model, name)
         with tilt.held(model, name):
             end = langevin(potential, start, spec, REAL)
         along = (potential(start + NEAR * direction) - potential(start - NEAR * direction)) / (2 * NEAR)
-        moved = ((end - start) * direction).flatten(1).sum(1)
+        moved = as_vectors((end - start) * direction).sum(1)
         value.append((moved + 0.5 * STEP * along) / math.sqrt(STEP * spec.temperature))
         slope.append(along)
     noise, drift = torch.cat(value), torch.cat(slope)

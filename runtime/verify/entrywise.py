@@ -10,6 +10,7 @@ heavy tails.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,10 @@ from gendsl.schema.facts import Density, Support
 T_MAX, T_HIGH = 4.0, 3.0
 """Ends of t; at an upper end of an interval, above T_HIGH, values would round to the end itself."""
 NODES = 281
+FINER = 16
+"""Sets of nodes between each other's, where one set does not resolve a density: a kink, a narrow component."""
 MOST_STATES = 4096
+SETTLED = 1e-5
 BUDGET = 2_000_000
 """Numbers that are held at once."""
 
@@ -55,9 +59,35 @@ class Entries:
 
     def nodes(self) -> tuple[Tensor, Tensor]:
         """x and log w, both [J, R, *shape]."""
+        return next(self.grids(1))
+
+    def grids(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """x and log w of `count` sets of nodes between each other's: the mean of their sums is that of a grid as
+        many times finer, which a density with a kink needs. A discrete support has one.
+        """
         draws = self.family(tile(self.raw, 65)).sample()
-        draws = draws.view(65, -1, *draws.shape[1:])
-        return nodes(self.support, draws.to(self.raw.dtype))
+        draws = draws.view(65, -1, *draws.shape[1:]).to(self.raw.dtype)
+        for i in range(1 if self.support.integer else count):
+            yield nodes(self.support, draws, i / count)
+
+
+def masses(entries: Entries) -> tuple[Tensor, Tensor]:
+    """The integral of every entry's density, and where its mass can be seen: [R, *shape] each.
+
+    By one set of nodes, or, where that says something else than one, by many.
+    """
+    for count in (1, FINER):
+        total, seen = torch.zeros(()), None
+        grids = list(entries.grids(count))
+        for x, log_w in grids:
+            log_p = entries.at(x)
+            here = resolved(log_p, log_w) | entries.support.integer
+            seen = here if seen is None else seen & here
+            total = total + torch.exp(torch.logsumexp(log_p + log_w, 0)) / len(grids)
+        assert seen is not None
+        if entries.support.integer or bool(((total - 1).abs()[seen] < SETTLED).all()):
+            break
+    return total, seen
 
 
 def base_of(conditioned: Conditioned) -> Conditioned:
@@ -88,8 +118,11 @@ def support_of(model: Model, factor: Factor) -> Support:
     return factor.dist.support(inner)
 
 
-def nodes(support: Support, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes and log weights of an integral over `support`, [J, ...]; draws [S, ...] say where the mass is."""
+def nodes(support: Support, draws: Tensor, shift: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Nodes and log weights of an integral over `support`, [J, ...]; draws [S, ...] say where the mass is.
+
+    `shift`: all nodes of a continuous support lie so many spacings of t further on.
+    """
     if support.integer:
         low = int(support.low)
         count = support.count or min(MOST_STATES, 2 * int(draws.max()) - 2 * low + 60)
@@ -98,6 +131,7 @@ def nodes(support: Support, draws: Tensor) -> tuple[Tensor, Tensor]:
         return x, torch.zeros_like(x)
     last = T_HIGH if math.isfinite(support.high) else T_MAX
     t = torch.linspace(-T_MAX, last, NODES, dtype=torch.float64, device=draws.device)
+    t = t + shift * (T_MAX + last) / (NODES - 1)
     t = t.view(-1, *([1] * (draws.dim() - 1))).expand(-1, *draws.shape[1:])
     s, log_ds = 0.5 * math.pi * torch.sinh(t), torch.log(0.5 * math.pi * torch.cosh(t))
     log_w = log_ds + math.log((T_MAX + last) / (NODES - 1))

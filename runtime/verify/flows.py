@@ -19,6 +19,7 @@ from torch import Tensor
 from gendsl.compiler.graph import Factor
 from gendsl.nn.factor import Flowed, FlowSection
 from gendsl.nn.model import Model
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import Divide, Stack, Transform
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.subject import Subject, first, parents_of
@@ -37,6 +38,8 @@ MOVED, SWAYED = 0.3, 0.1
 
 UPHILL = 300
 """Gradient steps at most."""
+RATES = (0.03, 0.003)
+"""Their rates, in turn."""
 
 DRAWS, BIAS_BOUND, BIAS_POWER = 200, 5.0, 10.0
 """Estimates of a log-determinant that are averaged, and the standard errors allowed and seen."""
@@ -113,7 +116,7 @@ def cases(model: Model, factor: Factor, subject: Subject) -> Iterator[Case]:
         shapes.append(spec.base_shape(shapes[-1]))
     parts: list[Tensor] = []
     if stack.parts:
-        x, *parts = torch.split(x.flatten(1), [numel(shapes[-1]), *stack.parts], 1)
+        x, *parts = torch.split(as_vectors(x), [numel(shapes[-1]), *stack.parts], 1)
         x = x.reshape(-1, *shapes[-1])
     found: list[Case] = []
     with torch.no_grad():
@@ -121,7 +124,7 @@ def cases(model: Model, factor: Factor, subject: Subject) -> Iterator[Case]:
             layer, spec = stack.layers[i], factor.flow[i]
             assert isinstance(layer, Transform)
             if isinstance(layer, Divide):
-                x = torch.cat([x.flatten(1), parts.pop(0)], 1)
+                x = torch.cat([as_vectors(x), parts.pop(0)], 1)
             read = context if stack.amortized[i] else None
             read = read if read is not None and conditional(spec, shapes[i], read.shape[1]) else None
             y = x if spec.forward_cost is Cost.NONE else layer(x, read)[0]
@@ -201,14 +204,25 @@ def _conditioned(case: Case, bound: float) -> tuple[float, float]:
 def moved(case: Case) -> tuple[Case, str, bool]:
     """The case at parameters led away from the identity, what they reach, and whether that is enough.
 
-    Gradient steps raise |log_det| and the influence of the context until both are large enough.
+    Gradient steps raise |log_det| and the influence of the context until both are large enough. Long steps may end
+    where the layer is saturated and nothing moves it; then shorter ones start anew.
     """
+    found = _led(case, RATES[0])
+    for rate in RATES[1:]:
+        if found[2]:
+            break
+        found = _led(case, rate)
+    return found
+
+
+def _led(case: Case, rate: float) -> tuple[Case, str, bool]:
+    """`moved`, by steps of one rate."""
     layer = copy.deepcopy(case.layer)
     case = Case(case.name, case.spec, layer, case.x, case.context)
     parameters = list(layer.parameters())
     if not parameters:
         return case, "float64; no parameters", True
-    optimiser = torch.optim.Adam(parameters, lr=0.03)
+    optimiser = torch.optim.Adam(parameters, lr=rate)
     for _ in range(UPHILL):
         volume, sway, height = reach(case)
         enough = (volume == 0.0 or volume > MOVED) and (sway is None or sway > SWAYED)
@@ -240,9 +254,9 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """dy/dx of each row, [N, D, D], by reverse-mode differentiation."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        y = function(x).flatten(1)
+        y = as_vectors(function(x))
         columns = [
-            torch.autograd.grad(y[:, i].sum(), x, retain_graph=True)[0].flatten(1) for i in range(y.shape[1])
+            as_vectors(torch.autograd.grad(y[:, i].sum(), x, retain_graph=True)[0]) for i in range(y.shape[1])
         ]
     return torch.stack(columns, 1)
 
@@ -293,7 +307,7 @@ def round_trip_errors(case: Case) -> Tensor:
     assert case.back is not None
     y = case.run(case.x, case.context)[0]
     again = case.back(y, case.context)[0]
-    return (again - case.x).abs().flatten(1).amax(1) / case.x.square().mean().sqrt()
+    return as_vectors((again - case.x).abs()).amax(1) / case.x.square().mean().sqrt()
 
 
 def folding(case: Case) -> float:
@@ -301,7 +315,7 @@ def folding(case: Case) -> float:
     x = case.x[:LINES]
     rows = len(x)
     t = torch.linspace(-REACH, REACH, POINTS, dtype=x.dtype, device=x.device)
-    direction = torch.randn_like(x).flatten(1)
+    direction = as_vectors(torch.randn_like(x))
     direction = (direction / direction.norm(dim=1, keepdim=True)).view_as(x)
     points = x + t.view(-1, 1, *([1] * (x.dim() - 1))) * direction * max(1.0, numel(x.shape[1:]) ** 0.5)
     context = None if case.context is None else case.context[:LINES].repeat(POINTS, 1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.nn.factor import FlowSection, tile
+from gendsl.nn.rows import as_vectors
 from gendsl.runtime.samples import conditions
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.linear_gaussian import is_linear_gaussian, whitened
@@ -78,7 +79,7 @@ def _sampled(subject: Subject, rows: int) -> dict[str, Tensor]:
 def _inverse(subject: Subject, section: Factor, rows: int) -> Tensor:
     values, module = _sampled(subject, rows), subject.drawn.factor(section.name)
     assert isinstance(module, FlowSection)
-    return module.stack.inverse(values[section.head], module.read(values))[0].flatten(1)
+    return as_vectors(module.stack.inverse(values[section.head], module.read(values))[0])
 
 
 def _joint(subject: Subject, rows: int) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gendsl.nn.preprocessing import Pipeline
+from gendsl.nn.rows import as_vectors
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.subject import Subject
 from gendsl.schema.components.source_base import Column
@@ -59,7 +60,7 @@ def jacobian_error(pipeline: Pipeline, x: Tensor) -> float:
     x = x.detach().requires_grad_()
     y, log_det = pipeline(x, torch.arange(len(x)), 0)
     slope, log_det = torch.autograd.grad(y.sum(), x)[0], log_det.detach()
-    exact = slope.abs().log().flatten(1).sum(1) if slope.dim() > 1 else slope.abs().log()
+    exact = as_vectors(slope.abs().log()).sum(1)
     return float((log_det - exact).abs().max() / exact.abs().mean().clamp(min=1e-3))
 
 

@@ -146,6 +146,20 @@ def test_missing_entries_are_imputed(gendsl: Command, vae: Path, tmp_path: Path)
     assert "--rate" in complete.document["error"]
 
 
+def test_a_long_imputation_is_cut_short_or_says_what_is_left(
+    gendsl: Command, vae: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gendsl.runtime import impute as runtime
+
+    few = gendsl("impute", vae, "--rate", "0.5", "--rows", "3", "--particles", "2", "--out", "few.npz")
+    assert few.status == 0
+    assert "rows completed" not in few.err
+    assert np.load(tmp_path / "few.npz")["x"].shape == (1, 3, 1, 8, 8)
+    monkeypatch.setattr(runtime, "PATIENCE", 0.0)
+    said = gendsl("impute", vae, "--rate", "0.5", "--particles", "2", "--out", "all.npz")
+    assert "64 of 360 rows completed, about" in said.err
+
+
 def test_rows_are_compressed_and_come_back(gendsl: Command, vae: Path, tmp_path: Path) -> None:
     pytest.importorskip("constriction")
     said = gendsl("compress", vae, "--split", "test", "--out", "a.bin", "--json")

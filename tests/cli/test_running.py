@@ -206,6 +206,7 @@ def test_damaged_files_of_a_run(gendsl: Command, vae: Path, tmp_path: Path) -> N
     """Words, not a traceback, whatever is wrong with a run directory."""
     for name, text, status in (
         ("environment.json", "{", 3),
+        ("data.json", "[", 3),
         ("resolved.yaml", "gendsl: 1\nprior: [", 1),
         ("resolved.yaml", None, 2),
     ):

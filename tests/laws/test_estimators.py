@@ -310,3 +310,67 @@ def test_the_weighted_bound_of_partly_known_labels_is_that_of_its_terms() -> Non
     bound = (torch.logsumexp(log_w, 0) - math.log(2)).mean()
     found = sum(terms[n] for n in ("reconstruction.x", "likelihood.y", "kl.y", "bound.iwae"))
     assert float(-bound.detach()) == pytest.approx(float(found), rel=1e-9)  # type: ignore[arg-type]
+
+
+APART = """
+gendsl: 1
+data: {source: memory, rows: 40, columns: {a: {shape: [2]}, w: {shape: [2]}}, bind: {x: a, v: w}}
+train: {batch_size: 10}
+prior: {b: {dist: bernoulli, shape: [2]}, c: {dist: categorical, classes: 3, shape: [1]}}
+decoder:
+  x: {given: b, dist: normal, net: {type: mlp, hidden: [4]}}
+  v: {given: c, dist: normal, net: {type: mlp, hidden: [4]}}
+encoder:
+  b: {given: x, dist: bernoulli, net: {type: mlp, hidden: [4]}}
+  c: {given: v, dist: categorical, net: {type: mlp, hidden: [4]}}
+"""
+
+
+def pair() -> dict[str, Tensor]:
+    return {"x": rows(), "v": rows().flip(0)}
+
+
+def test_a_term_takes_the_scores_of_what_it_is_downstream_of() -> None:
+    """Schulman et al. 2015: log p(x | b) has no gradient in q(c | v), not even a noisy one."""
+    model = compiled(APART + SCORES)
+    batch = model.batch(pair())
+    assert model.scored_draws["reconstruction.x"] == ("b",)
+    assert model.scored_draws["reconstruction.v"] == ("c",)
+    for name, own, other in (
+        ("reconstruction.x", "encoder.b", "encoder.c"),
+        ("reconstruction.v", "encoder.c", "encoder.b"),
+    ):
+        total = model.loss("model", batch, terms=[name]).total
+        for factor, moves in ((own, True), (other, False)):
+            parameters = [p for _, p in model.parameters_of([factor])]
+            found = torch.autograd.grad(total, parameters, allow_unused=True, retain_graph=True)
+            assert any(g is not None and bool(g.any()) for g in found) is moves
+
+
+def test_a_term_is_downstream_of_what_its_draws_follow_from() -> None:
+    """c is drawn given b: what reads c alone takes the scores of both."""
+    model = compiled(TWO.replace("given: [b, c], dist: normal", "given: c, dist: normal") + SCORES)
+    assert set(model.scored_draws["reconstruction.x"]) == {"b", "c"}
+    assert set(model.scored_draws["kl.c"]) == {"b", "c"}
+    assert "c" not in model.scored_draws["kl.b"]
+
+
+def test_fewer_scores_are_as_unbiased_and_less_noisy() -> None:
+    def of(model: Model, copies: int = COPIES) -> Tensor:
+        batch = model.batch({n: v.repeat(copies, 1) for n, v in pair().items()})
+        own = [p for _, p in model.parameters_of(["encoder.b", "encoder.c"])]
+        found = torch.autograd.grad(model.loss("model", batch).total, own)
+        return torch.cat([g.flatten() for g in found])
+
+    def noise(model: Model) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(5)
+        stack = torch.stack([of(model) for _ in range(REPEATS)])
+        return stack.mean(0), stack.std(0) / math.sqrt(REPEATS)
+
+    wanted = of(compiled(APART), 1)
+    found, error = noise(compiled(APART + SCORES))
+    assert off(found, error, wanted) < 1.6
+    every = compiled(APART + SCORES)
+    every.scored_draws = {name: ("b", "c") for name in every.scored_draws}
+    _, more = noise(every)
+    assert float(more.norm()) > 1.15 * float(error.norm())

@@ -317,3 +317,30 @@ def test_imputation_of_complete_data_is_not_scored() -> None:
     found = measured("vae", "imputation_error")["imputation_error"]
     assert found["value"] is None
     assert "no entries were removed" in found["why"]
+
+
+ONE_PASS = {
+    "any order": "ordering: {x: any}\ndecoder: {x: {dist: bernoulli, net: {type: transformer, layers: 1, width: 8, heads: 2}}}\n",
+    "codes": "encoder: {c: {given: x, dist: {type: vq, codes: 4, dim: 2}, shape: [2], net: {type: mlp, hidden: [4]}}}\n"
+    "prior: {c: {dist: categorical, shape: [2]}}\ndecoder: {x: {given: c, dist: bernoulli, net: {type: mlp, hidden: [4]}}}\n",
+}
+
+
+@pytest.mark.parametrize("name", ONE_PASS)
+def test_a_number_of_one_pass_names_no_samples(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order for each row, or the codes of each row: no importance weights are averaged, and none are said to be."""
+    drawn: list[int] = []
+    init = Trace.__init__
+
+    def counted(self: Trace, model: Any, batch: Batch, samples: int = 1, **options: Any) -> None:
+        drawn.append(samples)
+        init(self, model, batch, samples, **options)
+
+    monkeypatch.setattr(Trace, "__init__", counted)
+    data = "gendsl: 1\ndata: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}\n"
+    found = measured(data + ONE_PASS[name], "log_prob", "bits_per_dim", samples=7)
+    assert found["log_prob"]["kind"] == "lower"
+    assert found["log_prob"]["estimator"]
+    assert found["log_prob"]["samples"] is None
+    assert found["bits_per_dim"]["samples"] is None
+    assert set(drawn) == {1}

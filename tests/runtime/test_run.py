@@ -220,7 +220,15 @@ def test_the_files_of_a_run(here: Path) -> None:
     assert main(["run", "vae", *OPTIONS, "--out", "a"]) == 0
     run = here / "a"
     files = ("spec.yaml", "resolved.yaml", "overrides.txt", "explain.txt", "graph.json", "environment.json")
-    for name in (*files, "metrics.jsonl", "checkpoints", "samples", "result.json", "report.html"):
+    for name in (
+        *files,
+        "data.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "samples",
+        "result.json",
+        "report.html",
+    ):
         assert (run / name).exists(), name
     assert (run / "overrides.txt").read_text().splitlines() == list(SMALL)
     document = result(run)

@@ -14,6 +14,7 @@ from gendsl.nn.freezing import frozen
 from gendsl.nn.objective.evaluation import Evaluation, Value
 from gendsl.nn.objective.tuples import detached_tuples, labels, told, tuples
 from gendsl.nn.objective.unrolled import unrolled
+from gendsl.nn.rows import as_vectors
 
 
 def adversary(e: Evaluation, term: Term) -> Value:
@@ -39,7 +40,7 @@ def watched(e: Evaluation, critic: Critic, fake: Tuples) -> Tuples:
     squared: dict[str, Tensor] = {}
 
     def note(name: str, gradient: Tensor) -> None:
-        squared[name] = gradient.detach().flatten(1).square().sum(1)
+        squared[name] = as_vectors(gradient.detach()).square().sum(1)
         if len(squared) == len(points):
             total = torch.stack(list(squared.values())).sum(0)
             e.seen[f"{critic.name}.gradient"] = total.sqrt().mean() * len(gradient)

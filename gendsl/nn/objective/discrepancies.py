@@ -9,13 +9,14 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Term
 from gendsl.nn.objective.evaluation import Evaluation, Value
+from gendsl.nn.rows import as_vectors
 from gendsl.schema.components.source_base import split_counts
 
 
 def mmd(e: Evaluation, term: Term) -> Value:
     """Unbiased squared MMD with k(a, b) = C / (C + |a - b|^2), C = 2 D scale^2 (Tolstikhin et al. 2018)."""
-    codes = e.trace.values[term.subject].flatten(1)
-    prior = e.fake[term.subject].flatten(1).to(codes.dtype)
+    codes = as_vectors(e.trace.values[term.subject])
+    prior = as_vectors(e.fake[term.subject]).to(codes.dtype)
     codes = codes[: len(e.batch)]
     scale = term.options.get("scale", 1.0)
     c = 2.0 * codes.shape[1] * scale**2

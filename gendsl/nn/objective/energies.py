@@ -11,6 +11,7 @@ from gendsl.compiler.graph import Role, Term
 from gendsl.nn import tilt
 from gendsl.nn.langevin import Potential
 from gendsl.nn.objective.evaluation import Evaluation, Value
+from gendsl.nn.rows import as_vectors
 from gendsl.schema.components.energy_objective import EnergyObjective, ScoreMatching
 
 
@@ -55,14 +56,14 @@ def score_matching(e: Evaluation, name: str) -> Tensor:
     if spec.how == "denoising":
         noise = torch.randn_like(data)
         score = score_at(potential, data + spec.noise * noise)
-        return 0.5 * (spec.noise * score + noise).flatten(1).square().sum(1).mean()
+        return 0.5 * as_vectors(spec.noise * score + noise).square().sum(1).mean()
     with torch.enable_grad():
         at = data.detach().requires_grad_(True)
         direction = torch.randn_like(data)
         (slope,) = torch.autograd.grad(-potential(at).sum(), at, create_graph=True)
-        along = (slope * direction).flatten(1).sum(1)
+        along = as_vectors(slope * direction).sum(1)
         (second,) = torch.autograd.grad(along.sum(), at, create_graph=True)
-    return ((second * direction).flatten(1).sum(1) + 0.5 * along.square()).mean()
+    return (as_vectors(second * direction).sum(1) + 0.5 * along.square()).mean()
 
 
 def score_at(potential: Potential, x: Tensor) -> Tensor:

@@ -92,20 +92,21 @@ class Evaluation:
 
     # -- averages -------------------------------------------------------------------------------------------------
 
-    def mean(self, value: Tensor) -> Tensor:
-        """Mean over rows of the expectation over enumerated states and draws of [S_E, k, B] numbers."""
+    def mean(self, value: Tensor, term: Term) -> Tensor:
+        """Mean over rows of the expectation over enumerated states and draws of a term's [S_E, k, B] numbers."""
         if self.weighted:
             return (self.normalised * value[0]).sum(0).mean()
-        return self.expectation(value).mean()
+        return self.expectation(value, term).mean()
 
-    def expectation(self, value: Tensor) -> Tensor:
-        """The mean over states, draws and rows of [S_E, k, B, ...], its gradient by score function where it must be."""
+    def expectation(self, value: Tensor, term: Term) -> Tensor:
+        """The mean over states, draws and rows of [S_E, k, B, ...], its gradient by the scores that the term takes."""
         trace = self.trace
         if trace.enumerated:
             weights = trace.log_weights.exp()
             value = weights.view(*weights.shape, *[1] * (value.dim() - 3)) * value
-        if trace.score is not None:
-            value = leave_one_out(value, trace.score)
+        score = trace.score(self.model.scored_draws[term.name])
+        if score is not None:
+            value = leave_one_out(value, score)
         return value.sum(0).mean((0, 1))
 
     @property

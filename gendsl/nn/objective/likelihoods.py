@@ -12,22 +12,22 @@ from gendsl.nn.objective.evaluation import Evaluation, Value
 
 
 def score(e: Evaluation, term: Term) -> Value:
-    value = e.mean(e.rowwise(term))
+    value = e.mean(e.rowwise(term), term)
     if e.training and "walkback" in term.options:
         states = e.visited(term.options["walkback"])
-        value = torch.stack([value, *(s.mean(s.rowwise(term)) for s in states)]).mean()
+        value = torch.stack([value, *(s.mean(s.rowwise(term), term) for s in states)]).mean()
     return Value(value, value)
 
 
 def kl(e: Evaluation, term: Term) -> Value:
-    value = e.mean(e.rowwise(term))
+    value = e.mean(e.rowwise(term), term)
     free, capacity = term.options.get("free_bits", 0.0), term.options.get("capacity")
     cost = value
     if free:
         shape = e.graph.variables[term.subject].shape
         assert shape is not None
         if e.graph.routes[term.subject].how is How.CLOSED and not e.bound.weighted:
-            means = e.expectation(e.trace.closed_entries(term.subject))
+            means = e.expectation(e.trace.closed_entries(term.subject), term)
             cost = means.clamp(min=free * math.prod(shape) / means.numel()).sum()
         else:
             cost = value.clamp(min=free * math.prod(shape))
@@ -44,20 +44,21 @@ def weighting(e: Evaluation, term: Term) -> Value:
     weights, power = e.normalised, e.bound.power
     log_weights = torch.log_softmax(power * e.log_w, 0) + math.log(e.bound.samples)
     value = (weights * log_weights).sum(0).mean() / power
-    if e.trace.score is None:
+    score = e.trace.score(e.trace.scores)
+    if score is None:
         return Value(value, value)
-    return Value(value, value - vimco(e.log_w, e.trace.score[0], power).mean())
+    return Value(value, value - vimco(e.log_w, score[0], power).mean())
 
 
 def prior(e: Evaluation, term: Term) -> Value:
     """-log p(z) at the codes, cut; the energy of a tilted prior included."""
-    value = e.mean(e.tilted(term.subject) - e.trace.contributions[term.subject])
+    value = e.mean(e.tilted(term.subject) - e.trace.contributions[term.subject], term)
     return Value(value, value)
 
 
 def codebook(e: Evaluation, term: Term) -> Value:
     """The distance of the encoder's vectors from their codewords, both ways."""
-    value = e.expectation(e.trace.grid(e.trace.distance[term.subject])[:, 0])
+    value = e.expectation(e.trace.grid(e.trace.distance[term.subject])[:, 0], term)
     return Value(value, value)
 
 
@@ -82,5 +83,5 @@ def classification(e: Evaluation, term: Term) -> Value:
     log_q = trace.grid(conditioned.log_prob(trace.lift(e.batch.values[term.subject], trace.full)))[:, 0]
     if term.subject in trace.known:
         log_q = torch.where(trace.known[term.subject], log_q, torch.zeros_like(log_q))
-    value = -e.expectation(log_q)
+    value = -e.expectation(log_q, term)
     return Value(value, value)

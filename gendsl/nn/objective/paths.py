@@ -16,6 +16,7 @@ from gendsl.compiler.derive.path_lengths import movable
 from gendsl.compiler.graph import Term
 from gendsl.nn.factor import Direct
 from gendsl.nn.objective.evaluation import Evaluation, Value
+from gendsl.nn.rows import as_vectors
 
 PATH_DECAY = 0.01
 """How far the running mean moves in one step."""
@@ -62,5 +63,5 @@ def lengths_of(e: Evaluation, name: str) -> Tensor:
     y = torch.randn_like(x) / math.sqrt(places)
     inner = styles or [values[p] for p in points]
     gradients = torch.autograd.grad((x * y).sum(), inner, create_graph=True, allow_unused=True)
-    squared = [g.flatten(1).square().sum(1) for g in gradients if g is not None]
+    squared = [as_vectors(g).square().sum(1) for g in gradients if g is not None]
     return (torch.stack(squared).sum(0) + 1e-12).sqrt()

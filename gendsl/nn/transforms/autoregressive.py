@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gendsl.nn.networks.made import MADE, MaskedLinear
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.entries import Entries
 from gendsl.nn.transforms.linear import LUMatrix
 from gendsl.nn.transforms.permute import Permutation
@@ -50,7 +51,7 @@ class AutoregressiveTransform(Transform):
         return self._move(y, context, inverse=True)
 
     def _move(self, value: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
-        flat = value.flatten(1)
+        flat = as_vectors(value)
         read = {} if context is None else {"context": context}
         if inverse != self.reads_base:
             image, log_slope = self.entries(flat, self.net(read, flat), inverse)

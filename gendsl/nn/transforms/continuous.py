@@ -14,6 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow_iterative import Continuous
 from gendsl.schema.facts import Shape, numel
@@ -75,7 +76,7 @@ class ContinuousFlow(Transform):
     def _integrate(
         self, x: Tensor, context: Tensor | None, start: float, end: float
     ) -> tuple[Tensor, Tensor]:
-        flat = x.flatten(1)
+        flat = as_vectors(x)
         signs = torch.randint_like(flat, 2) * 2 - 1 if self.estimated else None
 
         def velocity(t: Tensor, state: State) -> State:

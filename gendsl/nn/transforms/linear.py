@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.starting import Starting
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow_linear import ActNorm, Householder, Inv1x1Conv, LULinear, channels
@@ -147,7 +148,7 @@ class HouseholderTransform(Transform):
     def _reflect(self, value: Tensor, context: Tensor | None, turns: list[int]) -> tuple[Tensor, Tensor]:
         numbers = self.vectors if self.amortize is None else self.amortize(context)
         vectors = numbers.view(*numbers.shape[:-1], self.repeat, self.size)
-        flat = value.flatten(1)
+        flat = as_vectors(value)
         for turn in turns:
             flat = reflect(flat, vectors[..., turn, :])
         return flat.view_as(value), value.new_zeros(value.shape[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow import Permute
 from gendsl.schema.facts import Shape, numel
@@ -22,10 +23,10 @@ class Permutation(Transform):
         self.register_buffer("back", torch.argsort(order), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return x.flatten(1)[:, self.order].view_as(x), x.new_zeros(x.shape[0])
+        return as_vectors(x)[:, self.order].view_as(x), x.new_zeros(x.shape[0])
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return y.flatten(1)[:, self.back].view_as(y), y.new_zeros(y.shape[0])
+        return as_vectors(y)[:, self.back].view_as(y), y.new_zeros(y.shape[0])
 
 
 def build_permute(spec: Permute, shape: Shape, context: int, kernels: str) -> Permutation:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gendsl.kernels.planar import planar_stack
 from gendsl.kernels.table import Policy
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow import Planar
 from gendsl.schema.facts import Shape, numel
@@ -57,7 +58,7 @@ class PlanarFlow(Transform):
         numbers = self.numbers if self.amortize is None else self.amortize(context)
         numbers = numbers.view(*numbers.shape[:-1], self.repeat, 2 * self.size + 1)
         u, w, b = numbers.split([self.size, self.size, 1], -1)
-        rows = x.flatten(1)
+        rows = as_vectors(x)
         y, log_det = planar_stack(rows, invertible(u, w), w, b.squeeze(-1), kernels=self.kernels)
         return y.view_as(x), log_det
 

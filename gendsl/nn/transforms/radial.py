@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow_residual import Radial
 from gendsl.schema.facts import Shape, numel
@@ -57,7 +58,7 @@ class RadialFlow(Transform):
         return (self.size - 1) * around + along
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        flat, total = x.flatten(1), x.new_zeros(x.shape[0])
+        flat, total = as_vectors(x), x.new_zeros(x.shape[0])
         for centre, alpha, g in self._layers(context):
             away = flat - centre
             r = torch.linalg.vector_norm(away, dim=1)
@@ -66,7 +67,7 @@ class RadialFlow(Transform):
         return flat.view_as(x), total
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        flat, total = y.flatten(1), y.new_zeros(y.shape[0])
+        flat, total = as_vectors(y), y.new_zeros(y.shape[0])
         for centre, alpha, g in reversed(self._layers(context)):
             away = flat - centre
             radius = torch.linalg.vector_norm(away, dim=1)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gendsl.nn.building import builder
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import Divide, Stack, Transform
 from gendsl.schema.components.flow_shape import Chain, Split, Squeeze
 from gendsl.schema.facts import Shape, numel
@@ -34,7 +35,7 @@ class SplitTransform(Divide):
         self.shape = shape
 
     def divide(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        return value[:, : self.kept[0]], value[:, self.kept[0] :].flatten(1)
+        return value[:, : self.kept[0]], as_vectors(value[:, self.kept[0] :])
 
     def join(self, kept: Tensor, sent: Tensor) -> Tensor:
         rest = (kept.shape[0], self.shape[0] - self.kept[0], *self.shape[1:])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.nn.ordering import rank_tensor, turns
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.autoregressive import AutoregressiveTransform
 from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.schema.components.flow import FlowLayer
@@ -27,11 +28,11 @@ class Reordered(Transform):
         self.register_buffer("turns", turns(ranks), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y, log_det = self.layer(x.flatten(1)[:, self.turns], context)
+        y, log_det = self.layer(as_vectors(x)[:, self.turns], context)
         return y[:, self.ranks].view_as(x), log_det
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x, log_det = self.layer.inverse(y.flatten(1)[:, self.turns], context)
+        x, log_det = self.layer.inverse(as_vectors(y)[:, self.turns], context)
         return x[:, self.ranks].view_as(y), log_det
 
 

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.schema.components.flow_iterative import Residual
 from gendsl.schema.facts import Shape, numel
@@ -109,13 +110,13 @@ class ResidualFlow(Transform):
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         weights = self.g.weights()
-        flat = y.flatten(1)
+        flat = as_vectors(y)
         moved, slopes = self.g(flat, context, weights)
         return (flat + moved).view_as(y), self._log_det(slopes, weights)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         weights = self.g.weights()
-        base = x.flatten(1)
+        base = as_vectors(x)
         with torch.no_grad():
             y = self._solve(base, context, weights)
         if torch.is_grad_enabled():

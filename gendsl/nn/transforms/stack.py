@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.kernels.derivatives import full_precision
+from gendsl.nn.rows import as_vectors
 
 
 class Transform(nn.Module):
@@ -51,7 +52,7 @@ class Divide(Transform):
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, sent = self.divide(y)
-        return torch.cat([kept.flatten(1), sent], 1), y.new_zeros(y.shape[0])
+        return torch.cat([as_vectors(kept), sent], 1), y.new_zeros(y.shape[0])
 
 
 class Stack(Transform):
@@ -86,7 +87,7 @@ class Stack(Transform):
         parts: list[Tensor] = []
         if self.parts:
             assert self.core is not None
-            first, *parts = torch.split(x.flatten(1), [x[0].numel() - sum(self.parts), *self.parts], 1)
+            first, *parts = torch.split(as_vectors(x), [x[0].numel() - sum(self.parts), *self.parts], 1)
             x = first.reshape(-1, *self.core)
         for layer, takes in zip(reversed(self.layers), reversed(self.amortized), strict=True):
             if isinstance(layer, Divide):
@@ -107,7 +108,7 @@ class Stack(Transform):
             assert isinstance(layer, Transform)
             y, log_det = layer.inverse(y, context if takes else None)
             total = total + log_det
-        return (torch.cat([y.flatten(1), *parts], 1) if parts else y), total
+        return (torch.cat([as_vectors(y), *parts], 1) if parts else y), total
 
 
 def widened(value: Tensor) -> Tensor:
@@ -117,4 +118,4 @@ def widened(value: Tensor) -> Tensor:
 
 def flat_sum(value: Tensor) -> Tensor:
     """The sum over everything but the rows, [N]."""
-    return value.flatten(1).sum(1) if value.dim() > 1 else value
+    return as_vectors(value).sum(1)

@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.transforms.linear import reflect
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow_residual import Sylvester
@@ -41,7 +42,7 @@ class SylvesterFlow(Transform):
                 self.amortize.bias.copy_(start.flatten())
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        flat, total = x.flatten(1), x.new_zeros(x.shape[0])
+        flat, total = as_vectors(x), x.new_zeros(x.shape[0])
         numbers = self.numbers[None] if self.amortize is None else self.amortize(context)
         triangle = self.units * (self.units + 1) // 2
         sizes = [self.reflections * self.size, triangle, triangle, self.units]

@@ -57,6 +57,11 @@ class Householder(FlowLayer):
     repeat: Count = 1
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"repeat": 4})
 
+    def problem(self, shape: Shape) -> str | None:
+        if numel(shape) < 2:
+            return "of a single number every reflection is a change of sign, whatever its vector"
+        return None
+
     def bill(self, shape: Shape, context: int) -> Bill:
         size, numbers = numel(shape), self.repeat * numel(shape)
         own = dense(context, numbers) if context else Bill(parameters=numbers)

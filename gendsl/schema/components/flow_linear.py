@@ -1,6 +1,8 @@
 """Linear flow layers: actnorm, lu_linear, inv_1x1_conv, householder. All are cheap in both directions."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, dense
@@ -32,7 +34,16 @@ class ActNorm(FlowLayer):
 
 @component("flow", "lu_linear", build="gendsl.nn.transforms.linear:build_lu_linear")
 class LULinear(FlowLayer):
-    """y = L U x + b on the flattened entries, the identity at first. Parents do not condition it."""
+    """y = L U x + b on the flattened entries, the identity at first. Parents do not condition it.
+
+    With `start: whiten` the first training batch leaves it with mean 0 and covariance I, if it has more rows than
+    entries, else with variances 1. Over a normal base that is the normal distribution of the batch's moments.
+    """
+
+    start: Literal["identity", "whiten"] = Field(
+        default="identity", description="what it begins at: the identity, or what whitens the first batch"
+    )
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"start": "whiten"})
 
     def bill(self, shape: Shape, context: int) -> Bill:
         return matrix_bill(numel(shape), 1, bias=True)

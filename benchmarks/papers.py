@@ -5,7 +5,8 @@
 
 A run lies in `--out` (runs/papers) and is resumed where it was interrupted; a finished one is only read. FOLDER
 holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]) and made_uci.npz (dna_train, dna_valid, dna_test,
-mushrooms_...: 0 and 1 in the splits of Germain et al.). Nothing else of gendsl needs these files.
+mushrooms_...: 0 and 1 in the splits of Germain et al.) and fashion-mnist, the folder of idx files that Debian's
+dataset-fashion-mnist installs under /usr/share/datasets. Nothing else of gendsl needs these files.
 """
 
 from __future__ import annotations
@@ -105,6 +106,24 @@ ROWS = (
         "MNIST, dequantized, logit",
         MAF,
         (nats(1368.4, "1366.9"),),
+    ),
+    Row(
+        "glow_fashion",
+        "fashion-mnist",
+        "Fashion-MNIST",
+        "Kingma and Dhariwal 2018",
+        (
+            Number(
+                "bits/dim, uniform dequantization",
+                "upper",
+                lambda m: float(m["bits_per_dim"]["value"]),
+                math.inf,
+                "",
+                3,
+                lambda m: float(m["bits_per_dim"]["stderr"]),
+            ),
+            nats(math.inf, "", name="-log p after the logit, test"),
+        ),
     ),
     *(
         Row(f"planar_u{u}_{k}", "", f"none: U{u}, {k} layers", PLANAR, (divergence(goal),))
@@ -294,7 +313,7 @@ def main() -> None:
             print(f"{row.spec:<26}{row.file:<14}{goals}")
         return
     row = next(r for r in ROWS if r.spec == arguments.row)
-    if row.file and not (arguments.data / row.file).is_file():
+    if row.file and not (arguments.data / row.file).exists():
         parser.error(f"no {row.file} in {arguments.data}: give its folder as --data")
     try:
         folder = run(row, arguments.data, arguments.out, arguments.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,11 @@ def data(tmp_path: Path) -> Path:
         f"{n}_{p}": np.zeros((20, d), np.uint8) for n, d in bits.items() for p in ("train", "valid", "test")
     }
     np.savez(tmp_path / "made_uci.npz", **arrays)
+    (tmp_path / "fashion-mnist").mkdir()
+    for name, rows in (("train", 60), ("t10k", 10)):
+        head = struct.pack(">BBBBIII", 0, 0, 8, 3, rows, 28, 28)
+        file = tmp_path / "fashion-mnist" / f"{name}-images-idx3-ubyte"
+        file.write_bytes(head + image[:rows].tobytes())
     return tmp_path
 
 
@@ -54,6 +60,7 @@ def test_the_spec_of_a_row_is_sound(row: Row, data: Path) -> None:
 def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
     assert not finished(tmp_path)
     metrics = {"log_prob": {"value": -80.0, "stderr": 0.5}, "elbo": {"value": -84.0, "stderr": 0.4}}
+    metrics["bits_per_dim"] = {"value": 3.1, "stderr": 0.01}
     metrics["kl_to_target"] = {"value": 0.2, "stderr": 0.01}
     result = {
         "status": "completed",

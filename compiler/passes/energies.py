@@ -184,10 +184,14 @@ def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
         or (encoder.offers.density in (Density.ANY, Density.OWN) and encoder.offers.rsample)
     )
     if encoder is None or not drawable:
+        what = "there is none"
+        if encoder is not None and encoder.dist is not None:
+            lack = "gradient" if encoder.offers.density in (Density.ANY, Density.OWN) else "density"
+            what = f"those of {encoder.dist.tag} have no {lack}"
         yield _refused(
             graph,
             name,
-            f"the energy of {name} enters by samples of an encoder with a density and a gradient, and there is none",
+            f"the energy of {name} enters by samples of an encoder with a density and a gradient, and {what}",
             help=f"add encoder: {{{name}: {{dist: normal}}}}",
         )
     elif way(graph, name) is Way.FIXED:

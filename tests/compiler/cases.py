@@ -1433,6 +1433,20 @@ objective: {bound: {type: iwae, samples: 2}}
         "lower",
         NO_Y,
     ),
+    "flow_given_a_latent_and_an_image": case(
+        """data:
+  source: digits
+  bind: {x: {column: image, as: [dequantize, logit]}, c: {column: image, as: [unit]}}
+condition: [c]
+prior: {z: {dist: normal, shape: [4]}, u: {dist: laplace}}
+flow: {x: {given: [u, z, c], stack: [squeeze, {type: coupling, mask: channel}, {type: lu_linear, start: whiten}]}}
+encoder: {z: {given: [x, c], dist: normal, net: mlp, flow: [{type: inverse_ar, hidden: [12]}]}}
+""",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y + " impute",
+    ),
     "residual_flow_estimated": case(
         REALS
         + """

@@ -22,7 +22,8 @@ EMPTY = "# Title\n\nWords.\n\n| row | data |\n|---|---|\n"
 def data(tmp_path: Path) -> Path:
     """Files of the shapes that the rows expect, with few rows and nothing in them."""
     image = np.zeros((60, 28, 28), np.uint8)
-    np.savez(tmp_path / "mnist.npz", x_train=image, x_test=image[:10])
+    label = np.arange(60, dtype=np.uint8) % 10
+    np.savez(tmp_path / "mnist.npz", x_train=image, x_test=image[:10], y_train=label, y_test=label[:10])
     bits = {"dna": 180, "mushrooms": 112}
     arrays = {
         f"{n}_{p}": np.zeros((20, d), np.uint8) for n, d in bits.items() for p in ("train", "valid", "test")

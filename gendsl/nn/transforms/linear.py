@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gendsl.nn.starting import Starting
 from gendsl.nn.transforms.stack import Transform
-from gendsl.schema.components.flow_linear import ActNorm, Householder, Inv1x1Conv, LULinear, channels
+from gendsl.schema.components.flow_linear import ActNorm, Householder, Inv1x1Conv, channels
 from gendsl.schema.facts import Shape, numel
 
 
@@ -132,28 +132,16 @@ class WhiteningMatrix(Starting, LUMatrix):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.starts_now:
-            mean, root = self._moments(x)
+            mean, root = batch_root(x)
             inverse = torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False)
             self._start(inverse, -inverse @ mean)
         return super().forward(x, context)
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.starts_now:
-            mean, root = self._moments(y)
+            mean, root = batch_root(y)
             self._start(root, mean)
         return super().inverse(y, context)
-
-    @torch.no_grad()
-    def _moments(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean [D], and A [D, D]; an entry that does not vary keeps its scale."""
-        rows = value.detach().flatten(1).double()  # [N, D]
-        mean = rows.mean(0)
-        covariance = (rows - mean).T @ (rows - mean) / len(rows)
-        root, singular = torch.linalg.cholesky_ex(covariance)
-        if len(rows) <= self.size or bool(singular):
-            variance = covariance.diagonal()
-            root = torch.where(variance > 1e-10, variance, torch.ones_like(variance)).sqrt().diag()
-        return mean, root
 
     @torch.no_grad()
     def _start(self, matrix: Tensor, bias: Tensor) -> None:
@@ -164,6 +152,19 @@ class WhiteningMatrix(Starting, LUMatrix):
         self.log_scale.copy_(matrix.diagonal().log())
         self.bias.copy_(bias)
         self.started.fill_(True)
+
+
+@torch.no_grad()
+def batch_root(value: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean [D], and a root A [D, D] of the covariance of rows; an entry that does not vary keeps its scale."""
+    rows = value.detach().flatten(1).double()  # [N, D]
+    mean = rows.mean(0)
+    covariance = (rows - mean).T @ (rows - mean) / len(rows)
+    root, singular = torch.linalg.cholesky_ex(covariance)
+    if len(rows) <= len(mean) or bool(singular):
+        variance = covariance.diagonal()
+        root = torch.where(variance > 1e-10, variance, torch.ones_like(variance)).sqrt().diag()
+    return mean, root
 
 
 def _entries(matrix: Tensor) -> Tensor:
@@ -210,12 +211,6 @@ def reflect(x: Tensor, v: Tensor) -> Tensor:
 
 def build_actnorm(spec: ActNorm, shape: Shape, context: int, kernels: str) -> ActNormTransform:
     return ActNormTransform(channels(shape))
-
-
-def build_lu_linear(spec: LULinear, shape: Shape, context: int, kernels: str) -> LUMatrix:
-    if spec.start == "whiten":
-        return WhiteningMatrix(numel(shape))
-    return LUMatrix(numel(shape), bias=True)
 
 
 def build_inv_1x1_conv(spec: Inv1x1Conv, shape: Shape, context: int, kernels: str) -> LUMatrix:

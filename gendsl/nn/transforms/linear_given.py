@@ -49,19 +49,19 @@ class GivenMatrix(Starting, Transform):
         if self.whiten and self.starts_now:
             self._start(flat, context, index, inverse)
         if groups > FEW:
-            out, log_det = self._apply(flat[:, None], context, inverse)
+            out, log_det = self._shared(flat[:, None], context, inverse)
             return out[:, 0].view_as(value), log_det
         found, sums = torch.empty_like(flat), flat.new_empty(len(flat))
         for group in range(groups):
             rows = (index == group).nonzero()[:, 0]
-            out, log_det = self._apply(flat[rows][None], context[rows[:1]], inverse)
+            out, log_det = self._shared(flat[rows][None], context[rows[:1]], inverse)
             found, sums = (
                 found.index_copy(0, rows, out[0]),
                 sums.index_copy(0, rows, log_det.expand(len(rows))),
             )
         return found.view_as(value), sums
 
-    def _apply(self, value: Tensor, context: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    def _shared(self, value: Tensor, context: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         """Rows [G, N, D] of G contexts [G, C], and the log-determinant of each context, [G]."""
         lower, upper, bias, log_scale = self._parts(self.numbers(context))
         if not inverse:

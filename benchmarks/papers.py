@@ -5,7 +5,8 @@
 
 A run lies in `--out` (runs/papers) and is resumed where it was interrupted; a finished one is only read. FOLDER
 holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]) and made_uci.npz (dna_train, dna_valid, dna_test,
-mushrooms_...: 0 and 1 in the splits of Germain et al.). Nothing else of gendsl needs these files.
+mushrooms_...: 0 and 1 in the splits of Germain et al.) and fashion-mnist, the folder of idx files that Debian's
+dataset-fashion-mnist installs under /usr/share/datasets. Nothing else of gendsl needs these files.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """A spec of specs/papers, the file it is trained on, and its numbers."""
+    """A spec of specs/papers, the file it is trained on (empty where it has no data), and its numbers."""
 
     spec: str
     file: str
@@ -73,7 +74,23 @@ def nats(goal: float, published: str, kind: str = "exact", name: str = "-log p, 
     )
 
 
+def divergence(goal: float) -> Number:
+    """How far an encoder is from the fixed energy that it was fitted to."""
+    return Number(
+        "KL(q, exp(-U)/Z), log Z by quadrature",
+        "estimate",
+        lambda m: float(m["kl_to_target"]["value"]),
+        goal,
+        "",
+        3,
+        lambda m: float(m["kl_to_target"]["stderr"]),
+    )
+
+
 MADE = "Germain et al. 2015, table 2"
+MAF = "Papamakarios et al. 2017, table 2"
+NADE = "Larochelle and Murray 2011, table 1"
+PLANAR = "Rezende and Mohamed 2015, section 6.1"
 ROWS = (
     Row("mixture_dna", "made_uci.npz", "DNA", MADE, (nats(99.5, "98.19"),)),
     Row("mixture_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(14.9, "14.46"),)),
@@ -81,6 +98,49 @@ ROWS = (
     Row("fvsbn_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(10.4, "10.27"),)),
     Row("made_dna", "made_uci.npz", "DNA", MADE, (nats(85.0, "83.63"),)),
     Row("made_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(9.95, "9.68"),)),
+    Row("rbm_dna", "made_uci.npz", "DNA", NADE, (nats(98.5, "97.77"),)),
+    Row("rbm_mushrooms", "made_uci.npz", "mushrooms", NADE, (nats(15.7, "15.15"),)),
+    Row(
+        "gaussian_mnist",
+        "mnist.npz",
+        "MNIST, dequantized, logit",
+        MAF,
+        (nats(1368.4, "1366.9"),),
+    ),
+    Row(
+        "gaussian_mnist_classes",
+        "mnist.npz",
+        "MNIST, dequantized, logit",
+        MAF,
+        (nats(1346.2, "1344.7", name="-log p given the class, test"),),
+    ),
+    Row(
+        "glow_fashion",
+        "fashion-mnist",
+        "Fashion-MNIST",
+        "Kingma and Dhariwal 2018",
+        (
+            Number(
+                "bits/dim, uniform dequantization",
+                "upper",
+                lambda m: float(m["bits_per_dim"]["value"]),
+                math.inf,
+                "",
+                3,
+                lambda m: float(m["bits_per_dim"]["stderr"]),
+            ),
+            nats(math.inf, "", name="-log p after the logit, test"),
+        ),
+    ),
+    *(
+        Row(f"planar_u{u}_{k}", "", f"none: U{u}, {k} layers", PLANAR, (divergence(goal),))
+        for k, goals in (
+            (2, (math.inf, math.inf, math.inf, math.inf)),
+            (8, (0.10, 0.35, 0.45, 0.55)),
+            (32, (0.10, 0.30, 0.25, 0.30)),
+        )
+        for u, goal in enumerate(goals, 1)
+    ),
     Row(
         "bbans_vae",
         "mnist.npz",
@@ -146,9 +206,9 @@ def run(row: Row, data: Path, out: Path, seed: int) -> Path:
     Raises UsageError where the folder holds a run of what the spec said before.
     """
     folder, spec = out / f"{row.spec}-{seed}", SPECS / f"{row.spec}.yaml"
-    where = f"data.path={(data / row.file).resolve()}"
+    where = [f"data.path={(data / row.file).resolve()}"] if row.file else []
     begun = folder / "resolved.yaml"
-    if begun.is_file() and begun.read_text("utf-8") != text(spec, [where, f"run.seed={seed}"]):
+    if begun.is_file() and begun.read_text("utf-8") != text(spec, [*where, f"run.seed={seed}"]):
         raise UsageError(f"the spec has changed since {folder} was begun: remove that folder")
     if finished(folder):
         return folder
@@ -158,7 +218,8 @@ def run(row: Row, data: Path, out: Path, seed: int) -> Path:
     if (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir()):
         command += ["resume", str(folder)]
     else:
-        command += ["run", str(spec), "--out", str(folder), "--seed", str(seed), "--set", where]
+        command += ["run", str(spec), "--out", str(folder), "--seed", str(seed)]
+        command += [word for each in where for word in ("--set", each)]
     subprocess.run(command, cwd=ROOT, check=True)
     return folder
 
@@ -190,7 +251,7 @@ def minutes(folder: Path) -> float:
 def cells(row: Row, folder: Path, seed: int, at: str) -> list[list[str]]:
     """The lines of a row, one for each of its numbers; `at`: the commit that it was run at."""
     result = json.loads((folder / "result.json").read_text("utf-8"))
-    metrics = result["metrics"]["test"]
+    metrics = result["metrics"]["test" if row.file else "train"]
     found = []
     for number in row.numbers:
         value, error = number.of(metrics), number.error(metrics)
@@ -259,7 +320,7 @@ def main() -> None:
             print(f"{row.spec:<26}{row.file:<14}{goals}")
         return
     row = next(r for r in ROWS if r.spec == arguments.row)
-    if not (arguments.data / row.file).is_file():
+    if row.file and not (arguments.data / row.file).exists():
         parser.error(f"no {row.file} in {arguments.data}: give its folder as --data")
     try:
         folder = run(row, arguments.data, arguments.out, arguments.seed)

@@ -15,6 +15,7 @@ from gendsl.nn.any_order import OrderAgnostic
 from gendsl.nn.building import build_net, builder
 from gendsl.nn.conditioning import Vector
 from gendsl.nn.corruptions import Channel
+from gendsl.nn.dequantizer import Dequantizer
 from gendsl.nn.energies import EnergyModule, NetEnergy
 from gendsl.nn.factor import Autoregressive, Direct, FactorModule, FlowSection, Unconditional
 from gendsl.nn.head import Head
@@ -56,6 +57,10 @@ def _factor(
 ) -> nn.Module:
     if factor.side == "e":
         return _energy(graph, factor, bodies)
+    if factor.side == "d":
+        stack = _stack(graph, factor)
+        assert stack is not None
+        return Dequantizer(factor.head, _body(factor, graph.variables[factor.head].shape, bodies), stack)
     if factor.base is not None:
         context = Vector(factor.inputs) if factor.inputs else None
         stack = _stack(graph, factor)

@@ -19,7 +19,7 @@ def edges(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
 
 def directed(graph: Graph) -> list[Factor]:
     """Every factor but the energies, which multiply the factor of their variable and have no direction."""
-    return [factor for factor in graph.factors.values() if factor.side != "e"]
+    return [factor for factor in graph.factors.values() if factor.side not in ("e", "d")]
 
 
 def built(factor: Factor) -> str:

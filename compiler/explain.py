@@ -121,7 +121,7 @@ def factorisation(graph: Graph) -> Iterator[str]:
     inferred = (Role.LATENT, Role.PARTIAL)
     for factor in sorted(graph.side("q"), key=lambda f: graph.variables[f.head].role not in inferred):
         yield says(factor)
-    for factor in graph.side("c"):
+    for factor in (*graph.side("c"), *graph.side("d")):
         yield says(factor)
     for critic in graph.critics.values():
         yield f"{critic.name}({', '.join(critic.spec.sees)}) compares real with fake"
@@ -233,6 +233,9 @@ def _built(graph: Graph, factor: Factor) -> str:
     layers = " <- ".join(layer_words(layer) for layer in factor.flow)
     if factor.base is not None:
         return f"{layers} <- {factor.base}"
+    if factor.side == "d":
+        assert factor.net is not None
+        return f"sigmoid <- {layers} <- logit <- uniform, {factor.net.tag}"
     assert factor.dist is not None
     made = "no network" if factor.dist.chained else "standard" if factor.standard else "learned"
     net = f", {factor.net.tag}" if factor.net is not None else f", {made}"

@@ -27,7 +27,7 @@ from gendsl.schema.nodes import Path
 from gendsl.schema.sections import Adversary
 from gendsl.schema.spec import Spec
 
-Side = Literal["p", "q", "c", "e"]
+Side = Literal["p", "q", "c", "e", "d"]
 
 
 class Role(StrEnum):
@@ -99,7 +99,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Factor:
-    """p(head | parents), q(head | parents), a channel c(head | parents) or an energy exp(-E(head)).
+    """p(head | parents), q(head | parents), a channel c(head | parents), an energy exp(-E(head)) or a dequantizer.
 
     A `flow` section is a factor with a `base`: the head is a bijection of that variable.
     """

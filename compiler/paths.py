@@ -116,10 +116,10 @@ def _reads(graph: Graph, name: str) -> list[str]:
 def sources(graph: Graph, name: str) -> set[str]:
     """The factors whose parameters move the value of a variable when the objective is computed.
 
-    For an enumerated latent: the weights of its values.
+    For an enumerated latent: the weights of its values. For data: what draws them within their cells, if that learns.
     """
     if is_data(graph, name):
-        return set()
+        return {f"dequantizer.{name}"} & set(graph.factors)
     if how(graph, name) is How.BASE:
         flow = graph.bases()[name]
         return {flow.name}.union(*(sources(graph, p) for p in flow.parents[1:]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.lower import lower
 from gendsl.compiler.passes.adversaries import adversaries
+from gendsl.compiler.passes.dequantizers import dequantizers
 from gendsl.compiler.passes.energies import energies
 from gendsl.compiler.passes.networks import networks
 from gendsl.compiler.passes.objective import objective
@@ -36,6 +37,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     energies,
     routes,
     adversaries,
+    dequantizers,
     objective,
     players,
     settings,

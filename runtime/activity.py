@@ -25,13 +25,15 @@ THRESHOLD = 0.01
 
 
 def watched(graph: Graph) -> list[str]:
-    """Real-valued latents drawn from an encoder whose mean is known."""
+    """Real-valued latents drawn from an encoder that reads something and whose mean is known."""
     found = []
     for name, route in graph.routes.items():
         encoder, variable = graph.q(name), graph.variables[name]
         if route.how not in DRAWN or route.estimator is not None or variable.role is not Role.LATENT:
             continue
-        if encoder is not None and (encoder.net is None or not encoder.net.autoregressive):
+        if encoder is None or not encoder.parents:
+            continue
+        if encoder.net is None or not encoder.net.autoregressive:
             found.append(name)
     return found
 

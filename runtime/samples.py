@@ -22,6 +22,7 @@ from gendsl.runtime import pictures
 from gendsl.runtime.durable import writing
 from gendsl.runtime.planes import save_planes
 from gendsl.runtime.streams import stream
+from gendsl.runtime.warped import save_warped
 from gendsl.schema.facts import Density, Support
 
 PAIRS = 12
@@ -181,8 +182,8 @@ def save_arrays(path: Path, values: Mapping[str, Tensor]) -> None:
 def save_pictures(
     folder: Path, model: Model, data: Dataset, values: Mapping[str, Tensor], seed: int
 ) -> list[Path]:
-    """Grids of image variables, scatter plots of points, and reconstructions beside their originals."""
-    saved = save_planes(folder, model, seed)
+    """Grids of images, points, energies and flows of the plane, and reconstructions beside their originals."""
+    saved = [*save_planes(folder, model, seed), *save_warped(folder, model, seed)]
     part = data.parts.get("test", data.parts["train"])
     for name, value in values.items():
         column = model.graph.variables[name].raw_column

@@ -10,6 +10,8 @@ def says(factor: Factor) -> str:
     """The factor in mathematical notation: p(x | z, y)."""
     if factor.side == "e":
         return f"exp(-E({factor.head}))"
+    if factor.side == "d":
+        return f"q(u | {factor.head})"
     given = f" | {', '.join(factor.parents)}" if factor.parents else ""
     return f"{factor.side}({factor.head}{given})"
 

@@ -44,7 +44,14 @@ def _problems(graph: Graph, name: str) -> Iterator[Diagnostic]:
         )
         return
     if graph.seen_by(name):
-        yield _later(graph, name, f"an adversary that sees {name}, which has an energy,")
+        seer = graph.seen_by(name)[0]
+        yield _later(
+            graph,
+            name,
+            f"an adversary that sees {name}, which has an energy,",
+            f"its fake {name} would come from chains, which carry no gradient to any factor",
+            f"drop the energy, or drop {seer}: negatives already compare {name} with samples of the model",
+        )
     yield from _trained(graph, name)
     yield from _beneath(graph, name)
     yield from _moves(graph, name)
@@ -100,12 +107,30 @@ def _beneath(graph: Graph, name: str) -> Iterator[Diagnostic]:
     if factor.offers.density is not Density.ANY:
         yield _refused(graph, name, f"the energy multiplies p({name}), which has no density at given points")
     elif machine(graph, name):
-        yield _later(graph, name, "a restricted Boltzmann machine over another density")
+        yield _later(
+            graph,
+            name,
+            "a restricted Boltzmann machine over another density",
+            "its Gibbs steps and log Z are those of the machine alone",
+            f"drop {factor.name}, or use another net, such as mlp",
+        )
     elif factor.parents[1:] or (factor.base is None and factor.parents):
         shown = ", ".join(factor.parents if factor.base is None else factor.parents[1:])
-        yield _later(graph, name, f"an energy over a factor that is given {shown}")
+        yield _later(
+            graph,
+            name,
+            f"an energy over a factor that is given {shown}",
+            f"the normaliser would be another number for each value of {shown}",
+            f"put the energy on a latent with a prior of its own, or give {name} a factor without parents",
+        )
     elif factor.base is not None and above(graph, "p", name) != {factor.base}:
-        yield _later(graph, name, "an energy over a flow whose base is given something")
+        yield _later(
+            graph,
+            name,
+            "an energy over a flow whose base is given something",
+            "the normaliser would be another number for each of its values",
+            f"give the base a prior without parents: prior: {{{factor.base}: {{dist: normal}}}}",
+        )
 
 
 def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
@@ -122,7 +147,13 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
                 help="binarize the data: as: [{binarize: static}], or use another net",
             )
         elif way(graph, name) is not Way.NEGATIVES:
-            yield _later(graph, name, "another objective for a restricted Boltzmann machine")
+            yield _later(
+                graph,
+                name,
+                "another objective for a restricted Boltzmann machine",
+                "scores need real values, and it has no density beneath it to tell data from",
+                "drop the objective: it is trained by contrastive divergence",
+            )
     elif support.integer and way(graph, name) is not Way.CONTRAST:
         yield graph.spec.diagnostic(
             "GD516",
@@ -153,10 +184,14 @@ def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
         or (encoder.offers.density in (Density.ANY, Density.OWN) and encoder.offers.rsample)
     )
     if encoder is None or not drawable:
+        what = "there is none"
+        if encoder is not None and encoder.dist is not None:
+            lack = "gradient" if encoder.offers.density in (Density.ANY, Density.OWN) else "density"
+            what = f"those of {encoder.dist.tag} have no {lack}"
         yield _refused(
             graph,
             name,
-            f"the energy of {name} enters by samples of an encoder with a density and a gradient, and there is none",
+            f"the energy of {name} enters by samples of an encoder with a density and a gradient, and {what}",
             help=f"add encoder: {{{name}: {{dist: normal}}}}",
         )
     elif way(graph, name) is Way.FIXED:
@@ -165,6 +200,9 @@ def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
                 graph,
                 name,
                 "a fixed energy of a latent with a prior, children, or an encoder that is given",
+                "a fixed energy is a target of its own, for an encoder without parents",
+                f"drop the prior and what is given, or learn the energy: energy: {{{name}: {{net: mlp, negatives: "
+                "langevin}}",
             )
     elif prior is None or not graph.descendants("p", name):
         yield _refused(
@@ -180,10 +218,11 @@ def _refused(graph: Graph, name: str, message: str, key: str = "", *, help: str 
     return graph.spec.diagnostic("GD516", message, path, on="value" if key else "key", help=help)
 
 
-def _later(graph: Graph, name: str, what: str) -> Diagnostic:
+def _later(graph: Graph, name: str, what: str, why: str, help: str) -> Diagnostic:
     return graph.spec.diagnostic(
         "GD211",
-        f"{what} is not built yet in this version",
+        f"{what} is not built yet in this version: {why}",
         ("energy", name),
         on="key",
+        help=help,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
+from gendsl.compiler.derive.dequantizers import dequantizations, of_the_column
 from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
 from gendsl.compiler.derive.latents import (
     classification,
@@ -67,7 +68,8 @@ def objective(graph: Graph) -> Graph:
     if problems:
         raise SpecError(problems)
     terms = [_weighted(graph, term) for term in terms]
-    kind, of, says = _whole(graph, terms)
+    own = [t for t in terms if t.family != "dequantization"]
+    kind, of, says = of_the_column(graph, _whole(graph, own))
     return graph.update(terms=tuple(terms), objective_kind=kind, objective_of=of, objective_says=says)
 
 
@@ -92,6 +94,7 @@ def _derive(graph: Graph) -> Iterator[Term]:
     for name, route in graph.routes.items():
         yield from latent(graph, name, route, bound)
     yield from weighting(graph, bound)
+    yield from dequantizations(graph)
     yield from classification(graph)
     yield from codebooks(graph)
     yield from discrepancies(graph)

@@ -82,6 +82,8 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         factor = graph.p(subject)
         assert factor is not None
         return {factor.name}.union(*(sources(graph, p) for p in factor.parents))
+    if term.family == "dequantization":
+        return {f"dequantizer.{subject}"}
     if term.family == "prior":
         return _tilted_by(graph, subject)
     if term.family in ("likelihood", "reconstruction"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from gendsl.nn.dequantizer import Cells
 from gendsl.nn.preprocessing import Pipeline, like
 
 
@@ -20,6 +21,7 @@ class Batch:
     known: only of variables that are partly observed (bool [B]) or have missing entries (bool [B, *shape]).
     hidden: the whole true values of those variables, for metrics; absent where the truth is not known.
     rows: the rows' places in the source [B].
+    cells: of variables that a dequantizer of the model draws anew within their cells, what it starts from.
     """
 
     values: Mapping[str, Tensor]
@@ -27,6 +29,7 @@ class Batch:
     known: Mapping[str, Tensor]
     hidden: Mapping[str, Tensor]
     rows: Tensor
+    cells: Mapping[str, Cells] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,7 +42,8 @@ class Batch:
         """The same with every tensor changed alike: other rows, more rows, another device."""
         maps = (self.values, self.log_det, self.known, self.hidden)
         values, log_det, known, hidden = ({name: change(t) for name, t in of.items()} for of in maps)
-        return Batch(values, log_det, known, hidden, change(self.rows))
+        cells = {name: cell.each(change) for name, cell in self.cells.items()}
+        return Batch(values, log_det, known, hidden, change(self.rows), cells)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Part:
         log_det: dict[str, Tensor] = {}
         known: dict[str, Tensor] = {}
         hidden: dict[str, Tensor] = {}
+        cells: dict[str, Cells] = {}
         for name, resident in self.variables.items():
             x = resident.values[index]
             mask = None if resident.known is None else resident.known[index]
@@ -96,7 +101,9 @@ class Part:
                     hidden[name] = y
                 y = torch.where(like(known[name], y), y, torch.zeros_like(y))
             values[name], log_det[name] = y, resident.log_det[index] + steps_log_det
-        return Batch(values, log_det, known, hidden, rows)
+            if resident.rest.learned:
+                cells[name] = Cells(x, resident.log_det[index], resident.rest)
+        return Batch(values, log_det, known, hidden, rows, cells)
 
     def first(self, n: int) -> Part:
         """The part that has only the first n rows, or all where there are fewer."""

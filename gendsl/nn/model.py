@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from gendsl.nn.adversarial import Constrain, CriticModule, LossFunctions, Penalt
 from gendsl.nn.bounds import plain_bound, weighted_bound
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.decoding import between, decoded
+from gendsl.nn.dequantizer import Dequantizer
 from gendsl.nn.encoding import inferred, label
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
 from gendsl.nn.given import Given, batch_of, with_holes
@@ -62,7 +64,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.graph = graph
-        for section in ("prior", "decoder", "flow", "encoder", "energy"):
+        for section in ("prior", "decoder", "flow", "encoder", "energy", "dequantizer"):
             own = {n.split(".", 1)[1]: m for n, m in factors.items() if n.split(".", 1)[0] == section}
             self.add_module(section, nn.ModuleDict(own))
         self.adversary = nn.ModuleDict(critics)
@@ -165,6 +167,7 @@ class Model(nn.Module):
         training: bool = True,
     ) -> Loss:
         """One player's loss: all its terms, or those named."""
+        batch = self.dequantized(batch)
         mine = next(p for p in self.graph.players if p.name == player)
         names = set(mine.terms if terms is None else terms)
         chosen = [t for t in self.graph.terms if t.name in names]
@@ -404,4 +407,15 @@ class Model(nn.Module):
 
     def batch(self, data: Given, query: str = "") -> Batch:
         """A Batch of given values: see `given.batch_of`."""
-        return batch_of(self, data, query)
+        return self.dequantized(batch_of(self, data, query))
+
+    def dequantized(self, batch: Batch) -> Batch:
+        """Rows of data with the values that the model's own dequantizers draw; given values stay as they are."""
+        if not batch.cells:
+            return batch
+        values, log_det = dict(batch.values), dict(batch.log_det)
+        for name, cells in batch.cells.items():
+            module = self.factor(f"dequantizer.{name}")
+            assert isinstance(module, Dequantizer)
+            values[name], log_det[name] = module.draw(cells)
+        return replace(batch, values=values, log_det=log_det, cells={})

@@ -92,6 +92,22 @@ class Pipeline(nn.Module):
             total = total + as_vectors(log_det).sum(1)
         return self._typed(value, real), total
 
+    def moved(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """y and the log-Jacobian of real x [B, *shape], [B], with these numbers in [0, 1) for the first step's noise.
+
+        The steps after it must draw nothing.
+        """
+        total, value = x.new_zeros(len(x)), x
+        for i, step in enumerate(self._modules_in_order()):
+            value, log_det = step(value, uniform if i == 0 else value.new_empty(0))
+            total = total + (log_det.flatten(1).sum(1) if log_det.dim() > 1 else log_det)
+        return value, total
+
+    @property
+    def learned(self) -> bool:
+        """Whether the first step is a dequantization whose noise the model draws."""
+        return len(self.steps) > 0 and bool(getattr(self.steps[0], "learned", False))
+
     def inverse(self, y: Tensor) -> Tensor:
         """Back to the column's space, to look at or to save: reals [B, *shape] within the column's bounds.
 

@@ -90,15 +90,20 @@ class BinarizeModule(StepModule):
 class DequantizeModule(StepModule):
     """y = (k + u) / levels, with k = 0 .. levels - 1 the place of x on its grid from low to high.
 
-    u stays 2 levels eps below 1, so that rounding cannot carry k + u to the next place.
+    u stays 2 levels eps below 1, so that rounding cannot carry k + u to the next place. `learned`: a dequantizer of
+    the model draws u again (`gendsl.nn.dequantizer`).
     """
 
     noise: Noise = "visit"
 
-    def __init__(self, low: float, high: float, levels: int) -> None:
+    def __init__(self, low: float, high: float, levels: int, learned: bool = False) -> None:
         super().__init__()
-        self.low, self.levels = low, levels
+        self.low, self.levels, self.learned = low, levels, learned
         self.spacing = (high - low) / (levels - 1)
+
+    def place(self, x: Tensor) -> Tensor:
+        """Where x lies between the ends of its grid, in [0, 1]."""
+        return (x - self.low) / (self.spacing * max(self.levels - 1, 1))
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """See the class; dy/dx = 1 / (spacing levels), as if the place were a real number."""
@@ -241,7 +246,7 @@ def build_binarize(step: Binarize, column: Column) -> StepModule:
 def build_dequantize(step: Dequantize, column: Column) -> StepModule:
     """The module of `dequantize` on a column, whose levels must be known."""
     assert column.levels is not None
-    return DequantizeModule(column.support.low, column.support.high, column.levels)
+    return DequantizeModule(column.support.low, column.support.high, column.levels, step.how == "variational")
 
 
 def build_logit(step: Logit, column: Column) -> StepModule:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from gendsl.compiler.derive.dequantizers import dequantizers
 from gendsl.compiler.graph import Kind, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
 from gendsl.compiler.plans.log_prob import averaged
@@ -17,6 +18,7 @@ from gendsl.schema.components.step import through
 from gendsl.schema.facts import numel
 
 ELBO_DRAWS = 10
+DRAWN = "the values are drawn by a learned dequantizer, whose own density counts too: see bits_per_dim"
 
 
 def encoded(about: Measured) -> bool:
@@ -28,6 +30,8 @@ def log_prob(about: Measured) -> Entry:
     plan = about.graph.capabilities["log_prob"]
     if plan.how is None:
         return none(plan.why)
+    if dequantizers(about.graph):
+        return none(DRAWN)
     values, _ = about.log_prob
     found = mean(values)
     return {
@@ -46,6 +50,8 @@ def elbo(about: Measured) -> Entry:
     plan = about.graph.capabilities["log_prob"]
     if plan.how is None:
         return none(plan.why)
+    if dequantizers(about.graph):
+        return none(DRAWN)
     if plan.kind is Kind.EXACT:
         return log_prob(about)
     values = []
@@ -84,8 +90,13 @@ def bits(about: Measured) -> Entry:
         "estimator": plan.how,
         "samples": about.samples if averaged(about.graph) else None,
         "rows": len(bits),
-        **_why(found, "uniform dequantization bounds the discrete probability" if is_bound else ""),
+        **_why(found, f"{_drawn(about)} dequantization bounds the discrete probability" if is_bound else ""),
     }
+
+
+def _drawn(about: Measured) -> str:
+    """How what is dequantized is."""
+    return "learned" if dequantizers(about.graph) else "uniform"
 
 
 def _dims(about: Measured, name: str) -> int:

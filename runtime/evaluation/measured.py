@@ -53,8 +53,9 @@ class Measured:
         chunk = min(CHUNK, self.model.rows_at_once)
         for i, start in enumerate(range(0, self.part.rows, chunk)):
             index = torch.arange(start, min(start + chunk, self.part.rows), device=self.model.device)
-            with stream(self.seed, stream_name, i):
-                yield self.part.batch(index)
+            with stream(self.seed, stream_name, i), torch.no_grad():
+                batch = self.model.dequantized(self.part.batch(index))
+            yield batch
 
     @cached_property
     def log_prob(self) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Factor
+from gendsl.nn.dequantizer import Dequantizer
 from gendsl.nn.factor import Flowed, FlowSection
 from gendsl.nn.model import Model
 from gendsl.nn.rows import as_vectors
@@ -139,6 +140,10 @@ def _inputs(model: Model, factor: Factor, subject: Subject) -> tuple[Stack, Tens
     shape = model.graph.variables[factor.head].shape
     assert shape is not None
     rows = min(len(subject.rows), 16 if numel(shape) <= 32 else 4)
+    read = model.factor(factor.name)
+    if isinstance(read, Dequantizer):
+        uniform, place = torch.rand(2, rows, *shape, dtype=model.dtype, device=model.device)
+        return read.stack, torch.logit(uniform, eps=1e-6), read.context(place)
     values = first(parents_of(model, factor, subject.rows), rows)
     module = model.factor(factor.name)
     if isinstance(module, FlowSection):

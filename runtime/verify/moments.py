@@ -69,16 +69,25 @@ def _chunks(size: int) -> list[int]:
     return [min(CHUNK, rows - start) for start in range(0, rows, CHUNK)]
 
 
+def _given(subject: Subject, rows: int) -> dict[str, Tensor]:
+    """Conditions to draw samples under."""
+    found = {n: subject.rows.values[n] for n in conditions(subject.graph)}
+    return {n: tile(v, math.ceil(rows / len(v)))[:rows] for n, v in found.items()}
+
+
 def _sampled(subject: Subject, rows: int) -> dict[str, Tensor]:
     """Samples of what is observed, beside the conditions that they were drawn under."""
-    found = {n: subject.rows.values[n] for n in conditions(subject.graph)}
-    given = {n: tile(v, math.ceil(rows / len(v)))[:rows] for n, v in found.items()}
+    given = _given(subject, rows)
     return {**given, **subject.drawn.sample(rows, given)}
 
 
 def _inverse(subject: Subject, section: Factor, rows: int) -> Tensor:
-    values, module = _sampled(subject, rows), subject.drawn.factor(section.name)
+    """The noise of a section's samples; where it is given a latent, they are drawn together with it."""
+    module = subject.drawn.factor(section.name)
     assert isinstance(module, FlowSection)
+    latent = any(subject.graph.variables[n].role is Role.LATENT for n in section.parents[1:])
+    given = _given(subject, rows)
+    values = {**given, **subject.drawn.ancestral(rows, given)} if latent else _sampled(subject, rows)
     return as_vectors(module.stack.inverse(values[section.head], module.read(values))[0])
 
 

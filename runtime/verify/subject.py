@@ -77,7 +77,9 @@ def doubled(batch: Batch) -> Batch:
     def wide(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {n: v.double() if v.is_floating_point() else v for n, v in values.items()}
 
-    return Batch(wide(batch.values), wide(batch.log_det), batch.known, wide(batch.hidden), batch.rows)
+    return Batch(
+        wide(batch.values), wide(batch.log_det), batch.known, wide(batch.hidden), batch.rows, batch.cells
+    )
 
 
 def synthetic(model: Model, rows: int) -> Batch:
@@ -152,4 +154,5 @@ def head(batch: Batch, rows: int) -> Batch:
         first(batch.known, rows),
         first(batch.hidden, rows),
         batch.rows[:rows],
+        {n: c.each(lambda v: v[:rows]) for n, c in batch.cells.items()},
     )

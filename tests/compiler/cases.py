@@ -1406,6 +1406,47 @@ decoder: {x: {given: y, dist: normal, net: transformer}}
         "lower",
         "encode reconstruct interpolate",
     ),
+    "variational_dequantization_of_a_flow": case(
+        """data:
+  source: digits
+  bind: {x: {column: image, as: [{type: dequantize, how: variational, net: mlp, flow: [{type: coupling}]}, logit]}}
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: coupling, mask: checkerboard, repeat: 2}]}}
+""",
+        "likelihood.x dequantization.x",
+        "lower",
+        "exact",
+        NO_Y + " impute",
+    ),
+    "variational_dequantization_below_a_vae": case(
+        """data:
+  source: digits
+  bind: {x: {column: image, as: [unit, {type: dequantize, how: variational, flow: [planar]}, logit]}, y: label}
+condition: [y]
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {x: {given: [z, y], dist: normal, net: mlp}}
+encoder: {z: {given: [x, y], dist: normal, net: mlp}}
+objective: {bound: {type: iwae, samples: 2}}
+""",
+        "reconstruction.x kl.z bound.iwae dequantization.x",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "flow_given_a_latent_and_an_image": case(
+        """data:
+  source: digits
+  bind: {x: {column: image, as: [dequantize, logit]}, c: {column: image, as: [unit]}}
+condition: [c]
+prior: {z: {dist: normal, shape: [4]}, u: {dist: laplace}}
+flow: {x: {given: [u, z, c], stack: [squeeze, {type: coupling, mask: channel}, {type: lu_linear, start: whiten}]}}
+encoder: {z: {given: [x, c], dist: normal, net: mlp, flow: [{type: inverse_ar, hidden: [12]}]}}
+""",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y + " impute",
+    ),
     "residual_flow_estimated": case(
         REALS
         + """

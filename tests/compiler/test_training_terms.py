@@ -88,7 +88,7 @@ def test_losses_are_the_weighted_sums_of_the_terms_that_explain_prints(name: str
 def in_float64(batch: Batch) -> Batch:
     """The same rows, real values in double precision, so that what cancels is not taken for a gradient."""
     values = {n: v.double() if v.is_floating_point() else v for n, v in batch.values.items()}
-    return Batch(values, batch.log_det, batch.known, batch.hidden, batch.rows)
+    return Batch(values, batch.log_det, batch.known, batch.hidden, batch.rows, batch.cells)
 
 
 def moved(model: Model, loss: Tensor, factors: list[str]) -> set[str]:

@@ -233,6 +233,65 @@ def test_actnorm_starts_from_the_first_training_batch(inverse: bool) -> None:
         torch.testing.assert_close(again, move(values * 5)[0], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_a_whitening_layer_starts_from_the_first_training_batch(inverse: bool) -> None:
+    spec = of("lu_linear", start="whiten")
+    module: Transform = builder(spec)(spec, (3,), 0, "reference")
+    values = 3.0 + torch.randn(50, 3) @ torch.tensor([[2.0, 0.7, -0.3], [0.0, 0.5, 1.0], [0.0, 0.0, 0.2]])
+    move = module.inverse if inverse else module
+    module.eval()
+    torch.testing.assert_close(move(values)[0], values, rtol=0, atol=0)
+    module.train()
+    out, log_det = move(values)
+    torch.testing.assert_close(out.mean(0), torch.zeros(3), rtol=0, atol=1e-12)
+    torch.testing.assert_close(out.T @ out / 50, torch.eye(3), rtol=0, atol=1e-12)
+    expected = -0.5 * torch.logdet((values - values.mean(0)).T @ (values - values.mean(0)) / 50)
+    torch.testing.assert_close(log_det, expected.expand(50))
+    fresh: Transform = builder(spec)(spec, (3,), 0, "reference")
+    fresh.load_state_dict(module.state_dict())
+    again = fresh.inverse(values * 5)[0] if inverse else fresh(values * 5)[0]
+    torch.testing.assert_close(again, move(values * 5)[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_a_whitening_layer_that_is_given_labels_whitens_the_rows_of_each(inverse: bool) -> None:
+    spec = of("lu_linear", start="whiten", given=True)
+    module: Transform = builder(spec)(spec, (3,), 4, "reference")
+    label = torch.arange(90) % 3
+    context = torch.randn(3, 4)[label]
+    values = torch.randn(90, 3) * (1.0 + label[:, None]) + label[:, None]
+    values[:, 1] += (label - 1.0) * values[:, 0]
+    out, log_det = (module.inverse if inverse else module)(values, context)
+    for each in range(3):
+        mine, moved = values[label == each], out[label == each]
+        torch.testing.assert_close(moved.mean(0), torch.zeros(3), rtol=0, atol=1e-9)
+        torch.testing.assert_close(moved.T @ moved / 30, torch.eye(3), rtol=0, atol=1e-9)
+        expected = -0.5 * torch.logdet(torch.cov(mine.T, correction=0))
+        torch.testing.assert_close(log_det[label == each], expected.expand(30))
+    module.eval()
+    back = (module.forward if inverse else module.inverse)(out, context)[0]
+    torch.testing.assert_close(back, values, rtol=1e-9, atol=1e-9)
+
+
+def test_rows_of_a_context_of_their_own_are_moved_as_those_that_share_one() -> None:
+    spec = of("lu_linear", given=True)
+    module = layer(spec, (3,), 4, spread=0.3)
+    x, context = torch.randn(80, 3), torch.randn(80, 4)
+    whole, log_det = module(x, context)
+    each = [module(x[i : i + 1], context[i : i + 1]) for i in range(80)]
+    torch.testing.assert_close(whole, torch.cat([y for y, _ in each]))
+    torch.testing.assert_close(log_det, torch.cat([d for _, d in each]))
+
+
+def test_a_whitening_layer_takes_variances_alone_from_few_rows() -> None:
+    spec = of("lu_linear", start="whiten")
+    module: Transform = builder(spec)(spec, (4,), 0, "reference")
+    values = 2.0 * torch.randn(4, 4)
+    values[:, 3] = 7.0
+    out = module.inverse(values)[0]
+    torch.testing.assert_close(out.var(0, correction=0), torch.tensor([1.0, 1.0, 1.0, 0.0]))
+
+
 def test_the_1x1_convolution_starts_at_a_rotation_that_a_checkpoint_holds() -> None:
     spec = of("inv_1x1_conv")
     module: Transform = builder(spec)(spec, (5,), 0, "reference")

@@ -28,6 +28,7 @@ TRANSFORMS = "tests/laws/test_transforms.py::"
 NETWORKS = "tests/laws/test_networks.py::"
 PLANAR = "tests/kernels/test_planar_reference.py::"
 VERIFY = "tests/runtime/test_verify.py::"
+DEQUANTIZED = "tests/laws/test_dequantizers.py::"
 PREPARED = "tests/data/test_preprocessing.py::"
 REACHED = "tests/compiler/test_training_terms.py::test_gradients_reach_exactly_the_factors_that_the_rules_say"
 TRAIN = "tests/runtime/test_train.py::"
@@ -122,6 +123,13 @@ OBJECTIVE = (
 )
 
 DATA = (
+    Mutant(
+        "the density of a learned dequantizer is left out of the bound",
+        "gendsl/nn/dequantizer.py",
+        "return y, cells.log_det + log_det + slope",
+        "return y, cells.log_det + log_det",
+        (DEQUANTIZED + "test_minus_the_loss_is_a_bound_on_the_probability_of_the_column",),
+    ),
     Mutant(
         "bits per dimension divide by 256 levels whatever the data have",
         "gendsl/nn/steps.py",

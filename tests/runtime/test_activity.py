@@ -32,9 +32,13 @@ def test_units_by_hand() -> None:
     assert float(x[:, 2].var()) * 0.05**2 < 0.01 < float(x[:, 1].var()) * 0.25
 
 
-@pytest.mark.parametrize("name", ["vae", "vae_planar_flow", "hierarchical_vae", "gan", "vq_vae"])
+@pytest.mark.parametrize(
+    "name", ["vae", "vae_planar_flow", "hierarchical_vae", "gan", "vq_vae", "planar_flow_2d"]
+)
 def test_which_latents_are_watched(name: str) -> None:
-    wanted = {"hierarchical_vae": ["z2", "z1"], "gan": [], "vq_vae": []}.get(name, ["z"])
+    wanted = {"hierarchical_vae": ["z2", "z1"], "gan": [], "vq_vae": [], "planar_flow_2d": []}.get(
+        name, ["z"]
+    )
     assert watched(analyse(load(name))) == wanted
 
 

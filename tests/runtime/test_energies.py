@@ -33,7 +33,11 @@ def test_a_fixed_energy_is_fitted_without_data_and_measured_against_log_z(tmp_pa
     assert truth == pytest.approx(1.8775, abs=1e-3)
     assert found["kl_to_target"]["value"] > 0.01
     assert result["warnings"] == []
-    assert {p.name for p in (tmp_path / "run" / "samples").iterdir()} >= {"energy_z.png", "samples.npz"}
+    assert {p.name for p in (tmp_path / "run" / "samples").iterdir()} >= {
+        "energy_z.png",
+        "flow_z.png",
+        "samples.npz",
+    }
     assert restored(tmp_path / "run").model.sample(5)["z"].shape == (5, 2)
 
 

@@ -167,6 +167,14 @@ adversary: {d: {sees: x, loss: non_saturating, unroll: {steps: 3, lr: 0.1}, net:
 train: {optim: {type: adam, lr: 1e-3, betas: [0.5, 0.999]}}
 """
 
+DEQUANTIZED = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{dequantize: variational}, logit]}}}
+prior: {z: {dist: normal}}
+flow: {x: {given: z, stack: [{type: coupling, hidden: [16]}, {type: lu_linear, start: whiten}]}}
+train: {ema: 0.9, validate: {every: 4}}
+"""
+
 SPECS = {
     "chains that go on": CHAINS,
     "no data": NO_DATA,
@@ -190,6 +198,7 @@ FAMILIES = {
     "walk-back": WALK_BACK,
     "machine": MACHINE,
     "unrolled": UNROLLED,
+    "learned dequantization": DEQUANTIZED,
 }
 
 

@@ -557,6 +557,23 @@ def test_the_copies_of_the_rows_follow_from_the_work_of_the_objective(monkeypatc
     assert not certified("semi", "bound:objective<=log_p").passed
 
 
+GIVEN_A_LATENT = """
+gendsl: 1
+data: {source: two_moons, bind: {x: point}}
+prior: {z: {dist: normal, shape: [3]}, u: {dist: normal}}
+flow: {x: {given: [u, z], stack: [{type: coupling, hidden: [8], repeat: 2}]}}
+encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [8]}}}
+"""
+
+
+def test_a_flow_that_is_given_a_latent_has_moments() -> None:
+    torch.manual_seed(0)
+    about = subject(compile_model(analyse(loads(GIVEN_A_LATENT))), None, 0)
+    (found,) = moments.certificates(about)
+    assert found.name == "moments:flow.x"
+    assert found.passed
+
+
 @pytest.mark.parametrize(
     ("name", "energy"),
     [

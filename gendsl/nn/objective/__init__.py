@@ -21,7 +21,16 @@ from gendsl.nn.objective.adversarial import adversary, classified, classify, cri
 from gendsl.nn.objective.discrepancies import mmd, total_correlation
 from gendsl.nn.objective.energies import energy
 from gendsl.nn.objective.evaluation import Evaluation, Value, weight_at
-from gendsl.nn.objective.likelihoods import classification, codebook, information, kl, prior, score, weighting
+from gendsl.nn.objective.likelihoods import (
+    classification,
+    codebook,
+    dequantization,
+    information,
+    kl,
+    prior,
+    score,
+    weighting,
+)
 from gendsl.nn.objective.paths import path_length
 from gendsl.schema.components.bound import Bound
 
@@ -65,6 +74,7 @@ EVALUATORS: dict[str, Callable[[Evaluation, Term], Value]] = {
     "mutual_information": information,
     "classification": classification,
     "codebook": codebook,
+    "dequantization": dequantization,
     "mmd": mmd,
     "energy": energy,
     "path_length": path_length,

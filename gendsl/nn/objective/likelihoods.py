@@ -50,6 +50,12 @@ def weighting(e: Evaluation, term: Term) -> Value:
     return Value(value, value - vimco(e.log_w, score[0], power).mean())
 
 
+def dequantization(e: Evaluation, term: Term) -> Value:
+    """log q(u | x) - log |dx/du| at the batch's draw."""
+    value = -e.batch.log_det[term.subject].to(e.model.dtype).mean()
+    return Value(value, value)
+
+
 def prior(e: Evaluation, term: Term) -> Value:
     """-log p(z) at the codes, cut; the energy of a tilted prior included."""
     value = e.mean(e.tilted(term.subject) - e.trace.contributions[term.subject], term)

@@ -2,6 +2,7 @@
 
 actnorm         y = x exp(s) + b, s and b per channel               (Kingma and Dhariwal 2018, section 3.1)
 lu, 1x1 conv    y = P L (U + diag(sign exp(s))) x + b,  log |det| = sum s    (eq. 10-11 there)
+                a whitening one starts at the Cholesky factor of the first batch's covariance
 householder     y = x - 2 v (v.x) / |v|^2                                    (Tomczak and Welling 2016, eq. 7)
 """
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from gendsl.nn.rows import as_vectors
 from gendsl.nn.starting import Starting
 from gendsl.nn.transforms.stack import Transform
-from gendsl.schema.components.flow_linear import ActNorm, Householder, Inv1x1Conv, LULinear, channels
+from gendsl.schema.components.flow_linear import ActNorm, Householder, Inv1x1Conv, channels
 from gendsl.schema.facts import Shape, numel
 
 
@@ -119,6 +120,54 @@ class LUMatrix(Transform):
         return value.reshape(y.shape), -self._log_det(y)
 
 
+class WhiteningMatrix(Starting, LUMatrix):
+    """An LUMatrix that the first batch in training sets: what comes out then has mean 0 and covariance I.
+
+    With the batch's covariance C = A A^T, A lower triangular, the inverse starts at A^-1 (y - mean), forward at
+    A^-1 (x - mean). With no more rows than entries, or a singular C, A is the diagonal of standard deviations.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, bias=True)
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.starts_now:
+            mean, root = batch_root(x)
+            inverse = torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False)
+            self._start(inverse, -inverse @ mean)
+        return super().forward(x, context)
+
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.starts_now:
+            mean, root = batch_root(y)
+            self._start(root, mean)
+        return super().inverse(y, context)
+
+    @torch.no_grad()
+    def _start(self, matrix: Tensor, bias: Tensor) -> None:
+        """Begin at y = matrix x + bias, the matrix lower triangular with a positive diagonal."""
+        assert self.bias is not None
+        self.lower.copy_(_entries(matrix / matrix.diagonal()))
+        self.upper.zero_()
+        self.log_scale.copy_(matrix.diagonal().log())
+        self.bias.copy_(bias)
+        self.started.fill_(True)
+
+
+@torch.no_grad()
+def batch_root(value: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean [D], and a root A [D, D] of the covariance of rows; an entry that does not vary keeps its scale."""
+    rows = value.detach().flatten(1).double()  # [N, D]
+    mean = rows.mean(0)
+    covariance = (rows - mean).T @ (rows - mean) / len(rows)
+    root, singular = torch.linalg.cholesky_ex(covariance)
+    if len(rows) <= len(mean) or bool(singular):
+        variance = covariance.diagonal()
+        root = torch.where(variance > 1e-10, variance, torch.ones_like(variance)).sqrt().diag()
+    return mean, root
+
+
 def _entries(matrix: Tensor) -> Tensor:
     """The entries below the diagonal, row by row."""
     row, column = torch.tril_indices(matrix.shape[0], matrix.shape[0], -1)
@@ -163,10 +212,6 @@ def reflect(x: Tensor, v: Tensor) -> Tensor:
 
 def build_actnorm(spec: ActNorm, shape: Shape, context: int, kernels: str) -> ActNormTransform:
     return ActNormTransform(channels(shape))
-
-
-def build_lu_linear(spec: LULinear, shape: Shape, context: int, kernels: str) -> LUMatrix:
-    return LUMatrix(numel(shape), bias=True)
 
 
 def build_inv_1x1_conv(spec: Inv1x1Conv, shape: Shape, context: int, kernels: str) -> LUMatrix:

@@ -1,6 +1,8 @@
 """Linear flow layers: actnorm, lu_linear, inv_1x1_conv, householder. All are cheap in both directions."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, dense
@@ -30,12 +32,33 @@ class ActNorm(FlowLayer):
         return Bill(2 * channels(shape), 2 * numel(shape), 2 * numel(shape))
 
 
-@component("flow", "lu_linear", build="gendsl.nn.transforms.linear:build_lu_linear")
+@component("flow", "lu_linear", build="gendsl.nn.transforms.linear_given:build_lu_linear")
 class LULinear(FlowLayer):
-    """y = L U x + b on the flattened entries, the identity at first. Parents do not condition it."""
+    """y = L U x + b on the flattened entries, the identity at first. Parents condition it only with `given: true`.
+
+    With `start: whiten` the first training batch leaves it with mean 0 and covariance I, if it has more rows than
+    entries, else with variances 1. Over a normal base that is the normal distribution of the batch's moments; with
+    `given` too, one for each value of a label.
+    """
+
+    start: Literal["identity", "whiten"] = Field(
+        default="identity", description="what it begins at: the identity, or what whitens the first batch"
+    )
+    given: bool = Field(
+        default=False, description="whether what is given, such as a label, has matrices of its own"
+    )
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {},
+        {"start": "whiten"},
+        {"given": True},
+        {"given": True, "start": "whiten"},
+    )
 
     def bill(self, shape: Shape, context: int) -> Bill:
-        return matrix_bill(numel(shape), 1, bias=True)
+        plain = matrix_bill(numel(shape), 1, bias=True)
+        if not (self.given and context):
+            return plain
+        return Bill(dense(context, plain.parameters).parameters, plain.flops, plain.activations)
 
 
 @component("flow", "inv_1x1_conv", build="gendsl.nn.transforms.linear:build_inv_1x1_conv")

@@ -16,7 +16,7 @@ LATER: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """Kind -> names; `key` are keys rather than components."""
 
-LATER_VALUES: Mapping[str, frozenset[str]] = MappingProxyType({"how": frozenset({"variational"})})
+LATER_VALUES: Mapping[str, frozenset[str]] = MappingProxyType({})
 """Key -> words that it will take."""
 
 RESERVED: Mapping[str, str] = MappingProxyType(

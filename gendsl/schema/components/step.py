@@ -17,9 +17,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from gendsl.errors import GendslError
+from gendsl.schema.components.flow import Coupling, FlowLayer
+from gendsl.schema.components.net import Mlp, Net
 from gendsl.schema.components.source_base import Column
 from gendsl.schema.facts import BINARY, REAL, UNIT, Shape, categories
-from gendsl.schema.registry import Component, component
+from gendsl.schema.registry import Component, Slot, component
 
 
 class StepProblem(GendslError):
@@ -124,15 +126,39 @@ class Binarize(Step):
 
 @component("step", "dequantize", build="gendsl.nn.steps:build_dequantize")
 class Dequantize(Step):
-    """From a grid of values k = 0 .. levels - 1 to the reals in [0, 1): (k + u) / levels with u uniform."""
+    """From a grid of values k = 0 .. levels - 1 to the reals in [0, 1): (k + u) / levels with u in [0, 1).
+
+    uniform: u is uniform. variational: u is drawn by a density of its own, trained with the model (Ho et al. 2019):
+    uniform numbers through a logit, a `flow` that is given what `net` makes of k, and a sigmoid.
+    """
 
     primary = "how"
     bound = True
+    examples = ({}, {"how": "variational"})
 
-    how: Literal["uniform"] = "uniform"
+    how: Literal["uniform", "variational"] = "uniform"
+    net: Annotated[Net, Slot("net")] | None = Field(
+        default=None, description="of a variational one: what reads k; an mlp if not written"
+    )
+    flow: (
+        Annotated[tuple[Annotated[FlowLayer, Slot("flow")], ...], Field(strict=False, min_length=1)] | None
+    ) = Field(default=None, description="of a variational one: its layers; two couplings if not written")
+
+    def network(self) -> Net:
+        """What reads the values on their grid."""
+        return self.net if self.net is not None else Mlp(hidden=(128,))
+
+    def layers(self) -> tuple[FlowLayer, ...]:
+        """What moves the uniform numbers."""
+        return self.flow if self.flow is not None else (Coupling(repeat=2, hidden=(128,)),)
 
     def apply(self, column: Column) -> Column:
         """Reals in [0, 1], no longer on a grid."""
+        if self.how == "uniform" and (self.net is not None or self.flow is not None):
+            raise StepProblem(
+                "`net` and `flow` belong to a variational dequantization",
+                "write how: variational, or drop them",
+            )
         if column.levels is None:
             raise StepProblem(
                 f"dequantize needs values on a grid, and these are {column.support}",

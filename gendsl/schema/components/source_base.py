@@ -36,7 +36,8 @@ class Column:
 
     `dtype` is numpy's name of the loaded array's type. `labels`: integers that networks read by embedding.
     `names` are the words of the integers 0, 1, ... where they have any (folders, characters).
-    `missing`: NaN entries are known to occur.
+    `missing`: NaN entries are known to occur. `end`: the label that ends a row, which nothing but itself follows.
+    `ragged`: rows are of different lengths along the first axis; what is not there is NaN.
     """
 
     dtype: str
@@ -45,6 +46,8 @@ class Column:
     labels: bool = False
     names: tuple[str, ...] = ()
     missing: bool = False
+    end: int | None = None
+    ragged: bool = False
 
     @property
     def levels(self) -> int | None:

@@ -160,7 +160,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield ""
     yield "factors"
     for name, factor in graph.factors.items():
-        built = _built(graph, factor) + _reach(graph, factor)
+        built = _built(graph, factor) + _reach(graph, factor) + _end(graph, factor)
         yield f"  {name:<16} {says(factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.net.tag + _shared(critic)
@@ -242,6 +242,11 @@ def _built(graph: Graph, factor: Factor) -> str:
 def _shared(owner: Factor | Critic) -> str:
     """The name under `nets:` of what was written as a reference."""
     return f" (nets.{owner.net_name})" if owner.net_name is not None else ""
+
+
+def _end(graph: Graph, factor: Factor) -> str:
+    end = graph.end(factor)
+    return "" if end is None else f", nothing follows {end}"
 
 
 def _reach(graph: Graph, factor: Factor) -> str:

@@ -17,6 +17,7 @@ METRICS = (
     "log_prob",
     "elbo",
     "bits_per_dim",
+    "nats_per_step",
     "log_normaliser",
     "kl_to_target",
     "reconstruction_error",

@@ -21,6 +21,7 @@ from gendsl.runtime.evaluation import (
     judged,
     modes,
     rows,
+    sequences,
     targets,
 )
 from gendsl.runtime.evaluation.entry import Entry
@@ -51,6 +52,7 @@ FAMILIES = (
     alone("kl_to_target", targets.kl_to_target, targets.possible),
     alone("elbo", densities.elbo, densities.encoded),
     alone("bits_per_dim", densities.bits, lambda about: about.can("log_prob")),
+    alone("nats_per_step", sequences.nats_per_step, sequences.possible),
     alone("reconstruction_error", rows.reconstruction, lambda about: about.can("reconstruct")),
     alone("accuracy", rows.accuracy, lambda about: about.can("classify")),
     alone("calibration", calibration.calibration, lambda about: not calibration.refused(about.graph)),

@@ -22,6 +22,8 @@ def data(tmp_path: Path) -> Path:
     image = np.zeros((60, 28, 28), np.uint8)
     np.savez(tmp_path / "mnist.npz", x_train=image, x_test=image[:10])
     bits = {"dna": 180, "mushrooms": 112}
+    (tmp_path / "tinyshakespeare.txt").write_text("To be, or not to be. " * 100, "utf-8")
+    (tmp_path / "names.txt").write_text("\n".join("abcdefghijklmnopqrstuvwxyz"), "utf-8")
     arrays = {
         f"{n}_{p}": np.zeros((20, d), np.uint8) for n, d in bits.items() for p in ("train", "valid", "test")
     }
@@ -48,7 +50,8 @@ def test_the_spec_of_a_row_is_sound(row: Row, data: Path) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.spec)
 def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
     assert not finished(tmp_path)
-    metrics = {"log_prob": {"value": -80.0, "stderr": 0.5}, "elbo": {"value": -84.0, "stderr": 0.4}}
+    values = {"log_prob": (-80.0, 0.5), "elbo": (-84.0, 0.4), "nats_per_step": (2.0, 0.01)}
+    metrics = {n: {"value": v, "stderr": e} for n, (v, e) in values.items()}
     result = {
         "status": "completed",
         "steps": 1200,

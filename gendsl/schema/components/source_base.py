@@ -92,6 +92,8 @@ class Declared(Strict):
 
     classes: Annotated[int, Field(ge=2)] | None = None
     """The column holds labels 0 .. classes - 1."""
+    end: Annotated[int, Field(ge=0)] | None = None
+    """The label that ends a row, and that fills it up."""
     low: float | None = None
     high: float | None = None
 
@@ -103,9 +105,20 @@ class Declared(Strict):
                 raise SourceProblem(
                     "columns", f"{name!r} holds {column.dtype} values, which cannot be labels"
                 )
+            if self.end is not None and (self.end >= self.classes or len(column.shape) != 1):
+                raise SourceProblem(
+                    "columns", f"{name!r}: end is one of the {self.classes} labels of rows [T], not {self.end}"
+                )
             return Column(
-                column.dtype, column.shape, categories(self.classes), labels=True, names=column.names
+                column.dtype,
+                column.shape,
+                categories(self.classes),
+                labels=True,
+                names=column.names,
+                end=self.end,
             )
+        if self.end is not None:
+            raise SourceProblem("columns", f"{name!r}: end needs classes, as it is one of them")
         low = column.support.low if self.low is None else self.low
         high = column.support.high if self.high is None else self.high
         if low >= high:

@@ -5,7 +5,8 @@
 
 A run lies in `--out` (runs/papers) and is resumed where it was interrupted; a finished one is only read. FOLDER
 holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]), made_uci.npz (dna_train, dna_valid, dna_test,
-mushrooms_...: 0 and 1 in the splits of Germain et al.), tinyshakespeare.txt and names.txt. Nothing else of gendsl needs these files.
+mushrooms_...: 0 and 1 in the splits of Germain et al.), tinyshakespeare.txt and names.txt.
+Nothing else of gendsl needs these files.
 """
 
 from __future__ import annotations

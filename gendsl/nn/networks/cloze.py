@@ -30,13 +30,13 @@ class ClozeNet(Attending):
         self.enter = Tokens(target, spec.width)
         self.hidden = nn.Parameter(torch.randn(spec.width) * spec.width**-0.5)
         self.positions = nn.Parameter(torch.randn(numel(target.shape), spec.width))
-        self.build(spec, inputs, outputs, causal=False)
+        self.build(spec, inputs, target, outputs, causal=False)
 
     def forward(self, values: Values, x: Tensor, hidden: Tensor) -> Tensor:
         rows = x.shape[0]
         tokens = self.enter(x)
         h = torch.where(hidden.reshape(rows, -1, 1), self.hidden.to(tokens.dtype), tokens) + self.positions
-        raw = self.said(h, values).transpose(1, 2)  # [B, outputs, D]
+        raw = self.out(self.states(h, values)).transpose(1, 2)  # [B, outputs, D]
         return raw.reshape(rows, raw.shape[1], *self.shape)
 
 

@@ -4,7 +4,8 @@
 
     log p(x) = sum of log p(x_t | x_<t) over the entries up to and including the first end,
 
-and the padding behind it costs nothing. The sum over all rows of one length is 1 as before: a row without an end is cut.
+and the padding behind it costs nothing. All rows of one length still sum to 1: a row without an end is one that was
+cut.
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gendsl.nn.conditioning import Context, Film, Values
+from gendsl.nn.networks.frames import entering, said, saying, stepping
 from gendsl.nn.networks.layers import require
-from gendsl.nn.networks.tokens import Shifted, Tokens
+from gendsl.nn.networks.tokens import Tokens
+from gendsl.nn.stepping import Stepper
 from gendsl.schema.components.net_seq import Transformer
 from gendsl.schema.facts import Input, Inputs, numel
 
@@ -80,6 +82,7 @@ class Block(nn.Module):
         self.attend = Attention(width, spec.heads, causal)
         self.cross = Attention(width, spec.heads, causal=False) if cross else None
         self.dense = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.drop = nn.Dropout(spec.dropout)
 
     def forward(
         self,
@@ -90,10 +93,10 @@ class Block(nn.Module):
     ) -> Tensor:
         before, beside = past or (None, None)
         own = self._modulate(0, h, context)
-        h = h + self.attend(own, own, before)
+        h = h + self.drop(self.attend(own, own, before))
         if self.cross is not None and memory is not None:
-            h = h + self.cross(self.norms[2](h), memory, beside)
-        out: Tensor = h + self.dense(self._modulate(1, h, context))
+            h = h + self.drop(self.cross(self.norms[2](h), memory, beside))
+        out: Tensor = h + self.drop(self.dense(self._modulate(1, h, context)))
         return out
 
     def _modulate(self, which: int, h: Tensor, context: Tensor | None) -> Tensor:
@@ -126,10 +129,11 @@ class Encoder(nn.Module):
 class Attending(nn.Module):
     """Layers over tokens and the output layer: one parent may be their memory, the others modulate them."""
 
-    def build(self, spec: Transformer, inputs: Inputs, outputs: int, *, causal: bool) -> None:
+    def build(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int, *, causal: bool) -> None:
         """Adds these to what a subclass has built of its own."""
         source, rest = spec.source(inputs), spec.rest(inputs)
         self.source = spec.cross
+        self.drop = nn.Dropout(spec.dropout)
         self.encoder = Encoder(spec, source) if source is not None else None
         self.context = Context(rest) if rest else None
         width = self.context.width if self.context is not None else 0
@@ -137,7 +141,7 @@ class Attending(nn.Module):
             Block(spec, causal=causal, cross=source is not None, context=width) for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width)
-        self.out = nn.Linear(spec.width, outputs)
+        self.out = saying(spec, target, spec.width, outputs)
 
     def beside(self, values: Values) -> tuple[Tensor | None, Tensor | None]:
         """What the parents make: the memory [B, S, width], the context [B, C]."""
@@ -146,13 +150,14 @@ class Attending(nn.Module):
             return None, context
         return self.encoder(values[self.source]), context
 
-    def said(self, h: Tensor, values: Values) -> Tensor:
-        """Tokens [B, T, width] -> raw numbers [B, T, outputs]."""
+    def states(self, h: Tensor, values: Values) -> Tensor:
+        """Tokens [B, T, width] -> what the entries are said from, [B, T, width]."""
         memory, context = self.beside(values)
+        h = self.drop(h)
         for block in self.blocks:
             h = block(h, memory, context)
-        raw: Tensor = self.out(self.norm(h))
-        return raw
+        state: Tensor = self.norm(h)
+        return state
 
 
 class TransformerNet(Attending):
@@ -160,19 +165,19 @@ class TransformerNet(Attending):
 
     def __init__(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
         super().__init__()
-        self.enter = Shifted(target, spec.width, order)
-        self.positions = nn.Parameter(torch.randn(len(order), spec.width) * 0.02)
-        self.build(spec, inputs, outputs, causal=True)
+        self.enter = entering(spec, target, spec.width, order)
+        self.positions = nn.Parameter(torch.randn(spec.tokens(target.shape), spec.width) * 0.02)
+        self.build(spec, inputs, target, outputs, causal=True)
 
     def forward(self, values: Values, x: Tensor) -> Tensor:
-        return self.enter.replace(self.said(self.enter(x) + self.positions, values))
+        return said(self.out, self.enter, self.states(self.enter(x) + self.positions, values), x)
 
-    def stepper(self, values: Values, rows: int) -> TransformerSteps:
-        return TransformerSteps(self, values, rows)
+    def stepper(self, values: Values, rows: int) -> Stepper:
+        return stepping(TransformerSteps(self, values, rows), self.out)
 
 
 class TransformerSteps:
-    """One token for each entry; what is kept are the keys and values of the tokens before, and the memory's."""
+    """One token after another; what is kept are the keys and values of the tokens before, and the memory's."""
 
     differentiable = False
 
@@ -181,13 +186,14 @@ class TransformerSteps:
         self.memory, self.context = net.beside(values)
         self.past = [(Past(len(net.positions)), Past()) for _ in net.blocks]
 
-    def next(self, last: Tensor | None) -> Tensor:
+    def state(self, last: Tensor | None) -> Tensor:
         h = (self.net.enter.one(last, self.rows) + self.net.positions[self.turn])[:, None]
         self.turn += 1
+        h = self.net.drop(h)
         for block, past in zip(self.net.blocks, self.past, strict=True):
             h = block(h, self.memory, self.context, past)
-        raw: Tensor = self.net.out(self.net.norm(h[:, 0]))
-        return raw
+        state: Tensor = self.net.norm(h[:, 0])
+        return state
 
 
 def build_transformer(

@@ -7,8 +7,9 @@ is learned, and what the net says at token t are the raw parameters of entry t.
 from typing import Any, ClassVar
 
 from gendsl.schema.components.net import Bill, Size, Target, as_input, dense, describe
-from gendsl.schema.components.net_ar import AutoregressiveNet, entry_bill
+from gendsl.schema.components.net_ar import entry_bill
 from gendsl.schema.components.net_planes import context_width
+from gendsl.schema.components.net_tokens import TokenNet
 from gendsl.schema.facts import Input, Inputs, embedding_parameters, numel
 from gendsl.schema.registry import component
 
@@ -26,25 +27,29 @@ def film_bill(context: int, width: int, tokens: int) -> Bill:
     return dense(context, 2 * width) + Bill(activations=width * (tokens + 1))
 
 
-class Recurrent(AutoregressiveNet):
+class Recurrent(TokenNet):
     """Base of the recurrent nets: `gates` maps per step, each of the token, the state and two biases."""
 
     gates: ClassVar[int]
     kept: ClassVar[int]
     """Numbers per unit and step that the backward pass needs."""
-    examples: ClassVar[tuple[dict[str, Any], ...]] = ({"width": 12}, {"width": 8, "layers": 2})
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"width": 12},
+        {"width": 8, "layers": 2},
+        {"width": 10, "frame": {"type": "made", "hidden": [9]}},
+    )
 
     width: Size = 128
     layers: Size = 1
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         head = as_input(target)
-        entries, width, context = numel(head.shape), self.width, context_width(inputs)
-        total = token_bill(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
+        entries, width, context = self.tokens(head.shape), self.width, context_width(inputs)
+        total = self.entering(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
         total += film_bill(context, width, entries)
         step = dense(width, self.gates * width, entries) * 2
         total += (step + Bill(activations=self.kept * width * entries)) * self.layers
-        return total + dense(width, outputs, entries)
+        return total + self.saying(head, width, outputs)
 
 
 @component("net", "rnn", build="gendsl.nn.networks.recurrent:build_recurrent")
@@ -72,7 +77,7 @@ class Gru(Recurrent):
 
 
 @component("net", "transformer", build="gendsl.nn.networks.transformer:build_transformer")
-class Transformer(AutoregressiveNet):
+class Transformer(TokenNet):
     """Causal self-attention over the entries, and attention to one parent if `cross` names it.
 
     Under `ordering: any` the attention is not causal: hidden entries are said from all that are not hidden.
@@ -81,6 +86,7 @@ class Transformer(AutoregressiveNet):
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"layers": 2, "width": 8, "heads": 2},
         {"layers": 1, "width": 12, "heads": 3, "cross": "t"},
+        {"layers": 1, "width": 8, "heads": 2, "frame": {"type": "mlp", "hidden": [6]}},
     )
 
     cloze: ClassVar[str] = "gendsl.nn.networks.cloze:build_cloze"
@@ -108,8 +114,8 @@ class Transformer(AutoregressiveNet):
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         head, source, width = as_input(target), self.source(inputs), self.width
-        entries, context = numel(head.shape), context_width(self.rest(inputs))
-        total = token_bill(head, width) + Bill(width * (entries + 1))
+        entries, context = self.tokens(head.shape), context_width(self.rest(inputs))
+        total = self.entering(head, width) + Bill(width * (entries + 1))
         total += Bill(embedding_parameters(self.rest(inputs)), 0, context)
         block = self._attention(entries, entries) + self._dense(entries)
         block += film_bill(context, width, entries) * 2
@@ -118,7 +124,7 @@ class Transformer(AutoregressiveNet):
             total += token_bill(source, width) + Bill(width * tokens) + self._norm(tokens)
             total += (self._attention(tokens, tokens) + self._dense(tokens)) * self.layers
             block += self._attention(entries, tokens)
-        return total + block * self.layers + self._norm(entries) + dense(width, outputs, entries)
+        return total + block * self.layers + self._norm(entries) + self.saying(head, width, outputs)
 
     def _norm(self, tokens: int) -> Bill:
         return Bill(2 * self.width, 0, 2 * self.width * tokens)

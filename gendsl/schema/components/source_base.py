@@ -107,7 +107,8 @@ class Declared(Strict):
                 )
             if self.end is not None and (self.end >= self.classes or len(column.shape) != 1):
                 raise SourceProblem(
-                    "columns", f"{name!r}: end is one of the {self.classes} labels of rows [T], not {self.end}"
+                    "columns",
+                    f"{name!r}: end is one of the {self.classes} labels of rows [T], not {self.end}",
                 )
             return Column(
                 column.dtype,

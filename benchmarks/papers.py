@@ -5,8 +5,8 @@
 
 A run lies in `--out` (runs/papers) and is resumed where it was interrupted; a finished one is only read. FOLDER
 holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]), made_uci.npz (dna_train, dna_valid, dna_test,
-mushrooms_...: 0 and 1 in the splits of Germain et al.), tinyshakespeare.txt and names.txt.
-Nothing else of gendsl needs these files.
+mushrooms_...: 0 and 1 in the splits of Germain et al.), jsb_chorales.npz (train_frames,
+train_offsets, ...), tinyshakespeare.txt and names.txt. Nothing else of gendsl needs these files.
 """
 
 from __future__ import annotations
@@ -95,6 +95,21 @@ ROWS = (
         "tiny-shakespeare, last 10 %",
         "nanoGPT, README, CPU configuration",
         (per_step(1.95, "1.88", "character"),),
+    ),
+    *(
+        Row(
+            f"jsb_{net}",
+            "jsb_chorales.npz",
+            "JSB chorales",
+            "Bai et al. 2018, table 1",
+            (per_step(goal, published, "frame"),),
+        )
+        for net, goal, published in (
+            ("rnn", 8.95, "8.91"),
+            ("gru", 8.60, "8.43"),
+            ("lstm", 8.60, "8.45"),
+            ("tcn", 8.50, "8.10"),
+        )
     ),
     Row(
         "names_wavenet",

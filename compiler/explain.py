@@ -9,6 +9,7 @@ from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Critic, Factor, Graph, Role, Stage, Term
 from gendsl.compiler.resolve import model_hash
 from gendsl.schema.components.flow import FlowLayer
+from gendsl.schema.components.net_tokens import TokenNet
 from gendsl.schema.facts import numel
 from gendsl.schema.settings import DEFAULT_STEPS
 
@@ -64,7 +65,8 @@ def _observed(graph: Graph, name: str) -> str:
     if variable.role is Role.PARTIAL:
         return f"partial: {variable.known}"
     if variable.role in (Role.OBSERVED, Role.CONDITION):
-        return "always" if not variable.missing else "entries missing"
+        ragged = variable.raw_column is not None and variable.raw_column.ragged
+        return "always" if not variable.missing else "rows of their own length" if ragged else "entries missing"
     return "never"
 
 
@@ -236,6 +238,8 @@ def _built(graph: Graph, factor: Factor) -> str:
     assert factor.dist is not None
     made = "no network" if factor.dist.chained else "standard" if factor.standard else "learned"
     net = f", {factor.net.tag}" if factor.net is not None else f", {made}"
+    frame = factor.net.frame if isinstance(factor.net, TokenNet) else None
+    net += "" if frame is None else f" over time, {frame.tag} over each frame"
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + _shared(factor)
 
 

@@ -28,6 +28,9 @@ def data(tmp_path: Path) -> Path:
         f"{n}_{p}": np.zeros((20, d), np.uint8) for n, d in bits.items() for p in ("train", "valid", "test")
     }
     np.savez(tmp_path / "made_uci.npz", **arrays)
+    music = {f"{p}_frames": np.zeros((12, 88), np.uint8) for p in ("train", "valid", "test")}
+    places = {f"{p}_offsets": np.array([0, 3, 8, 12]) for p in ("train", "valid", "test")}
+    np.savez(tmp_path / "jsb_chorales.npz", **music, **places)
     return tmp_path
 
 

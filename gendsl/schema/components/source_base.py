@@ -94,11 +94,15 @@ class Declared(Strict):
     """The column holds labels 0 .. classes - 1."""
     end: Annotated[int, Field(ge=0)] | None = None
     """The label that ends a row, and that fills it up."""
+    offsets: str | None = None
+    """Of npz: the array of the places at which rows of their own length begin in this one, and of its end."""
     low: float | None = None
     high: float | None = None
 
     def refine(self, name: str, column: Column) -> Column:
         """The column with what is declared. Raises SourceProblem where that contradicts its type."""
+        if self.offsets is not None:
+            raise SourceProblem("columns", f"{name!r}: offsets are for the arrays of an npz file")
         integer = column.support.integer
         if self.classes is not None:
             if not integer:

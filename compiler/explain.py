@@ -66,7 +66,9 @@ def _observed(graph: Graph, name: str) -> str:
         return f"partial: {variable.known}"
     if variable.role in (Role.OBSERVED, Role.CONDITION):
         ragged = variable.raw_column is not None and variable.raw_column.ragged
-        return "always" if not variable.missing else "rows of their own length" if ragged else "entries missing"
+        return (
+            "always" if not variable.missing else "rows of their own length" if ragged else "entries missing"
+        )
     return "never"
 
 

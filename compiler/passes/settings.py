@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.compiler.plans.chain import chain_of, refused
+from gendsl.compiler.plans.sample import uncut
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
 from gendsl.schema.settings import ChainOptions
@@ -45,7 +46,14 @@ def settings(graph: Graph) -> Graph:
     """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing
     values.
     """
-    problems = [*_metrics(graph), *_given(graph), *_chain(graph), *_missing(graph), *_training(graph)]
+    problems = [
+        *_metrics(graph),
+        *_given(graph),
+        *_chain(graph),
+        *_cut(graph),
+        *_missing(graph),
+        *_training(graph),
+    ]
     if problems:
         raise SpecError(problems)
     return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
@@ -130,6 +138,14 @@ def _chain(graph: Graph) -> Iterator[Diagnostic]:
         )
 
 
+def _cut(graph: Graph) -> Iterator[Diagnostic]:
+    sample = graph.spec.sample
+    for key in ("top_k", "top_p"):
+        why = uncut(graph) if getattr(sample, key) is not None else ""
+        if why:
+            yield graph.spec.diagnostic("GD507", f"{key} leaves out values: {why}", ("sample", key), on="key")
+
+
 def _missing(graph: Graph) -> Iterator[Diagnostic]:
     """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section 6), or
     in which they come last: rows of their own length in the order of time.
@@ -138,12 +154,18 @@ def _missing(graph: Graph) -> Iterator[Diagnostic]:
         if not variable.missing:
             continue
         facts = graph.spec.variables.get(name)
-        path = ("variables", name, "missing") if facts is not None and facts.missing else ("data", "bind", name)
+        path = (
+            ("variables", name, "missing") if facts is not None and facts.missing else ("data", "bind", name)
+        )
         ragged = variable.raw_column is not None and variable.raw_column.ragged
         lacks = "has rows of different lengths" if ragged else "has missing entries"
         factor = graph.p(name)
         if ragged and (variable.role is not Role.OBSERVED or variable.missing is not True):
-            why = f"it cannot be {variable.role}" if variable.missing is True else "none can be removed at random"
+            why = (
+                f"it cannot be {variable.role}"
+                if variable.missing is True
+                else "none can be removed at random"
+            )
             yield graph.spec.diagnostic("GD510", f"{name} {lacks}: {why}", path)
         elif factor is None or name not in graph.scored:
             yield graph.spec.diagnostic("GD510", f"{name} {lacks}, but p({name}) has no density", path)

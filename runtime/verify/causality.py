@@ -23,6 +23,8 @@ from gendsl.schema.facts import Support
 
 BOUND, POWER = 1e-9, 1e-6
 ROWS = 2
+MOST = 512
+"""Entries that are moved at most, spread evenly over the order."""
 
 
 @torch.no_grad()
@@ -69,11 +71,14 @@ def influence(base: Sequential, value: Tensor, ranks: Tensor, support: Support) 
     value [R, *shape], ranks [D]. Infinite where no entry depends on any other.
     """
     size, rows = ranks.numel(), value.shape[0]
-    net = base.net.net if isinstance(base.net, Ended) else base.net  # what ends a row is certain, not computed
+    net = (
+        base.net.net if isinstance(base.net, Ended) else base.net
+    )  # what ends a row is certain, not computed
     raw = net(dict(base.values), value).flatten(2)  # [R, P, D]
     chunk = max(1, BUDGET // max(raw.numel(), 1))
     forbidden, allowed, active, pairs = 0.0, 0.0, 0, 0
-    for part in torch.split(torch.arange(size, device=value.device), chunk):
+    moved_entries = torch.linspace(0, size - 1, min(size, MOST), device=value.device).long()
+    for part in torch.split(torch.argsort(ranks)[moved_entries], chunk):
         moved = tile(value, len(part)).flatten(1)  # [J * R, D]
         where = part.repeat_interleave(rows)
         moved.scatter_(1, where[:, None], _other(moved.gather(1, where[:, None]), support))

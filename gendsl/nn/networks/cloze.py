@@ -36,7 +36,7 @@ class ClozeNet(Attending):
         rows = x.shape[0]
         tokens = self.enter(x)
         h = torch.where(hidden.reshape(rows, -1, 1), self.hidden.to(tokens.dtype), tokens) + self.positions
-        raw = self.out(self.states(h, values)).transpose(1, 2)  # [B, outputs, D]
+        raw: Tensor = self.out(self.states(h, values)).transpose(1, 2)  # [B, outputs, D]
         return raw.reshape(rows, raw.shape[1], *self.shape)
 
 

@@ -190,7 +190,7 @@ class Npz(Source):
     """Arrays in numpy's .npz format: every array is a column.
 
     Arrays named `x_train`, `x_valid`, `x_test` (or `train_x`, ...) make one column `x` with parts of its own. With
-    `columns: {x: {offsets: o}}` row i of `x` is x[o[i]:o[i + 1]], of its own length: [T, ...] with T that of the longest.
+    `columns: {x: {offsets: o}}` row i of `x` is x[o[i]:o[i + 1]], of its own length; T is that of the longest.
     """
 
     path: str
@@ -240,7 +240,9 @@ class Npz(Source):
 
     def _plain(self) -> dict[str, Declared]:
         """What is declared of each column, but for how its rows are cut."""
-        return {name: declared.model_copy(update={"offsets": None}) for name, declared in self.columns.items()}
+        return {
+            name: declared.model_copy(update={"offsets": None}) for name, declared in self.columns.items()
+        }
 
     def lengths(
         self, base: Path, name: str, of: Mapping[str, str], headers: Mapping[str, Header]

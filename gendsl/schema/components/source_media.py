@@ -82,7 +82,8 @@ class Text(Source):
             return {"all": range(0, size - self.length + 1, self.stride or self.length)}
         if "train" not in self.parts or sum(self.parts.values()) > 1 + 1e-9:
             raise SourceProblem("parts", "the shares must name train and add up to at most 1")
-        found, before, share = {}, 0, 0.0
+        found: dict[str, range] = {}
+        before, share = 0, 0.0
         for part, own in sorted(self.parts.items(), key=lambda item: PARTS.index(item[0])):
             share += own
             end = math.floor(share * size + 1e-6)

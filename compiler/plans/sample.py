@@ -10,6 +10,7 @@ from gendsl.compiler.graph import Capability, Graph, Kind, Role
 from gendsl.compiler.paths import agnostic
 from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.schema.components.dist import Categorical
+from gendsl.schema.components.net_ar import AutoregressiveNet
 
 
 def plan(graph: Graph) -> Capability:
@@ -33,6 +34,8 @@ def plan(graph: Graph) -> Capability:
     sequential = [t for t in ordered(graph, targets) if _sequential(graph, t)]
     how = "ancestral" + (f"; {', '.join(sequential)} entry by entry" if sequential else "")
     how += ", in a random order" if set(agnostic(graph)) & set(sequential) else ""
+    whole = [t for t in sequential if _whole(graph, t)]
+    how += f", a whole pass for each entry of {', '.join(whole)}" if whole else ""
     chains = [n for n in ordered(graph, targets) if n in graph.spec.energy]
     if chains:
         words = [f"{n}: {_chain(graph, n)}" for n in chains]
@@ -91,6 +94,13 @@ def unsampled(graph: Graph, targets: list[str], given: tuple[str, ...] = ()) -> 
         if not factor.offers.sample:
             return f"{factor.name} cannot be sampled"
     return ""
+
+
+def _whole(graph: Graph, name: str) -> bool:
+    """Whether drawing an entry runs the whole network anew."""
+    factor = graph.p(name)
+    net = factor.net if factor is not None else None
+    return isinstance(net, AutoregressiveNet) and not net.cached
 
 
 def _sequential(graph: Graph, name: str) -> bool:

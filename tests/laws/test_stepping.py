@@ -39,13 +39,15 @@ CASES: dict[str, tuple[Input, dist.Dist]] = {
 NETS = [
     m.model_validate(e)
     for m in registry.table("net").values()
-    if issubclass(m, Net) and m.autoregressive
+    if issubclass(m, net_ar.AutoregressiveNet)
     for e in m.examples
 ]
+STEPPED = [n for n in NETS if n.cached]
+"""Those that keep what they have computed."""
 ORDERS = [ordering.Natural(), ordering.Raster(), ordering.Spiral(), ordering.Random(seed=1)]
 TABLE = [
     (net, order, case, inputs)
-    for net, order, case, inputs in itertools.product(NETS, ORDERS, CASES, INPUTS)
+    for net, order, case, inputs in itertools.product(STEPPED, ORDERS, CASES, INPUTS)
     if order.tag in (net.orderings() or ())
     and order.problem(CASES[case][0].shape) is None
     and net.problem(INPUTS[inputs], CASES[case][0]) is None
@@ -135,7 +137,7 @@ def teacher(subject: Sequential) -> None:
         assert float(expected.abs().max()) > 0
 
 
-@pytest.mark.parametrize("net", NETS, ids=name)
+@pytest.mark.parametrize("net", STEPPED, ids=name)
 def test_a_walk_is_the_arithmetic_of_about_one_pass(net: Net) -> None:
     order, inputs = ordering.Raster(), "none" if net.tag != "transformer" else "words"
     framed = isinstance(net, TokenNet) and net.frame is not None
@@ -169,6 +171,17 @@ def test_gradients_flow_through_draws(net: Net) -> None:
         found.append([torch.zeros_like(w) if g is None else g for g, w in zip(grads, weights, strict=True)])
     torch.testing.assert_close(found[0], found[1], rtol=1e-8, atol=1e-8)
     assert sum(float(g.abs().sum()) for g in found[0]) > 0
+
+
+@pytest.mark.parametrize("net", NETS, ids=name)
+def test_a_net_says_whether_it_has_a_walk_of_its_own(net: Net) -> None:
+    framed = isinstance(net, TokenNet) and net.frame is not None
+    inputs = "words" if getattr(net, "cross", None) else "none"
+    subject = factor(net, ordering.Raster(), "keys" if framed else "pixels", inputs, 1)
+    assert isinstance(net, net_ar.AutoregressiveNet)
+    with torch.no_grad():
+        walked = walk(subject.net, dict(subject.values), 1, subject.turns, subject.like)
+    assert isinstance(subject.net, Stepping) == net.cached == (not isinstance(walked, Whole))
 
 
 PIXELS, FRAMES = Input("target", (2, 2, 1), BINARY), Input("target", (2, 2), BINARY)

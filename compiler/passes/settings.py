@@ -38,6 +38,7 @@ METRICS = (
     "reverse_kl",
     "fid",
     "label_accuracy",
+    "linear_probe",
 )
 """What `evaluate: {metrics: [...]}` may name."""
 

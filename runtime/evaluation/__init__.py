@@ -20,6 +20,7 @@ from gendsl.runtime.evaluation import (
     imputation,
     judged,
     modes,
+    probe,
     rows,
     sequences,
     targets,
@@ -59,6 +60,7 @@ FAMILIES = (
     Family(tuple(imputation.IMPUTED), imputation.imputed, imputation.possible),
     Family(judged.JUDGED, judged.judged, judged.possible),
     Family(modes.MODES, modes.covered, modes.possible),
+    alone("linear_probe", probe.linear_probe, probe.possible),
     Family(classified.CLASSIFIED, classified.classified, lambda about: False),
 )
 """In the order of a result."""

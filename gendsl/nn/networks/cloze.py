@@ -32,6 +32,10 @@ class ClozeNet(Attending):
         self.positions = placed(spec, target.shape, torch.arange(numel(target.shape)), 1.0)
         self.build(spec, inputs, target, outputs, causal=False)
 
+    def tokens(self, x: Tensor) -> Tensor:
+        h: Tensor = self.positions(self.enter(x))
+        return h
+
     def forward(self, values: Values, x: Tensor, hidden: Tensor) -> Tensor:
         rows = x.shape[0]
         tokens = self.enter(x)

@@ -156,12 +156,24 @@ class Attending(nn.Module):
 
     def states(self, h: Tensor, values: Values) -> Tensor:
         """Tokens [B, T, width] -> what the entries are said from, [B, T, width]."""
-        memory, context = self.beside(values)
-        h = self.drop(h)
-        for block in self.blocks:
-            h = block(h, memory, context)
-        state: Tensor = self.norm(h)
+        state: Tensor = self.norm(self.stack(h, values)[-1])
         return state
+
+    def stack(self, h: Tensor, values: Values) -> list[Tensor]:
+        """The tokens [B, T, width], and what each layer makes of them."""
+        memory, context = self.beside(values)
+        found = [self.drop(h)]
+        for block in self.blocks:
+            found.append(block(found[-1], memory, context))
+        return found
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """The tokens [B, T, width] of whole rows x [B, *target]."""
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+    def layers(self, values: Values, x: Tensor) -> list[Tensor]:
+        """The activations [B, width] of the tokens and of every layer, averaged over the tokens."""
+        return [h.mean(1) for h in self.stack(self.tokens(x), values)]
 
 
 class TransformerNet(Attending):
@@ -176,8 +188,12 @@ class TransformerNet(Attending):
         self.positions = placed(spec, shape, turns, 0.02)
         self.build(spec, inputs, target, outputs, causal=True)
 
+    def tokens(self, x: Tensor) -> Tensor:
+        h: Tensor = self.positions(self.enter(x))
+        return h
+
     def forward(self, values: Values, x: Tensor) -> Tensor:
-        return said(self.out, self.enter, self.states(self.positions(self.enter(x)), values), x)
+        return said(self.out, self.enter, self.states(self.tokens(x), values), x)
 
     def stepper(self, values: Values, rows: int) -> Stepper:
         return stepping(TransformerSteps(self, values, rows), self.out)

@@ -30,7 +30,7 @@ class Positions(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         for table, place in zip(self.tables, self.places, strict=True):
-            h = h + table[place]
+            h = h + table[place[: h.shape[1]]]
         return h
 
     def one(self, h: Tensor, turn: int) -> Tensor:

@@ -17,6 +17,7 @@ class RecurrentNet(nn.Module):
 
     def __init__(self, spec: Recurrent, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
         super().__init__()
+        self.framed = spec.frame is not None
         self.enter = entering(spec, target, spec.width, order)
         self.context = Context(inputs) if inputs else None
         self.film = Film(self.context.width, spec.width) if self.context is not None else None

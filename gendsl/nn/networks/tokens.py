@@ -16,12 +16,14 @@ class Tokens(nn.Module):
         super().__init__()
         self.read = Read(item)
         self.entries = numel(item.shape) if tokens is None else tokens
+        self.framed = len(item.shape) == 2 and self.entries < numel(item.shape)
         self.each = item.width // self.entries
         self.enter = nn.Linear(self.each, width)
 
     def forward(self, value: Tensor) -> Tensor:
         numbers = self.read(value)
-        out: Tensor = self.enter(numbers.reshape(numbers.shape[0], self.entries, self.each))
+        tokens = value.shape[1] if self.framed else self.entries  # the first instants alone may be asked for
+        out: Tensor = self.enter(numbers.reshape(numbers.shape[0], tokens, self.each))
         return out
 
     def one(self, entry: Tensor) -> Tensor:
@@ -50,7 +52,8 @@ class Shifted(nn.Module):
         self.register_buffer("turns", torch.argsort(order), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = self.tokens(x)[:, self.turns[:-1]]
+        tokens = self.tokens(x)
+        tokens = tokens[:, self.turns[: tokens.shape[1] - 1]]
         return torch.cat([self.first.expand(x.shape[0], 1, -1), tokens], dim=1)
 
     def one(self, last: Tensor | None, rows: int) -> Tensor:

@@ -181,6 +181,7 @@ class TransformerNet(Attending):
 
     def __init__(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
         super().__init__()
+        self.framed = spec.frame is not None
         self.enter = entering(spec, target, spec.width, order)
         self.count = spec.tokens(target.shape)
         shape = target.shape if spec.frame is None else target.shape[:1]

@@ -58,6 +58,7 @@ class WaveNetModule(nn.Module):
 
     def __init__(self, spec: WaveNet, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
         super().__init__()
+        self.framed = spec.frame is not None
         self.enter = entering(spec, target, spec.width, order)
         self.context = Context(inputs) if inputs else None
         width = self.context.width if self.context is not None else 0

@@ -9,7 +9,6 @@ from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Critic, Factor, Graph, Role, Stage, Term
 from gendsl.compiler.resolve import model_hash
 from gendsl.schema.components.flow import FlowLayer
-from gendsl.schema.components.net_tokens import TokenNet
 from gendsl.schema.facts import numel
 from gendsl.schema.settings import DEFAULT_STEPS
 
@@ -239,9 +238,7 @@ def _built(graph: Graph, factor: Factor) -> str:
         return f"{layers} <- {factor.base}"
     assert factor.dist is not None
     made = "no network" if factor.dist.chained else "standard" if factor.standard else "learned"
-    net = f", {factor.net.tag}" if factor.net is not None else f", {made}"
-    frame = factor.net.frame if isinstance(factor.net, TokenNet) else None
-    net += "" if frame is None else f" over time, {frame.tag} over each frame"
+    net = f", {factor.net.words}" if factor.net is not None else f", {made}"
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + _shared(factor)
 
 

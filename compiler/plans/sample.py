@@ -10,7 +10,6 @@ from gendsl.compiler.graph import Capability, Graph, Kind, Role
 from gendsl.compiler.paths import agnostic
 from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.schema.components.dist import Categorical
-from gendsl.schema.components.net_ar import AutoregressiveNet
 
 
 def plan(graph: Graph) -> Capability:
@@ -99,8 +98,7 @@ def unsampled(graph: Graph, targets: list[str], given: tuple[str, ...] = ()) -> 
 def _whole(graph: Graph, name: str) -> bool:
     """Whether drawing an entry runs the whole network anew."""
     factor = graph.p(name)
-    net = factor.net if factor is not None else None
-    return isinstance(net, AutoregressiveNet) and not net.cached
+    return factor is not None and factor.net is not None and not factor.net.cached
 
 
 def _sequential(graph: Graph, name: str) -> bool:

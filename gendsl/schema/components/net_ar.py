@@ -33,8 +33,6 @@ class AutoregressiveNet(Net):
     autoregressive: ClassVar[bool] = True
     cloze: ClassVar[str] = ""
     """The builder of an order-agnostic form of the net, spec, inputs, target, outputs -> module, if it has one."""
-    cached: ClassVar[bool] = True
-    """Whether its walk keeps what it has computed; else every entry takes a whole pass."""
 
     def problem(self, inputs: Inputs, target: Target) -> str | None:
         if target is None:

@@ -41,6 +41,10 @@ class TokenNet(AutoregressiveNet):
         description="share of the hidden units that a training step leaves out (Srivastava et al. 2014)",
     )
 
+    @property
+    def words(self) -> str:
+        return self.tag if self.frame is None else f"{self.tag} over time, {self.frame.tag} over each frame"
+
     def orderings(self) -> tuple[str, ...] | None:
         """As any, but the instants of frames come in their own turn."""
         return super().orderings() if self.frame is None else ("natural", "time")

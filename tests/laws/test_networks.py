@@ -64,7 +64,9 @@ ORDERINGS = [
     ordering.Natural(),
     ordering.Reverse(),
     ordering.Raster(),
+    ordering.Serpentine(),
     ordering.Spiral(),
+    ordering.Time(),
     ordering.Random(seed=2),
 ]
 

@@ -4,9 +4,10 @@
     python -m benchmarks.papers made_dna --data FOLDER      run or go on, then write the row of docs/results.md
 
 A run lies in `--out` (runs/papers) and is resumed where it was interrupted; a finished one is only read. FOLDER
-holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]) and made_uci.npz (dna_train, dna_valid, dna_test,
-mushrooms_...: 0 and 1 in the splits of Germain et al.) and fashion-mnist, the folder of idx files that Debian's
-dataset-fashion-mnist installs under /usr/share/datasets. Nothing else of gendsl needs these files.
+holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]), made_uci.npz (dna_train, dna_valid, dna_test,
+mushrooms_...: 0 and 1 in the splits of Germain et al.), jsb_chorales.npz (train_frames, train_offsets, ...),
+tinyshakespeare.txt, names.txt, and fashion-mnist, the folder of idx files that Debian's dataset-fashion-mnist installs
+under /usr/share/datasets. Nothing else of gendsl needs these files.
 """
 
 from __future__ import annotations
@@ -87,11 +88,53 @@ def divergence(goal: float) -> Number:
     )
 
 
+def per_step(goal: float, published: str, of: str) -> Number:
+    """Nats for each character or frame, as the run reports them."""
+    return Number(
+        f"nats/{of}, test",
+        "exact",
+        lambda m: float(m["nats_per_step"]["value"]),
+        goal,
+        published,
+        3,
+        lambda m: m["nats_per_step"]["stderr"],
+    )
+
+
 MADE = "Germain et al. 2015, table 2"
 MAF = "Papamakarios et al. 2017, table 2"
 NADE = "Larochelle and Murray 2011, table 1"
 PLANAR = "Rezende and Mohamed 2015, section 6.1"
 ROWS = (
+    Row(
+        "shakespeare_gpt",
+        "tinyshakespeare.txt",
+        "tiny-shakespeare, last 10 %",
+        "nanoGPT, README, CPU configuration",
+        (per_step(1.95, "1.88", "character"),),
+    ),
+    *(
+        Row(
+            f"jsb_{net}",
+            "jsb_chorales.npz",
+            "JSB chorales",
+            "Bai et al. 2018, table 1",
+            (per_step(goal, published, "frame"),),
+        )
+        for net, goal, published in (
+            ("rnn", 8.95, "8.91"),
+            ("gru", 8.60, "8.43"),
+            ("lstm", 8.60, "8.45"),
+            ("tcn", 8.50, "8.10"),
+        )
+    ),
+    Row(
+        "names_wavenet",
+        "names.txt",
+        "names, 80/10/10",
+        "makemore, part 5: a WaveNet of 76K",
+        (per_step(2.06, "1.99", "character"),),
+    ),
     Row("mixture_dna", "made_uci.npz", "DNA", MADE, (nats(99.5, "98.19"),)),
     Row("mixture_mushrooms", "made_uci.npz", "mushrooms", MADE, (nats(14.9, "14.46"),)),
     Row("fvsbn_dna", "made_uci.npz", "DNA", MADE, (nats(84.6, "83.64"),)),

@@ -20,6 +20,7 @@ from gendsl.nn.energies import EnergyModule, NetEnergy
 from gendsl.nn.factor import Autoregressive, Direct, FactorModule, FlowSection, Unconditional
 from gendsl.nn.head import Head
 from gendsl.nn.model import Model
+from gendsl.nn.networks.ended import Ended
 from gendsl.nn.ordering import rank_tensor, turns
 from gendsl.nn.relative import Relative
 from gendsl.nn.transforms.reordered import reordered
@@ -96,6 +97,9 @@ def _factor(
             return OrderAgnostic(cloze, family, stack, density, parents, like)
         ranks = rank_tensor(factor.ordering, shape)
         net = builder(factor.net)(factor.net, factor.inputs, target, factor.raw[0], ranks)
+        end = graph.end(factor)
+        if end is not None:
+            net = Ended(net, end, factor.raw[0], turns(ranks), like)
         return Autoregressive(net, family, stack, density, parents, like, turns(ranks))
     assert factor.features is not None
     body = _body(factor, shape, bodies)

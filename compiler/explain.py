@@ -64,7 +64,10 @@ def _observed(graph: Graph, name: str) -> str:
     if variable.role is Role.PARTIAL:
         return f"partial: {variable.known}"
     if variable.role in (Role.OBSERVED, Role.CONDITION):
-        return "always" if not variable.missing else "entries missing"
+        ragged = variable.raw_column is not None and variable.raw_column.ragged
+        return (
+            "always" if not variable.missing else "rows of their own length" if ragged else "entries missing"
+        )
     return "never"
 
 
@@ -160,7 +163,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
     yield ""
     yield "factors"
     for name, factor in graph.factors.items():
-        built = _built(graph, factor) + _reach(graph, factor)
+        built = _built(graph, factor) + _reach(graph, factor) + _end(graph, factor)
         yield f"  {name:<16} {says(factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.net.tag + _shared(critic)
@@ -238,13 +241,18 @@ def _built(graph: Graph, factor: Factor) -> str:
         return f"sigmoid <- {layers} <- logit <- uniform, {factor.net.tag}"
     assert factor.dist is not None
     made = "no network" if factor.dist.chained else "standard" if factor.standard else "learned"
-    net = f", {factor.net.tag}" if factor.net is not None else f", {made}"
+    net = f", {factor.net.words}" if factor.net is not None else f", {made}"
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + _shared(factor)
 
 
 def _shared(owner: Factor | Critic) -> str:
     """The name under `nets:` of what was written as a reference."""
     return f" (nets.{owner.net_name})" if owner.net_name is not None else ""
+
+
+def _end(graph: Graph, factor: Factor) -> str:
+    end = graph.end(factor)
+    return "" if end is None else f", nothing follows {end}"
 
 
 def _reach(graph: Graph, factor: Factor) -> str:

@@ -15,7 +15,7 @@ from gendsl.compiler.order import reached, topological
 from gendsl.errors import Diagnostic
 from gendsl.kernels.table import Placement
 from gendsl.schema.components.corruption import Corruption
-from gendsl.schema.components.dist import Dist
+from gendsl.schema.components.dist import Categorical, Dist
 from gendsl.schema.components.dist_quantised import Vq
 from gendsl.schema.components.estimator import Estimator
 from gendsl.schema.components.flow import FlowLayer
@@ -346,6 +346,15 @@ class Graph:
         """The length of the codewords of a quantised latent; None of anything else."""
         encoder = self.q(variable)
         return encoder.dist.dim if encoder is not None and isinstance(encoder.dist, Vq) else None
+
+    def end(self, factor: Factor) -> int | None:
+        """The symbol that ends a sequence which the factor says from its first entry on; None where none does."""
+        head = self.variables[factor.head]
+        if factor.ordering is None or not factor.autoregressive or not factor.ordering.forward:
+            return None
+        if not isinstance(factor.dist, Categorical) or head.column is None or len(head.column.shape) != 1:
+            return None
+        return head.column.end
 
     def seen_by(self, variable: str) -> list[str]:
         """The adversaries that see a variable."""

@@ -91,7 +91,7 @@ def _variable(spec: Spec, name: str, role: Role, source: SourceFacts | None) -> 
     if spec.data is not None and source is not None and name in spec.data.bind:
         column = source.columns.get(spec.data.bind[name].column)
     known = facts.observed.partial if facts is not None and isinstance(facts.observed, Partial) else None
-    missing = None
+    missing: float | bool | None = True if column is not None and column.ragged else None
     if facts is not None and facts.missing:
         missing = facts.missing.rate if isinstance(facts.missing, Missing) else True
     return Variable(name, role, path, raw_column=column, known=known, missing=missing)

@@ -112,6 +112,8 @@ def facts_json(facts: SourceFacts) -> dict[str, Any]:
                 "labels": c.labels,
                 "names": list(c.names),
                 "missing": c.missing,
+                "end": c.end,
+                "ragged": c.ragged,
             }
             for name, c in facts.columns.items()
         },
@@ -137,6 +139,8 @@ def facts_of(document: Mapping[str, Any]) -> SourceFacts:
             labels=bool(c["labels"]),
             names=tuple(str(n) for n in c["names"]),
             missing=bool(c["missing"]),
+            end=c.get("end"),
+            ragged=bool(c.get("ragged", False)),
         )
         for name, c in document["columns"].items()
     }

@@ -233,6 +233,8 @@ def _draw(session: Session) -> None:
             lambda: session.data.parts["train"],
             given=dict(spec.sample.given),
             temperature=spec.sample.temperature,
+            top_k=spec.sample.top_k,
+            top_p=spec.sample.top_p,
             seed=spec.run.seed,
         )
         samples.save_arrays(session.run.samples / "samples.npz", values)

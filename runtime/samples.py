@@ -89,9 +89,12 @@ def draw(
     given: Mapping[str, float],
     temperature: float,
     seed: int,
+    top_k: int | None = None,
+    top_p: float | None = None,
 ) -> dict[str, Tensor]:
     """n samples of every observed variable in the space of its column (grey values, not logits).
 
+    `temperature`, `top_k`, `top_p`: as `Model.sample`.
     `rows` gives the part that conditions are drawn from, and is asked only where some are not in `given`.
     """
     values = given_values(model, n, rows, given, seed)
@@ -99,7 +102,8 @@ def draw(
     for i, start in enumerate(range(0, n, SAMPLES_AT_ONCE)):
         count = min(SAMPLES_AT_ONCE, n - start)
         with stream(seed, "sample", i), torch.no_grad():
-            drawn = model.sample(count, {k: v[start : start + count] for k, v in values.items()}, temperature)
+            own = {k: v[start : start + count] for k, v in values.items()}
+            drawn = model.sample(count, own, temperature, top_k=top_k, top_p=top_p)
         for name, value in drawn.items():
             found.setdefault(name, []).append(to_column(model, name, value))
     return {name: torch.cat(parts) for name, parts in found.items()}

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.compiler.plans.chain import chain_of, refused
+from gendsl.compiler.plans.sample import uncut
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
 from gendsl.schema.settings import ChainOptions
@@ -17,6 +18,7 @@ METRICS = (
     "log_prob",
     "elbo",
     "bits_per_dim",
+    "nats_per_step",
     "log_normaliser",
     "kl_to_target",
     "reconstruction_error",
@@ -36,6 +38,7 @@ METRICS = (
     "reverse_kl",
     "fid",
     "label_accuracy",
+    "linear_probe",
 )
 """What `evaluate: {metrics: [...]}` may name."""
 
@@ -44,7 +47,14 @@ def settings(graph: Graph) -> Graph:
     """Refuses metrics, conditions and validation that this graph does not have; imposes the rule on missing
     values.
     """
-    problems = [*_metrics(graph), *_given(graph), *_chain(graph), *_missing(graph), *_training(graph)]
+    problems = [
+        *_metrics(graph),
+        *_given(graph),
+        *_chain(graph),
+        *_cut(graph),
+        *_missing(graph),
+        *_training(graph),
+    ]
     if problems:
         raise SpecError(problems)
     return graph.update(notes=(*graph.notes, *_rows(graph), *_complete(graph)))
@@ -53,7 +63,9 @@ def settings(graph: Graph) -> Graph:
 def _complete(graph: Graph) -> Iterator[Diagnostic]:
     """A note where `missing: true` is said of data that are complete."""
     for name, variable in graph.variables.items():
-        if variable.missing is True and variable.raw_column is not None and not variable.raw_column.missing:
+        facts = graph.spec.variables.get(name)
+        written = facts is not None and facts.missing is True
+        if written and variable.raw_column is not None and not variable.raw_column.missing:
             yield graph.spec.diagnostic(
                 "GD510",
                 f"{name} has no missing entries: `missing: true` changes nothing",
@@ -127,45 +139,68 @@ def _chain(graph: Graph) -> Iterator[Diagnostic]:
         )
 
 
+def _cut(graph: Graph) -> Iterator[Diagnostic]:
+    sample = graph.spec.sample
+    for key in ("top_k", "top_p"):
+        why = uncut(graph) if getattr(sample, key) is not None else ""
+        if why:
+            yield graph.spec.diagnostic("GD507", f"{key} leaves out values: {why}", ("sample", key), on="key")
+
+
 def _missing(graph: Graph) -> Iterator[Diagnostic]:
     """Missing entries need a density that is a product over entries given the parents (docs/semantics.md, section
-    6).
+    6), or in which they come last: rows of their own length in the order of time.
     """
     for name, variable in graph.variables.items():
         if not variable.missing:
             continue
-        path = ("variables", name, "missing")
+        facts = graph.spec.variables.get(name)
+        path = (
+            ("variables", name, "missing") if facts is not None and facts.missing else ("data", "bind", name)
+        )
+        ragged = variable.raw_column is not None and variable.raw_column.ragged
+        lacks = "has rows of different lengths" if ragged else "has missing entries"
         factor = graph.p(name)
-        if factor is None or name not in graph.scored:
-            yield graph.spec.diagnostic(
-                "GD510", f"{name} has missing entries, but p({name}) has no density", path
+        if ragged and (variable.role is not Role.OBSERVED or variable.missing is not True):
+            why = (
+                f"it cannot be {variable.role}"
+                if variable.missing is True
+                else "none can be removed at random"
             )
+            yield graph.spec.diagnostic("GD510", f"{name} {lacks}: {why}", path)
+        elif factor is None or name not in graph.scored:
+            yield graph.spec.diagnostic("GD510", f"{name} {lacks}, but p({name}) has no density", path)
         elif factor.base is not None or factor.flow or factor.dist is None or not factor.dist.factorises:
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, but its density is not a product over its entries: it cannot "
-                "leave some out",
+                f"{name} {lacks}, but its density is not a product over its entries: it cannot leave some out",
                 path,
                 related=((f"p({name}) is here", factor.path),),
             )
-        elif factor.autoregressive and not factor.agnostic:
+        elif factor.autoregressive and not factor.agnostic and not (ragged and _forward(factor)):
+            order = "time" if ragged else "any"
+            what = "with a transformer takes the entries that are there first" if not ragged else ""
             yield graph.spec.diagnostic(
                 "GD510",
-                f"{name} has missing entries, and its density is autoregressive: zeros in the context would "
-                "be taken "
+                f"{name} {lacks}, and its density is autoregressive: zeros in the context would be taken "
                 "for observed values",
                 path,
                 related=((f"p({name}) is here", factor.path),),
-                help=f"ordering: {{{name}: any}} with a transformer takes the entries that are there first",
+                help=f"ordering: {{{name}: {order}}} {what}".strip(),
             )
         else:
-            yield from _read_missing(graph, name)
+            yield from _read_missing(graph, name, lacks)
 
 
-def _read_missing(graph: Graph, name: str) -> Iterator[Diagnostic]:
+def _forward(factor: Factor) -> bool:
+    """Whether what is missing at the end of a sequence comes last in its order."""
+    return factor.ordering is not None and factor.ordering.forward
+
+
+def _read_missing(graph: Graph, name: str, lacks: str) -> Iterator[Diagnostic]:
     for seer in graph.seen_by(name):
         path = ("adversary", seer, "sees", graph.critics[seer].spec.sees.index(name))
-        yield graph.spec.diagnostic("GD510", f"{seer} sees {name}, which has missing entries", path)
+        yield graph.spec.diagnostic("GD510", f"{seer} sees {name}, which {lacks}", path)
 
 
 def _training(graph: Graph) -> Iterator[Diagnostic]:

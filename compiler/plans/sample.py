@@ -9,6 +9,7 @@ from gendsl.compiler.derive.energies import targets as fixed
 from gendsl.compiler.graph import Capability, Graph, Kind, Role
 from gendsl.compiler.paths import agnostic
 from gendsl.compiler.plans.chain import chain_of, refused
+from gendsl.schema.components.dist import Categorical
 
 
 def plan(graph: Graph) -> Capability:
@@ -32,6 +33,8 @@ def plan(graph: Graph) -> Capability:
     sequential = [t for t in ordered(graph, targets) if _sequential(graph, t)]
     how = "ancestral" + (f"; {', '.join(sequential)} entry by entry" if sequential else "")
     how += ", in a random order" if set(agnostic(graph)) & set(sequential) else ""
+    whole = [t for t in sequential if _whole(graph, t)]
+    how += f", a whole pass for each entry of {', '.join(whole)}" if whole else ""
     chains = [n for n in ordered(graph, targets) if n in graph.spec.energy]
     if chains:
         words = [f"{n}: {_chain(graph, n)}" for n in chains]
@@ -48,6 +51,17 @@ def drawn(graph: Graph) -> list[str]:
     modelled = [n for n, v in graph.variables.items() if v.role in roles]
     found = [n for n in modelled if graph.p(n) is not None or n in graph.spec.energy]
     return found or fixed(graph)
+
+
+def uncut(graph: Graph) -> str:
+    """Why `top_k` and `top_p` have nothing to cut, or nothing: they leave out values of categorical draws."""
+    if chain_of(graph) is not None:
+        return "samples are the states of a chain, not draws from p"
+    names = [n for n in ordered(graph, drawn(graph)) if graph.variables[n].role is not Role.CONDITION]
+    factors = [graph.p(n) for n in names if n not in graph.spec.energy]
+    if any(f is not None and isinstance(f.dist, Categorical) for f in factors):
+        return ""
+    return f"none of {', '.join(names)} is drawn from a categorical distribution"
 
 
 def _chain(graph: Graph, name: str) -> str:
@@ -79,6 +93,12 @@ def unsampled(graph: Graph, targets: list[str], given: tuple[str, ...] = ()) -> 
         if not factor.offers.sample:
             return f"{factor.name} cannot be sampled"
     return ""
+
+
+def _whole(graph: Graph, name: str) -> bool:
+    """Whether drawing an entry runs the whole network anew."""
+    factor = graph.p(name)
+    return factor is not None and factor.net is not None and not factor.net.cached
 
 
 def _sequential(graph: Graph, name: str) -> bool:

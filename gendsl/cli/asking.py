@@ -23,6 +23,13 @@ def sample(
     seed: Seed = None,
     given: Given = None,
     temperature: Annotated[float, typer.Option(min=1e-6, max=1e6, help="below 1: less spread")] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="of categorical draws: the k likeliest values")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(min=1e-6, max=1.0, help="of categorical draws: the likeliest p of the mass"),
+    ] = None,
     out_: Out = None,
     json_: Json = False,
 ) -> int:
@@ -40,6 +47,8 @@ def sample(
         lambda: trained.data.parts["train"],
         given=_given(given),
         temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
         seed=chosen,
     )
     samples.save(path, trained.model, values)

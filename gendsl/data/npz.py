@@ -28,17 +28,30 @@ def load_npy(source: Npy, base: Path) -> Loaded:
 def load_npz(source: Npz, base: Path) -> Loaded:
     """Every column of the archive, its parts joined in the order train, valid, test."""
     path = find(base, source.path)
-    arrays = source.arrays(source.headers(base))
+    headers = source.headers(base)
+    arrays = source.arrays(headers)
     columns, rows = {}, {}
     try:
         with np.load(path, allow_pickle=False) as archive:
             for name, of in arrays.items():
                 pieces = {part: _native(archive[array]) for part, array in of.items()}
+                lengths = source.lengths(base, name, of, headers)
+                if lengths:
+                    long = max(max(each) for each in lengths.values())
+                    pieces = {part: _padded(piece, lengths[part], long) for part, piece in pieces.items()}
                 rows = {part: len(piece) for part, piece in pieces.items()}
                 columns[name] = as_images(np.concatenate(list(pieces.values())))
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     return Loaded(columns, None if "all" in rows else part_slices(rows))
+
+
+def _padded(array: Array, lengths: tuple[int, ...], long: int) -> Array:
+    """Rows cut out of [sum of T, ...] one after another, [N, long, ...] with NaN behind each."""
+    rows = np.full((len(lengths), long, *array.shape[1:]), np.nan, np.float32)
+    for row, piece in zip(rows, np.split(array, np.cumsum(lengths)[:-1]), strict=True):
+        row[: len(piece)] = piece
+    return rows
 
 
 def as_images(array: Array) -> Array:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gendsl.data.loaded import Array, Loaded
+from gendsl.data.npz import part_slices
 from gendsl.errors import DataError
 from gendsl.schema.components.source_media import Text
 
@@ -30,8 +31,11 @@ def load_text(source: Text, base: Path) -> Loaded:
         padded = (np.stack([_padded(cell, index, source.length) for cell in column]) for column in columns)
         return Loaded(dict(zip(source.fields, padded, strict=True)))
     codes = np.array([index[symbol] for symbol in units], np.int64)
-    starts = np.arange(source.windows(len(codes))) * (source.stride or source.length)
-    return Loaded({source.fields[0]: codes[starts[:, None] + np.arange(source.length)]})
+    starts = source.starts(len(codes))
+    first = np.concatenate([np.asarray(found, np.int64) for found in starts.values()])
+    rows = {source.fields[0]: codes[first[:, None] + np.arange(source.length)]}
+    parts = part_slices({part: len(found) for part, found in starts.items()})
+    return Loaded(rows, None if source.parts is None else parts)
 
 
 def _padded(cell: str, index: dict[str, int], length: int) -> Array:

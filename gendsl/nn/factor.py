@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gendsl.nn.distributions import Drawn, Family
 from gendsl.nn.rows import as_vectors
-from gendsl.nn.stepping import walk
+from gendsl.nn.stepping import Framed, walk
 from gendsl.nn.transforms.stack import Stack, flat_sum, widened
 from gendsl.schema.facts import NOISE
 
@@ -143,6 +143,16 @@ class Sequential(Conditioned):
         raw = self.raw(value)
         log_p: Tensor = self.family(raw).log_prob(value.to(raw.dtype))
         return log_p
+
+    def shown(self, value: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Both [N, T, D] up to the last instant that any row has, where the network takes instants as tokens."""
+        if not (isinstance(self.net, Framed) and self.net.framed) or any(
+            p.dim() for p in self.family.free.values()
+        ):
+            return value, present
+        there = present.flatten(2).any(2).any(0).nonzero()
+        last = int(there.max()) + 1 if len(there) else 1
+        return value[:, :last], present[:, :last]
 
     def mean(self) -> Tensor:
         raise TypeError(

@@ -15,7 +15,7 @@ from gendsl.compiler.graph import Factor, How, Role
 from gendsl.compiler.paths import chain
 from gendsl.nn.any_order import AnyOrder
 from gendsl.nn.estimators import expected, log_probabilities
-from gendsl.nn.factor import Plain
+from gendsl.nn.factor import Plain, Sequential
 from gendsl.nn.latents import Latents
 from gendsl.nn.transforms.stack import flat_sum
 
@@ -48,7 +48,10 @@ class Trace(Latents):
             score = conditioned.bound if self.linear else conditioned.log_prob
             return score(self.lift(value, rows), present)
         if present is not None:
-            entries = conditioned.entries(self.lift(value, rows))
+            value = self.lift(value, rows)
+            if isinstance(conditioned, Sequential):
+                value, present = conditioned.shown(value, present)
+            entries = conditioned.entries(value)
             return flat_sum(torch.where(present, entries, torch.zeros_like(entries)))
         return conditioned.log_prob(self.lift(value, rows))
 

@@ -22,7 +22,7 @@ from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.classify import by, labelled
 from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.reconstruct import decodable, rebuilt
-from gendsl.compiler.plans.sample import drawn, ordered
+from gendsl.compiler.plans.sample import drawn, ordered, uncut
 from gendsl.data.dataset import Batch
 from gendsl.errors import UsageError
 from gendsl.nn import chain, imputation, tilt
@@ -42,6 +42,7 @@ from gendsl.nn.posterior import PosteriorChain
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.nn.quantised import VqFamily
 from gendsl.nn.starting import open_starts
+from gendsl.nn.truncation import Cut
 from gendsl.schema.components.flow import base_of
 from gendsl.schema.facts import NOISE, code_name, mask_name, numel
 
@@ -213,12 +214,14 @@ class Model(nn.Module):
         *,
         given_data: bool = False,
         latents: Mapping[str, Tensor] | None = None,
+        cut: Cut | None = None,
     ) -> dict[str, Tensor]:
         """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
 
         A sample is complete: where entries may be missing, the mask beside it says that none is.
 
-        `given_data`: observed variables are taken from `given` too. `latents`: values that are not drawn.
+        `given_data`: observed variables are taken from `given` too. `latents`: values that are not drawn. `cut`: what
+        categorical draws are left.
         """
         given, latents = given or {}, latents or {}
         values: dict[str, Tensor] = {}
@@ -238,16 +241,19 @@ class Model(nn.Module):
                 continue
             if factor is None or any(p not in values for p in factor.parents):
                 continue
-            values[name] = self._draw(name, values, rows, temperature)
+            values[name] = self._draw(name, values, rows, temperature, cut)
             if self.graph.variables[name].missing:
                 values[mask_name(name)] = torch.ones_like(values[name])
         return values
 
-    def _draw(self, name: str, values: Mapping[str, Tensor], rows: int, temperature: float) -> Tensor:
+    def _draw(
+        self, name: str, values: Mapping[str, Tensor], rows: int, temperature: float, cut: Cut | None
+    ) -> Tensor:
         factor = self.graph.p(name)
         assert factor is not None
         if factor.base is None:
-            return self.distribution(factor.name, values, rows).draw(temperature)[0]
+            conditioned = self.distribution(factor.name, values, rows)
+            return (conditioned if cut is None else cut.of(conditioned)).draw(temperature)[0]
         return self.through_flow(name, values)
 
     def through_flow(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
@@ -279,15 +285,26 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, n: int, given: Mapping[str, Tensor] | None = None, temperature: float = 1.0
+        self,
+        n: int,
+        given: Mapping[str, Tensor] | None = None,
+        temperature: float = 1.0,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> dict[str, Tensor]:
         """`n` samples of the observed variables; `given` holds the values of every condition, n rows each.
 
-        Each is drawn from the roots of p, or is the last state of a chain of its own (`sample.chain.steps`).
+        Each is drawn from the roots of p, or is the last state of a chain of its own (`sample.chain.steps`). `top_k`,
+        `top_p` leave categorical draws their most probable values only (`gendsl.nn.truncation`).
 
-        Raises UsageError where the model cannot be sampled or a condition is missing.
+        Raises UsageError where the model cannot be sampled, a condition is missing, or nothing is there to be cut.
         """
         self._refuse("sample")
+        cut = Cut(top_k, top_p) if top_k is not None or top_p is not None else None
+        why = uncut(self.graph) if cut is not None else ""
+        if why:
+            raise UsageError(f"top_k and top_p: {why}")
         targets = drawn(self.graph)
         for name in ordered(self.graph, targets):
             if self.graph.variables[name].role is Role.CONDITION and name not in (given or {}):
@@ -296,7 +313,7 @@ class Model(nn.Module):
             steps = self.graph.spec.sample.chain.steps
             values = chain.run(self, chain.noise(self, n), steps, given or {}, temperature)
         else:
-            values = self.ancestral(n, given, targets, temperature)
+            values = self.ancestral(n, given, targets, temperature, cut=cut)
         return {name: values[name] for name in targets}
 
     @torch.no_grad()

@@ -36,6 +36,13 @@ class Stepping(Protocol):
         ...
 
 
+@runtime_checkable
+class Framed(Protocol):
+    """A network that may take the instants of a sequence [T, D] as tokens, and then fewer than all of them."""
+
+    framed: bool
+
+
 class Whole:
     """The walk of any network: a whole pass at every turn, entries to come read as zeros."""
 

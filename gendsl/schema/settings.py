@@ -182,10 +182,16 @@ class ChainOptions(Strict):
 
 
 class Sample(Strict):
-    """How many samples are drawn after training, how warm, under which conditions."""
+    """How many samples are drawn after training, how warm, among which values, under which conditions."""
 
     n: Count = 64
     temperature: Positive = 1.0
+    top_k: Count | None = Field(
+        default=None, description="of a categorical draw: only so many of the most probable values"
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="of a categorical draw: the fewest values with at least this probability"
+    )
     given: dict[Name, int | float] = {}
     chain: ChainOptions = Field(
         default=ChainOptions(), description="of a denoiser without a prior: its corrupt-and-denoise chain"

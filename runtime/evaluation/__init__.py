@@ -20,7 +20,9 @@ from gendsl.runtime.evaluation import (
     imputation,
     judged,
     modes,
+    probe,
     rows,
+    sequences,
     targets,
 )
 from gendsl.runtime.evaluation.entry import Entry
@@ -51,12 +53,14 @@ FAMILIES = (
     alone("kl_to_target", targets.kl_to_target, targets.possible),
     alone("elbo", densities.elbo, densities.encoded),
     alone("bits_per_dim", densities.bits, lambda about: about.can("log_prob")),
+    alone("nats_per_step", sequences.nats_per_step, sequences.possible),
     alone("reconstruction_error", rows.reconstruction, lambda about: about.can("reconstruct")),
     alone("accuracy", rows.accuracy, lambda about: about.can("classify")),
     alone("calibration", calibration.calibration, lambda about: not calibration.refused(about.graph)),
     Family(tuple(imputation.IMPUTED), imputation.imputed, imputation.possible),
     Family(judged.JUDGED, judged.judged, judged.possible),
     Family(modes.MODES, modes.covered, modes.possible),
+    alone("linear_probe", probe.linear_probe, probe.possible),
     Family(classified.CLASSIFIED, classified.classified, lambda about: False),
 )
 """In the order of a result."""

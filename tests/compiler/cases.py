@@ -1040,6 +1040,55 @@ decoder: {y: {dist: categorical}, x: {given: y, dist: categorical, net: gated_pi
         "exact",
         NO_CODES,
     ),
+    "prior_of_instants": case(
+        BINARY
+        + "\nordering: {z: time}"
+        + VAE.replace(
+            "z: {dist: normal, shape: [4]}",
+            "z: {dist: normal, shape: [3, 2], net: {type: gru, width: 6, frame: {type: made, hidden: [5]}}}",
+        ),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "posterior_of_instants": case(
+        BINARY
+        + "\nordering: {z: time}"
+        + VAE.replace("shape: [4]", "shape: [3, 2]").replace(
+            "x, dist: normal, net: mlp",
+            "x, dist: normal, net: {type: lstm, width: 6, frame: {type: mlp, hidden: []}}",
+        ),
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "pixelcnn_pp": case(
+        BINARY
+        + """
+ordering: {x: raster}
+decoder: {x: {dist: bernoulli, net: {type: pixelcnn_pp, layers: 1, width: 6}}}
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
+    "rotations_given_a_label": case(
+        ORDINAL_Y
+        + """
+condition: [y]
+ordering: {x: spiral}
+decoder:
+  x: {given: y, dist: categorical, net: {type: transformer, layers: 1, width: 8, heads: 2, positions: rope}}
+sample: {top_k: 3}
+""",
+        "likelihood.x",
+        "exact",
+        "exact",
+        NO_CODES,
+    ),
     "mixture_of_pixelcnns": case(
         BINARY
         + """
@@ -1676,7 +1725,7 @@ NOT_IMPUTED = frozenset((*f"autoencoder {FLOWS} {IMPLICIT} {QUANTISED} {JOINT}".
 
 LATENT_FREE = """
 pixelcnn image_gpt pixelcnn_with_label made wavenet mixture_of_logistics_entry_by_entry
-mixture_of_logistics_given_a_label
+mixture_of_logistics_given_a_label pixelcnn_pp
 """
 PLAIN_NORMAL = (
     "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk "

@@ -43,6 +43,7 @@ def npz(base: Path) -> None:
         y=draw.integers(0, 10, 20),
         z=draw.standard_normal((20, 2)).astype(">f8"),
     )
+    np.savez(base / "ragged.npz", x=draw.integers(0, 2, (12, 3), dtype=np.uint8), o=np.array([0, 2, 7, 12]))
 
 
 TABLE = "size,kind,count,flag\n1.5,cat,3,0\n,dog,4,1\n2,cat,-1,1\n-0.25,?,7,0\n1e-3,emu,5,1\n"

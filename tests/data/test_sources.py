@@ -40,7 +40,7 @@ def test_what_is_loaded_is_what_the_facts_said(
     for name, column in facts.columns.items():
         array = loaded.columns[name]
         assert (array.dtype.name, array.shape) == (column.dtype, (facts.rows, *column.shape))
-        assert not (column.support.integer and array.dtype.kind == "f")
+        assert column.ragged or not (column.support.integer and array.dtype.kind == "f")
         assert np.nanmin(array) >= column.support.low
         assert np.nanmax(array) <= column.support.high
         assert np.isnan(array).any() == column.missing if array.dtype.kind == "f" else not column.missing
@@ -107,6 +107,52 @@ def test_npz_with_parts_named_in_its_arrays(tmp_path: Path) -> None:
     assert source.facts(tmp_path).parts == {"train": 8, "valid": 2, "test": 3}
     column = load(source, tmp_path).columns["x"]
     assert np.array_equal(column, np.concatenate([arrays["x_train"], arrays["x_valid"], arrays["x_test"]]))
+
+
+def test_rows_of_their_own_length_are_cut_by_offsets(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frames = {
+        part: draw.integers(0, 2, (rows, 4), dtype=np.uint8) for part, rows in (("train", 9), ("test", 5))
+    }
+    places = {"train": np.array([0, 3, 4, 9]), "test": np.array([0, 5])}
+    arrays = {f"{p}_frames": a for p, a in frames.items()} | {f"{p}_offsets": a for p, a in places.items()}
+    np.savez(tmp_path / "a.npz", **arrays)
+    written = {"path": "a.npz", "columns": {"frames": {"offsets": "offsets", "high": 1}}}
+    source = Npz.model_validate(written)
+    facts = source.facts(tmp_path)
+    assert facts.parts == {"train": 3, "test": 1}
+    assert facts.columns["frames"].ragged
+    assert str(facts.columns["frames"].support) == "{0, 1}"
+    rows = load(source, tmp_path).columns["frames"]
+    assert rows.shape == (4, 5, 4)
+    for row, (part, start, stop) in zip(
+        rows, [("train", 0, 3), ("train", 3, 4), ("train", 4, 9), ("test", 0, 5)], strict=True
+    ):
+        assert np.array_equal(row[: stop - start], frames[part][start:stop])
+        assert np.isnan(row[stop - start :]).all()
+    np.savez(tmp_path / "a.npz", **{**arrays, "test_offsets": np.array([0, 4])})
+    with pytest.raises(SourceProblem, match="must go up from 0 to the 5 entries"):
+        source.facts(tmp_path)
+    with pytest.raises(SourceProblem, match="no array 'places'"):
+        Npz.model_validate({**written, "columns": {"frames": {"offsets": "places"}}}).facts(tmp_path)
+
+
+def test_a_running_text_is_cut_into_parts_in_its_order(tmp_path: Path) -> None:
+    content = "".join(chr(ord("a") + i % 26) for i in range(103))
+    (tmp_path / "text.txt").write_text(content, encoding="utf-8")
+    source = Text(path="text.txt", length=6, stride=4, parts={"test": 0.2, "train": 0.8})
+    facts, loaded = source.facts(tmp_path), load(source, tmp_path)
+    assert facts.parts == {"train": 20, "test": 3}
+    assert loaded.parts == {"train": slice(0, 20), "test": slice(20, 23)}
+    names = facts.columns["text"].names
+    words = ["".join(names[i] for i in row) for row in loaded.columns["text"]]
+    assert words[:20] == [content[i : i + 6] for i in range(0, 77, 4)]  # 82 characters
+    assert words[20:] == [content[i : i + 6] for i in (82, 88, 94)]
+    for parts in ({"test": 0.2}, {"train": 0.9, "test": 0.2}):
+        with pytest.raises(SourceProblem, match="the shares must name train"):
+            Text(path="text.txt", length=6, parts=parts).facts(tmp_path)
+    with pytest.raises(SourceProblem, match="use split for lines"):
+        Text(path="text.txt", length=6, lines=True, parts={"train": 0.9}).facts(tmp_path)
 
 
 def test_images_with_channels_last_become_channels_first(tmp_path: Path) -> None:

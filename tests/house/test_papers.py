@@ -25,6 +25,8 @@ def data(tmp_path: Path) -> Path:
     label = np.arange(60, dtype=np.uint8) % 10
     np.savez(tmp_path / "mnist.npz", x_train=image, x_test=image[:10], y_train=label, y_test=label[:10])
     bits = {"dna": 180, "mushrooms": 112}
+    (tmp_path / "tinyshakespeare.txt").write_text("To be, or not to be. " * 100, "utf-8")
+    (tmp_path / "names.txt").write_text("\n".join("abcdefghijklmnopqrstuvwxyz"), "utf-8")
     arrays = {
         f"{n}_{p}": np.zeros((20, d), np.uint8) for n, d in bits.items() for p in ("train", "valid", "test")
     }
@@ -34,6 +36,9 @@ def data(tmp_path: Path) -> Path:
         head = struct.pack(">BBBBIII", 0, 0, 8, 3, rows, 28, 28)
         file = tmp_path / "fashion-mnist" / f"{name}-images-idx3-ubyte"
         file.write_bytes(head + image[:rows].tobytes())
+    music = {f"{p}_frames": np.zeros((12, 88), np.uint8) for p in ("train", "valid", "test")}
+    places = {f"{p}_offsets": np.array([0, 3, 8, 12]) for p in ("train", "valid", "test")}
+    np.savez(tmp_path / "jsb_chorales.npz", **music, **places)
     return tmp_path
 
 
@@ -60,9 +65,14 @@ def test_the_spec_of_a_row_is_sound(row: Row, data: Path) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.spec)
 def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
     assert not finished(tmp_path)
-    metrics = {"log_prob": {"value": -80.0, "stderr": 0.5}, "elbo": {"value": -84.0, "stderr": 0.4}}
-    metrics["bits_per_dim"] = {"value": 3.1, "stderr": 0.01}
-    metrics["kl_to_target"] = {"value": 0.2, "stderr": 0.01}
+    values = {
+        "log_prob": (-80.0, 0.5),
+        "elbo": (-84.0, 0.4),
+        "bits_per_dim": (3.1, 0.01),
+        "kl_to_target": (0.2, 0.01),
+        "nats_per_step": (2.0, 0.01),
+    }
+    metrics = {n: {"value": v, "stderr": e} for n, (v, e) in values.items()}
     result = {
         "status": "completed",
         "steps": 1200,

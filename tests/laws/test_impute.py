@@ -53,6 +53,19 @@ decoder: {x: {given: c, dist: bernoulli, net: {type: made, hidden: [12]}}}
 """,
     "independent": "decoder: {x: {dist: bernoulli}}",
 }
+EXACT |= {
+    name: f"\nordering: {{x: {order}}}\ndecoder: {{x: {{dist: bernoulli, net: {net}}}}}"
+    for name, order, net in (
+        ("gru", "spiral", "{type: gru, width: 6}"),
+        ("lstm", "{type: random, seed: 3}", "{type: lstm, width: 6}"),
+        ("rnn", "reverse", "{type: rnn, width: 6}"),
+        ("transformer", "serpentine", "{type: transformer, layers: 1, width: 8, heads: 2, positions: rope}"),
+        ("wavenet", "natural", "{type: wavenet, layers: 3, width: 6}"),
+        ("gated_pixelcnn", "raster", "{type: gated_pixelcnn, layers: 2, width: 6}"),
+        ("pixelcnn_pp", "raster", "{type: pixelcnn_pp, layers: 2, width: 6}"),
+    )
+}
+"""Every autoregressive net, each in another order."""
 WEIGHED = {
     "vae": VAE,
     "missing": "variables: {x: {missing: {rate: 0.5}}}" + VAE,

@@ -17,7 +17,8 @@ from gendsl.nn.head import Head
 from gendsl.nn.ordering import rank_tensor
 from gendsl.schema import registry
 from gendsl.schema.components import net_ar, net_grid, net_seq, ordering
-from gendsl.schema.components.net import Net, Ref, head_bill, head_parameters
+from gendsl.schema.components.net import Mlp, Net, Ref, head_bill, head_parameters
+from gendsl.schema.components.net_tokens import TokenNet
 from gendsl.schema.facts import BINARY, COUNTS, Input, Inputs, Shape, Support, categories, numel
 
 OUTPUTS, BATCH = 3, 6
@@ -63,7 +64,9 @@ ORDERINGS = [
     ordering.Natural(),
     ordering.Reverse(),
     ordering.Raster(),
+    ordering.Serpentine(),
     ordering.Spiral(),
+    ordering.Time(),
     ordering.Random(seed=2),
 ]
 
@@ -295,16 +298,22 @@ def test_an_entry_depends_on_all_the_entries_before_it_and_on_no_other(
     rank = rank_tensor(order, shape)
     before = rank[None, :] < rank[:, None]
     assert (seen[~before] == 0).all()
+    if isinstance(spec, TokenNet) and isinstance(spec.frame, Mlp):  # entries of an instant are independent
+        instant = torch.arange(numel(shape)) // shape[1]
+        assert (seen[instant[None, :] == instant[:, None]] == 0).all()
+        before = instant[None, :] < instant[:, None]
     assert (seen[before] > 0).all()
 
 
 @pytest.mark.parametrize("spec", [n for n in NETS if n.autoregressive], ids=name)
 def test_the_first_entry_depends_on_the_parents(spec: Net) -> None:
     torch.manual_seed(0)
-    target = Input("target", (2, 3, 4))
-    module = randomise(build(spec, (LABEL, WORDS), target))
-    x, words = value_of(target, 1).expand(5, -1, -1, -1), value_of(WORDS, 1).expand(5, -1)
-    raw = module({"y": torch.arange(5), "t": words}, x)[:, :, 0, 0, 0]
+    framed = isinstance(spec, TokenNet) and spec.frame is not None
+    target = Input("target", (3, 4) if framed else (2, 3, 4))
+    order = ordering.Time() if framed else ordering.Raster()
+    module = randomise(build(spec, (LABEL, WORDS), target, order))
+    x, words = value_of(target, 1).expand(5, *target.shape), value_of(WORDS, 1).expand(5, -1)
+    raw = module({"y": torch.arange(5), "t": words}, x).flatten(2)[:, :, 0]
     assert norm(raw - raw.mean(0)) > 0.01 * norm(raw)
 
 

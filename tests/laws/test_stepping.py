@@ -17,6 +17,7 @@ from gendsl.nn.stepping import Stepping, Whole, walk
 from gendsl.schema import registry
 from gendsl.schema.components import dist, net_ar, ordering
 from gendsl.schema.components.net import Net
+from gendsl.schema.components.net_tokens import TokenNet
 from gendsl.schema.facts import BINARY, Input, Inputs, Support, categories
 
 LABEL, WORDS = Input("y", (), categories(5), labels=True), Input("t", (4,), categories(7), labels=True)
@@ -31,18 +32,22 @@ CASES: dict[str, tuple[Input, dist.Dist]] = {
     "labels": (Input("target", (4,), categories(6), labels=True), dist.Categorical(classes=6)),
     "pixels": (Input("target", (1, 4, 5), BINARY), dist.Bernoulli()),
     "colour": (Input("target", (3, 4, 3), Support(0, 16, integer=True)), dist.Categorical(classes=17)),
+    "frames": (Input("target", (3, 4)), dist.Normal()),
+    "keys": (Input("target", (5, 4), BINARY), dist.Bernoulli()),
     "codes": (Input("target", (4, 3), categories(5), labels=True), dist.Categorical(classes=5)),
 }
 NETS = [
     m.model_validate(e)
     for m in registry.table("net").values()
-    if issubclass(m, Net) and m.autoregressive
+    if issubclass(m, net_ar.AutoregressiveNet)
     for e in m.examples
 ]
+STEPPED = [n for n in NETS if n.cached]
+"""Those that keep what they have computed."""
 ORDERS = [ordering.Natural(), ordering.Raster(), ordering.Spiral(), ordering.Random(seed=1)]
 TABLE = [
     (net, order, case, inputs)
-    for net, order, case, inputs in itertools.product(NETS, ORDERS, CASES, INPUTS)
+    for net, order, case, inputs in itertools.product(STEPPED, ORDERS, CASES, INPUTS)
     if order.tag in (net.orderings() or ())
     and order.problem(CASES[case][0].shape) is None
     and net.problem(INPUTS[inputs], CASES[case][0]) is None
@@ -53,6 +58,8 @@ SOME += [c for c in TABLE if c[0].tag == "gated_pixelcnn" and c[2] == "colour" a
 
 
 def name(value: object) -> str:
+    if isinstance(value, Input):
+        return "x".join(map(str, value.shape))
     return value.tag if isinstance(value, registry.Component) else str(value)
 
 
@@ -130,26 +137,30 @@ def teacher(subject: Sequential) -> None:
         assert float(expected.abs().max()) > 0
 
 
-@pytest.mark.parametrize("net", NETS, ids=name)
+@pytest.mark.parametrize("net", STEPPED, ids=name)
 def test_a_walk_is_the_arithmetic_of_about_one_pass(net: Net) -> None:
-    order = ordering.Raster()
-    subject = double(factor(net, order, "pixels", "none" if net.tag != "transformer" else "words", 2))
+    order, inputs = ordering.Raster(), "none" if net.tag != "transformer" else "words"
+    framed = isinstance(net, TokenNet) and net.frame is not None
+    subject = double(factor(net, order, "keys" if framed else "pixels", inputs, 2))
     if isinstance(net, net_ar.Made) and not net.hidden:
         return
     assert isinstance(subject.net, Stepping)
     value = subject.draw()[0]
+    subject.net.requires_grad_(False)
     with FlopCounterMode(display=False) as one, torch.no_grad():
         subject.net(dict(subject.values), value)
     with FlopCounterMode(display=False) as many, torch.no_grad():
-        stepper = subject.net.stepper(dict(subject.values), 2)
+        stepper, last = subject.net.stepper(dict(subject.values), 2), None
         for entry in subject.turns.tolist():
-            stepper.next(value.flatten(1)[:, entry])
+            stepper.next(last)
+            last = value.flatten(1)[:, entry]
     assert many.get_total_flops() <= 1.6 * one.get_total_flops()
 
 
 @pytest.mark.parametrize("net", [n for n in NETS if n.tag in ("made", "gru", "transformer")], ids=name)
 def test_gradients_flow_through_draws(net: Net) -> None:
-    subject = double(factor(net, ordering.Natural(), "reals", "words", rows=4))
+    framed = isinstance(net, TokenNet) and net.frame is not None
+    subject = double(factor(net, ordering.Natural(), "frames" if framed else "reals", "words", rows=4))
     found = []
     for cached in (False, True):
         torch.manual_seed(0)
@@ -162,26 +173,43 @@ def test_gradients_flow_through_draws(net: Net) -> None:
     assert sum(float(g.abs().sum()) for g in found[0]) > 0
 
 
-SMALL = Input("target", (2, 2, 1), BINARY)
+@pytest.mark.parametrize("net", NETS, ids=name)
+def test_a_net_says_whether_it_has_a_walk_of_its_own(net: Net) -> None:
+    framed = isinstance(net, TokenNet) and net.frame is not None
+    inputs = "words" if getattr(net, "cross", None) else "none"
+    subject = factor(net, ordering.Raster(), "keys" if framed else "pixels", inputs, 1)
+    assert isinstance(net, net_ar.AutoregressiveNet)
+    with torch.no_grad():
+        walked = walk(subject.net, dict(subject.values), 1, subject.turns, subject.like)
+    assert isinstance(subject.net, Stepping) == net.cached == (not isinstance(walked, Whole))
+
+
+PIXELS, FRAMES = Input("target", (2, 2, 1), BINARY), Input("target", (2, 2), BINARY)
 ENUMERATED = [
-    (net, order)
+    (net, order, target)
     for net in NETS
-    for order in (*ORDERS, ordering.Serpentine(), ordering.Permutation(order=(2, 0, 3, 1)))
-    if order.tag in (net.orderings() or ()) and net.problem((WORDS,), SMALL) is None
+    for order in (*ORDERS, ordering.Time(), ordering.Serpentine(), ordering.Permutation(order=(2, 0, 3, 1)))
+    for target in (PIXELS, FRAMES)
+    if order.tag in (net.orderings() or ())
+    and order.problem(target.shape) is None
+    and net.problem((WORDS,), target) is None
+    and (target is PIXELS or (isinstance(net, TokenNet) and net.frame is not None))
 ]
 
 
-@pytest.mark.parametrize(("net", "order"), ENUMERATED, ids=name)
+@pytest.mark.parametrize(("net", "order", "target"), ENUMERATED, ids=name)
 @torch.no_grad()
-def test_a_tiny_model_sums_to_one_and_its_draws_follow_it(net: Net, order: ordering.Ordering) -> None:
+def test_a_tiny_model_sums_to_one_and_its_draws_follow_it(
+    net: Net, order: ordering.Ordering, target: Input
+) -> None:
     torch.manual_seed(0)
-    ranks = rank_tensor(order, SMALL.shape)
-    module = builder(net)(net, (WORDS,), SMALL, 1, ranks).double()
+    ranks = rank_tensor(order, target.shape)
+    module = builder(net)(net, (WORDS,), target, 1, ranks).double()
     randomise(module)
-    states = torch.tensor(list(itertools.product(range(2), repeat=4))).view(-1, *SMALL.shape)
+    states = torch.tensor(list(itertools.product(range(2), repeat=4))).view(-1, *target.shape)
     words = torch.randint(0, 7, (1, 4))
-    family: Family = builder(dist.Bernoulli())(dist.Bernoulli(), SMALL.shape, BINARY)
-    like = torch.zeros(SMALL.shape, dtype=torch.int64)
+    family: Family = builder(dist.Bernoulli())(dist.Bernoulli(), target.shape, BINARY)
+    like = torch.zeros(target.shape, dtype=torch.int64)
 
     def model(rows: int) -> Sequential:
         return Sequential(module, family, {"t": words.expand(rows, 4)}, rows, turns(ranks), like)

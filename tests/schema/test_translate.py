@@ -43,7 +43,7 @@ def word(diagnostic: Diagnostic, text: str) -> str:
         ("data: {bind: {x: {column: image, as: [{binarise: static}]}}}", "GD210", "binarise"),
         ("data: {bind: {x: {column: image, as: [binarise]}}}", "GD210", "binarise"),
         ("variables: {y: {observed: {partial: none}}}", "GD203", "none"),
-        ("variables: {y: {observed: {parts: 3}}}", "GD201", "parts"),
+        ("variables: {y: {observed: {partal: 3}}}", "GD201", "partal"),
         ("variables: {y: {observed: [always]}}", "GD203", "[always]"),
         ("variables: {x: {missing: {rate: 1.0}}}", "GD204", "1.0"),
         ("train: {stages: [{fit: [1]}]}", "GD203", "1"),

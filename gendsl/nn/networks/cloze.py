@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gendsl.nn.conditioning import Values
 from gendsl.nn.networks.layers import require
 from gendsl.nn.networks.tokens import Tokens
-from gendsl.nn.networks.transformer import Attending
+from gendsl.nn.networks.transformer import Attending, placed
 from gendsl.schema.components.net_seq import Transformer
 from gendsl.schema.facts import Input, Inputs, numel
 
@@ -29,14 +29,18 @@ class ClozeNet(Attending):
         self.shape = target.shape
         self.enter = Tokens(target, spec.width)
         self.hidden = nn.Parameter(torch.randn(spec.width) * spec.width**-0.5)
-        self.positions = nn.Parameter(torch.randn(numel(target.shape), spec.width))
-        self.build(spec, inputs, outputs, causal=False)
+        self.positions = placed(spec, target.shape, torch.arange(numel(target.shape)), 1.0)
+        self.build(spec, inputs, target, outputs, causal=False)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        h: Tensor = self.positions(self.enter(x))
+        return h
 
     def forward(self, values: Values, x: Tensor, hidden: Tensor) -> Tensor:
         rows = x.shape[0]
         tokens = self.enter(x)
-        h = torch.where(hidden.reshape(rows, -1, 1), self.hidden.to(tokens.dtype), tokens) + self.positions
-        raw = self.said(h, values).transpose(1, 2)  # [B, outputs, D]
+        h = self.positions(torch.where(hidden.reshape(rows, -1, 1), self.hidden.to(tokens.dtype), tokens))
+        raw: Tensor = self.out(self.states(h, values)).transpose(1, 2)  # [B, outputs, D]
         return raw.reshape(rows, raw.shape[1], *self.shape)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gendsl.nn.conditioning import Context, Film, Values
+from gendsl.nn.networks.frames import entering, said, saying, stepping
 from gendsl.nn.networks.layers import require
-from gendsl.nn.networks.tokens import Shifted
+from gendsl.nn.stepping import Stepper
 from gendsl.schema.components.net_seq import Recurrent
 from gendsl.schema.facts import Input, Inputs
 
@@ -16,7 +17,8 @@ class RecurrentNet(nn.Module):
 
     def __init__(self, spec: Recurrent, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
         super().__init__()
-        self.enter = Shifted(target, spec.width, order)
+        self.framed = spec.frame is not None
+        self.enter = entering(spec, target, spec.width, order)
         self.context = Context(inputs) if inputs else None
         self.film = Film(self.context.width, spec.width) if self.context is not None else None
         cells: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
@@ -24,37 +26,44 @@ class RecurrentNet(nn.Module):
             "lstm": nn.LSTM,
             "gru": nn.GRU,
         }
-        self.body = cells[spec.tag](spec.width, spec.width, spec.layers, batch_first=True)
-        self.out = nn.Linear(spec.width, outputs)
+        self.body = cells[spec.tag](
+            spec.width,
+            spec.width,
+            spec.layers,
+            batch_first=True,
+            dropout=spec.dropout if spec.layers > 1 else 0.0,
+        )
+        self.drop = nn.Dropout(spec.dropout)
+        self.out = saying(spec, target, spec.width, outputs)
 
     def forward(self, values: Values, x: Tensor) -> Tensor:
         h = self.enter(x)
         if self.film is not None and self.context is not None:
             h = self.film(h, self.context(values))
-        h, _ = self.body(h)
-        return self.enter.replace(self.out(h))
+        h, _ = self.body(self.drop(h))
+        return said(self.out, self.enter, self.drop(h), x)
 
-    def stepper(self, values: Values, rows: int) -> RecurrentSteps:
-        return RecurrentSteps(self, values, rows)
+    def stepper(self, values: Values, rows: int) -> Stepper:
+        return stepping(RecurrentSteps(self, values, rows), self.out)
 
 
 class RecurrentSteps:
-    """One step of the recurrence for each entry; what is kept is the state."""
+    """One step of the recurrence for each token; what is kept is the state."""
 
     differentiable = True
 
     def __init__(self, net: RecurrentNet, values: Values, rows: int) -> None:
         self.net, self.rows = net, rows
         self.context = net.context(values) if net.context is not None else None
-        self.state: Tensor | tuple[Tensor, Tensor] | None = None
+        self.kept: Tensor | tuple[Tensor, Tensor] | None = None
 
-    def next(self, last: Tensor | None) -> Tensor:
+    def state(self, last: Tensor | None) -> Tensor:
         h = self.net.enter.one(last, self.rows)
         if self.net.film is not None and self.context is not None:
             h = self.net.film(h, self.context)
-        h, self.state = self.net.body(h[:, None], self.state)
-        raw: Tensor = self.net.out(h[:, 0])
-        return raw
+        h, self.kept = self.net.body(self.net.drop(h)[:, None], self.kept)
+        state: Tensor = self.net.drop(h[:, 0])
+        return state
 
 
 def build_recurrent(

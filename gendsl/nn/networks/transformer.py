@@ -4,7 +4,7 @@
     h <- h + attention(norm(h), memory)    if `cross` names a parent, which an encoder turns into the memory
     h <- h + W_2 gelu(W_1 film(norm(h)))
 
-Positions are learned, one for each turn. The other parents modulate through the two films.
+Positions are learned or rotations (`gendsl.nn.networks.positions`). The other parents modulate through the two films.
 """
 
 from __future__ import annotations
@@ -14,34 +14,40 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gendsl.nn.conditioning import Context, Film, Values
+from gendsl.nn.networks.frames import entering, said, saying, stepping
 from gendsl.nn.networks.layers import require
-from gendsl.nn.networks.tokens import Shifted, Tokens
+from gendsl.nn.networks.positions import Positions, rotated
+from gendsl.nn.networks.tokens import Tokens
+from gendsl.nn.stepping import Stepper
 from gendsl.schema.components.net_seq import Transformer
-from gendsl.schema.facts import Input, Inputs, numel
+from gendsl.schema.facts import Input, Inputs, Shape, numel
 
 
 class Attention(nn.Module):
     """Heads of scaled dot-product attention: queries [B, T, W], memory [B, S, W] -> [B, T, W]."""
 
-    def __init__(self, width: int, heads: int, causal: bool) -> None:
+    def __init__(self, width: int, heads: int, causal: bool, rotary: bool = False) -> None:
         super().__init__()
-        self.heads, self.causal = heads, causal
+        self.heads, self.causal, self.rotary = heads, causal, rotary
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 
     def forward(self, h: Tensor, memory: Tensor, past: Past | None = None) -> Tensor:
-        q = self._split(self.query(h))
+        q = self._turned(self._split(self.query(h)), 0 if past is None else past.seen)
         k, v = self.pair(memory) if past is None else past.pair(self, memory)
         causal = self.causal and past is None
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # [B, heads, T, W / heads]
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
-    def pair(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values, [B, heads, S, W / heads] each."""
+    def pair(self, memory: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
+        """Keys and values, [B, heads, S, W / heads] each, of tokens from turn `start` on."""
         key, value = self.key_value(memory).chunk(2, dim=-1)
-        return self._split(key), self._split(value)
+        return self._turned(self._split(key), start), self._split(value)
+
+    def _turned(self, h: Tensor, start: int) -> Tensor:
+        return rotated(h, start) if self.rotary else h
 
     def _split(self, h: Tensor) -> Tensor:
         return h.reshape(*h.shape[:2], self.heads, h.shape[2] // self.heads).transpose(1, 2)
@@ -59,7 +65,7 @@ class Past:
         if not self.tokens:
             self.kept = self.kept or attention.pair(memory)
             return self.kept
-        new = attention.pair(memory)
+        new = attention.pair(memory, self.seen)
         if self.kept is None:
             size = (*new[0].shape[:2], self.tokens, new[0].shape[3])
             self.kept = (new[0].new_empty(size), new[1].new_empty(size))
@@ -77,9 +83,10 @@ class Block(nn.Module):
         width = spec.width
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3 if cross else 2))
         self.films = nn.ModuleList(Film(context, width) for _ in range(2 if context else 0))
-        self.attend = Attention(width, spec.heads, causal)
+        self.attend = Attention(width, spec.heads, causal, spec.positions == "rope")
         self.cross = Attention(width, spec.heads, causal=False) if cross else None
         self.dense = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.drop = nn.Dropout(spec.dropout)
 
     def forward(
         self,
@@ -90,10 +97,10 @@ class Block(nn.Module):
     ) -> Tensor:
         before, beside = past or (None, None)
         own = self._modulate(0, h, context)
-        h = h + self.attend(own, own, before)
+        h = h + self.drop(self.attend(own, own, before))
         if self.cross is not None and memory is not None:
-            h = h + self.cross(self.norms[2](h), memory, beside)
-        out: Tensor = h + self.dense(self._modulate(1, h, context))
+            h = h + self.drop(self.cross(self.norms[2](h), memory, beside))
+        out: Tensor = h + self.drop(self.dense(self._modulate(1, h, context)))
         return out
 
     def _modulate(self, which: int, h: Tensor, context: Tensor | None) -> Tensor:
@@ -109,14 +116,14 @@ class Encoder(nn.Module):
     def __init__(self, spec: Transformer, source: Input) -> None:
         super().__init__()
         self.enter = Tokens(source, spec.width)
-        self.positions = nn.Parameter(torch.randn(numel(source.shape), spec.width) * 0.02)
+        self.positions = placed(spec, source.shape, torch.arange(numel(source.shape)), 0.02)
         self.blocks = nn.ModuleList(
             Block(spec, causal=False, cross=False, context=0) for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width)
 
     def forward(self, value: Tensor) -> Tensor:
-        h = self.enter(value) + self.positions
+        h: Tensor = self.positions(self.enter(value))
         for block in self.blocks:
             h = block(h, None, None)
         out: Tensor = self.norm(h)
@@ -126,10 +133,11 @@ class Encoder(nn.Module):
 class Attending(nn.Module):
     """Layers over tokens and the output layer: one parent may be their memory, the others modulate them."""
 
-    def build(self, spec: Transformer, inputs: Inputs, outputs: int, *, causal: bool) -> None:
+    def build(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int, *, causal: bool) -> None:
         """Adds these to what a subclass has built of its own."""
         source, rest = spec.source(inputs), spec.rest(inputs)
         self.source = spec.cross
+        self.drop = nn.Dropout(spec.dropout)
         self.encoder = Encoder(spec, source) if source is not None else None
         self.context = Context(rest) if rest else None
         width = self.context.width if self.context is not None else 0
@@ -137,7 +145,7 @@ class Attending(nn.Module):
             Block(spec, causal=causal, cross=source is not None, context=width) for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width)
-        self.out = nn.Linear(spec.width, outputs)
+        self.out = saying(spec, target, spec.width, outputs)
 
     def beside(self, values: Values) -> tuple[Tensor | None, Tensor | None]:
         """What the parents make: the memory [B, S, width], the context [B, C]."""
@@ -146,13 +154,26 @@ class Attending(nn.Module):
             return None, context
         return self.encoder(values[self.source]), context
 
-    def said(self, h: Tensor, values: Values) -> Tensor:
-        """Tokens [B, T, width] -> raw numbers [B, T, outputs]."""
+    def states(self, h: Tensor, values: Values) -> Tensor:
+        """Tokens [B, T, width] -> what the entries are said from, [B, T, width]."""
+        state: Tensor = self.norm(self.stack(h, values)[-1])
+        return state
+
+    def stack(self, h: Tensor, values: Values) -> list[Tensor]:
+        """The tokens [B, T, width], and what each layer makes of them."""
         memory, context = self.beside(values)
+        found = [self.drop(h)]
         for block in self.blocks:
-            h = block(h, memory, context)
-        raw: Tensor = self.out(self.norm(h))
-        return raw
+            found.append(block(found[-1], memory, context))
+        return found
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """The tokens [B, T, width] of whole rows x [B, *target]."""
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+    def layers(self, values: Values, x: Tensor) -> list[Tensor]:
+        """The activations [B, width] of the tokens and of every layer, averaged over the tokens."""
+        return [h.mean(1) for h in self.stack(self.tokens(x), values)]
 
 
 class TransformerNet(Attending):
@@ -160,34 +181,50 @@ class TransformerNet(Attending):
 
     def __init__(self, spec: Transformer, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
         super().__init__()
-        self.enter = Shifted(target, spec.width, order)
-        self.positions = nn.Parameter(torch.randn(len(order), spec.width) * 0.02)
-        self.build(spec, inputs, outputs, causal=True)
+        self.framed = spec.frame is not None
+        self.enter = entering(spec, target, spec.width, order)
+        self.count = spec.tokens(target.shape)
+        shape = target.shape if spec.frame is None else target.shape[:1]
+        turns = torch.argsort(order) if spec.frame is None else torch.arange(self.count)
+        self.positions = placed(spec, shape, turns, 0.02)
+        self.build(spec, inputs, target, outputs, causal=True)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        h: Tensor = self.positions(self.enter(x))
+        return h
 
     def forward(self, values: Values, x: Tensor) -> Tensor:
-        return self.enter.replace(self.said(self.enter(x) + self.positions, values))
+        return said(self.out, self.enter, self.states(self.tokens(x), values), x)
 
-    def stepper(self, values: Values, rows: int) -> TransformerSteps:
-        return TransformerSteps(self, values, rows)
+    def stepper(self, values: Values, rows: int) -> Stepper:
+        return stepping(TransformerSteps(self, values, rows), self.out)
 
 
 class TransformerSteps:
-    """One token for each entry; what is kept are the keys and values of the tokens before, and the memory's."""
+    """One token after another; what is kept are the keys and values of the tokens before, and the memory's."""
 
     differentiable = False
 
     def __init__(self, net: TransformerNet, values: Values, rows: int) -> None:
         self.net, self.rows, self.turn = net, rows, 0
         self.memory, self.context = net.beside(values)
-        self.past = [(Past(len(net.positions)), Past()) for _ in net.blocks]
+        self.past = [(Past(net.count), Past()) for _ in net.blocks]
 
-    def next(self, last: Tensor | None) -> Tensor:
-        h = (self.net.enter.one(last, self.rows) + self.net.positions[self.turn])[:, None]
+    def state(self, last: Tensor | None) -> Tensor:
+        h = self.net.positions.one(self.net.enter.one(last, self.rows), self.turn)[:, None]
         self.turn += 1
+        h = self.net.drop(h)
         for block, past in zip(self.net.blocks, self.past, strict=True):
             h = block(h, self.memory, self.context, past)
-        raw: Tensor = self.net.out(self.net.norm(h[:, 0]))
-        return raw
+        state: Tensor = self.net.norm(h[:, 0])
+        return state
+
+
+def placed(spec: Transformer, shape: Shape, turns: Tensor, scale: float) -> Positions:
+    """What tells the tokens of a variable apart, of the entries `turns` [T] in their turn."""
+    if spec.positions == "learned":
+        shape, turns = (len(turns),), torch.arange(len(turns))
+    return Positions(() if spec.positions == "rope" else shape, turns, spec.width, scale)
 
 
 def build_transformer(

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gendsl.nn.conditioning import Context, Values
+from gendsl.nn.networks.frames import entering, said, saying, stepping
 from gendsl.nn.networks.layers import require
 from gendsl.nn.networks.pixel_steps import gated
-from gendsl.nn.networks.tokens import Shifted
+from gendsl.nn.stepping import Stepper
 from gendsl.schema.components.net_wave import WaveNet
 from gendsl.schema.facts import Input, Inputs
 
@@ -32,6 +33,7 @@ class Dilated(nn.Module):
         width = spec.width
         self.offsets = [j * dilation for j in range(spec.kernel - 1, 0, -1)]
         self.conv = nn.Linear(spec.kernel * width, 2 * width)
+        self.drop = nn.Dropout(spec.dropout)
         self.skip = nn.Linear(width, width)
         self.residual = None if last else nn.Linear(width, width)
         self.vector = nn.Linear(context, 2 * width, bias=False) if context else None
@@ -47,6 +49,7 @@ class Dilated(nn.Module):
 
     def end(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """From the gates' output z to the next layer's input and what is added to s."""
+        z = self.drop(z)
         return (h if self.residual is None else h + self.residual(z)), self.skip(z)
 
 
@@ -55,7 +58,8 @@ class WaveNetModule(nn.Module):
 
     def __init__(self, spec: WaveNet, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> None:
         super().__init__()
-        self.enter = Shifted(target, spec.width, order)
+        self.framed = spec.frame is not None
+        self.enter = entering(spec, target, spec.width, order)
         self.context = Context(inputs) if inputs else None
         width = self.context.width if self.context is not None else 0
         dilations = spec.dilations()
@@ -64,7 +68,7 @@ class WaveNetModule(nn.Module):
             for i, dilation in enumerate(dilations)
         )
         self.mix = nn.Linear(spec.width, spec.width)
-        self.out = nn.Linear(spec.width, outputs)
+        self.out = saying(spec, target, spec.width, outputs)
 
     def forward(self, values: Values, x: Tensor) -> Tensor:
         h = self.enter(x)
@@ -74,15 +78,14 @@ class WaveNetModule(nn.Module):
             h, skip = layer(h, context)
             total = skip if total is None else total + skip
         assert total is not None
-        return self.enter.replace(self.say(total))
+        return said(self.out, self.enter, self.state(total), x)
 
-    def say(self, total: Tensor) -> Tensor:
-        """Raw numbers from the sum of what the layers add: [..., W] -> [..., outputs]."""
-        raw: Tensor = self.out(F.relu(self.mix(F.relu(total))))
-        return raw
+    def state(self, total: Tensor) -> Tensor:
+        """What the entries are said from, of the sum of what the layers add: [..., W] -> [..., W]."""
+        return F.relu(self.mix(F.relu(total)))
 
-    def stepper(self, values: Values, rows: int) -> WaveSteps:
-        return WaveSteps(self, values, rows)
+    def stepper(self, values: Values, rows: int) -> Stepper:
+        return stepping(WaveSteps(self, values, rows), self.out)
 
 
 class LayerQueue:
@@ -105,7 +108,7 @@ class LayerQueue:
 
 
 class WaveSteps:
-    """One token for each entry; what is kept are each layer's inputs as far back as it looks (queues)."""
+    """One token after another; what is kept are each layer's inputs as far back as it looks (queues)."""
 
     differentiable = False
 
@@ -114,14 +117,14 @@ class WaveSteps:
         context = net.context(values) if net.context is not None else None
         self.queues = [LayerQueue(layer, rows, context) for layer in net.layers if isinstance(layer, Dilated)]
 
-    def next(self, last: Tensor | None) -> Tensor:
+    def state(self, last: Tensor | None) -> Tensor:
         h = self.net.enter.one(last, self.rows)
         total = torch.zeros_like(h)
         for queue in self.queues:
             h, skip = queue.next(self.turn, h)
             total = total + skip
         self.turn += 1
-        return self.net.say(total)
+        return self.net.state(total)
 
 
 def build_wavenet(spec: WaveNet, inputs: Inputs, target: Input, outputs: int, order: Tensor) -> WaveNetModule:

@@ -88,12 +88,13 @@ CAPABILITIES: dict[str, Code] = {
         ),
     ),
     "GD507": Code(
-        "a term or a chain that the model does not have",
+        "a term, a chain or a draw that the model does not have",
         page(
             "objective: re-weights or re-estimates terms that are derived from the graph; 'gendsl explain' "
             "lists them. "
             "in: d.features needs an adversary d that sees the variable; walkback: and sample: {chain: ...} a "
-            "corruption beneath the encoder of a code without a prior.",
+            "corruption beneath the encoder of a code without a prior; sample: {top_k: ..., top_p: ...} a variable "
+            "that is drawn from a categorical distribution.",
             "extends: gan\nobjective: {kl: {z: {weight: 4}}}",
             "extends: vae\nobjective: {kl: {z: {weight: 4}}}",
         ),

@@ -88,8 +88,10 @@ NAMES: dict[str, Code] = {
         page(
             "The name belongs to the language, but this version has no implementation of it. 'gendsl "
             "components' lists what there is.",
-            "extends: gan\ndecoder: {x: {net: pixelcnn_pp}}",
-            "extends: gan\ndecoder: {x: {net: conv_up}}",
+            "extends: vae\nprior: {w: {dist: normal, shape: [2]}}\ndecoder: {x: {given: [z, w]}}\n"
+            "encoder: {z: {dist: langevin, net: null}, w: {given: x, dist: normal, net: mlp}}",
+            "extends: vae\nprior: {w: {dist: normal, shape: [2]}}\ndecoder: {x: {given: [z, w]}}\n"
+            "encoder: {w: {given: x, dist: normal, net: mlp}}",
         ),
     ),
     "GD212": Code(

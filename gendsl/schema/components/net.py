@@ -46,6 +46,8 @@ class Net(Component):
     """Base of the networks."""
 
     autoregressive: ClassVar[bool] = False
+    cached: ClassVar[bool] = True
+    """Of an autoregressive one: whether its walk keeps what it has computed; else every entry takes a whole pass."""
     energy: ClassVar[bool] = False
     """It gives an energy itself rather than features."""
     styled: ClassVar[bool] = False
@@ -58,6 +60,11 @@ class Net(Component):
     @abstractmethod
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         """The whole cost; an autoregressive net includes its layer of `outputs` raw numbers per entry."""
+
+    @property
+    def words(self) -> str:
+        """What it is, in explain."""
+        return self.tag
 
     @property
     def random(self) -> bool:

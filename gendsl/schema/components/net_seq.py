@@ -4,12 +4,15 @@ The entries of the head become tokens in the turn of the ordering: token t is ma
 is learned, and what the net says at token t are the raw parameters of entry t.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from gendsl.schema.components.net import Bill, Size, Target, as_input, dense, describe
-from gendsl.schema.components.net_ar import AutoregressiveNet, entry_bill
+from gendsl.schema.components.net_ar import entry_bill
 from gendsl.schema.components.net_planes import context_width
-from gendsl.schema.facts import Input, Inputs, embedding_parameters, numel
+from gendsl.schema.components.net_tokens import TokenNet
+from gendsl.schema.facts import Input, Inputs, Shape, embedding_parameters, numel
 from gendsl.schema.registry import component
 
 
@@ -26,25 +29,29 @@ def film_bill(context: int, width: int, tokens: int) -> Bill:
     return dense(context, 2 * width) + Bill(activations=width * (tokens + 1))
 
 
-class Recurrent(AutoregressiveNet):
+class Recurrent(TokenNet):
     """Base of the recurrent nets: `gates` maps per step, each of the token, the state and two biases."""
 
     gates: ClassVar[int]
     kept: ClassVar[int]
     """Numbers per unit and step that the backward pass needs."""
-    examples: ClassVar[tuple[dict[str, Any], ...]] = ({"width": 12}, {"width": 8, "layers": 2})
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"width": 12},
+        {"width": 8, "layers": 2},
+        {"width": 10, "frame": {"type": "made", "hidden": [9]}},
+    )
 
     width: Size = 128
     layers: Size = 1
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         head = as_input(target)
-        entries, width, context = numel(head.shape), self.width, context_width(inputs)
-        total = token_bill(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
+        entries, width, context = self.tokens(head.shape), self.width, context_width(inputs)
+        total = self.entering(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
         total += film_bill(context, width, entries)
         step = dense(width, self.gates * width, entries) * 2
         total += (step + Bill(activations=self.kept * width * entries)) * self.layers
-        return total + dense(width, outputs, entries)
+        return total + self.saying(head, width, outputs)
 
 
 @component("net", "rnn", build="gendsl.nn.networks.recurrent:build_recurrent")
@@ -72,7 +79,7 @@ class Gru(Recurrent):
 
 
 @component("net", "transformer", build="gendsl.nn.networks.transformer:build_transformer")
-class Transformer(AutoregressiveNet):
+class Transformer(TokenNet):
     """Causal self-attention over the entries, and attention to one parent if `cross` names it.
 
     Under `ordering: any` the attention is not causal: hidden entries are said from all that are not hidden.
@@ -81,6 +88,9 @@ class Transformer(AutoregressiveNet):
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"layers": 2, "width": 8, "heads": 2},
         {"layers": 1, "width": 12, "heads": 3, "cross": "t"},
+        {"layers": 1, "width": 8, "heads": 2, "frame": {"type": "mlp", "hidden": [6]}},
+        {"layers": 2, "width": 8, "heads": 2, "positions": "rope", "cross": "t"},
+        {"layers": 1, "width": 8, "heads": 1, "positions": "axes"},
     )
 
     cloze: ClassVar[str] = "gendsl.nn.networks.cloze:build_cloze"
@@ -88,12 +98,18 @@ class Transformer(AutoregressiveNet):
     layers: Size = 4
     width: Size = 128
     heads: Size = 4
+    positions: Literal["learned", "axes", "rope"] = Field(
+        default="learned",
+        description="a learned vector for each token, one for each place on each axis, or rotations (RoPE)",
+    )
     cross: str | None = None
     """The parent that is read token by token by an encoder of as many layers; all others modulate."""
 
     def problem(self, inputs: Inputs, target: Target) -> str | None:
         if self.width % self.heads:
             return f"transformer needs a `width` divisible by its {self.heads} heads; it is {self.width}"
+        if self.positions == "rope" and self.width // self.heads % 2:
+            return f"transformer turns pairs of channels with rope: {self.width // self.heads} of a `width` are odd"
         if self.cross is not None and self.cross not in [i.name for i in inputs]:
             return f"transformer attends to {self.cross}, which is not among its parents; {describe(inputs)}"
         return super().problem(inputs, target)
@@ -108,17 +124,29 @@ class Transformer(AutoregressiveNet):
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         head, source, width = as_input(target), self.source(inputs), self.width
-        entries, context = numel(head.shape), context_width(self.rest(inputs))
-        total = token_bill(head, width) + Bill(width * (entries + 1))
+        entries, context = self.tokens(head.shape), context_width(self.rest(inputs))
+        total = self.entering(head, width) + Bill(
+            width * (1 + self._places(head.shape if self.frame is None else head.shape[:1]))
+        )
         total += Bill(embedding_parameters(self.rest(inputs)), 0, context)
         block = self._attention(entries, entries) + self._dense(entries)
         block += film_bill(context, width, entries) * 2
         if source is not None:
             tokens = numel(source.shape)
-            total += token_bill(source, width) + Bill(width * tokens) + self._norm(tokens)
+            total += token_bill(source, width) + self._norm(tokens)
+            total += Bill(width * self._places(source.shape))
             total += (self._attention(tokens, tokens) + self._dense(tokens)) * self.layers
             block += self._attention(entries, tokens)
-        return total + block * self.layers + self._norm(entries) + dense(width, outputs, entries)
+        return total + block * self.layers + self._norm(entries) + self.saying(head, width, outputs)
+
+    def _places(self, shape: Shape) -> int:
+        """How many learned vectors tell tokens of this shape apart."""
+        return {"learned": numel(shape), "axes": sum(shape), "rope": 0}[self.positions]
+
+    def orderings(self) -> tuple[str, ...] | None:
+        """Under `any` hidden entries are alike but for their places, which rope tells by differences only."""
+        known = super().orderings()
+        return tuple(o for o in known or () if o != "any") if self.positions == "rope" else known
 
     def _norm(self, tokens: int) -> Bill:
         return Bill(2 * self.width, 0, 2 * self.width * tokens)

@@ -9,15 +9,14 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from gendsl.schema.components.net import Bill, Size, Target, as_input, dense
-from gendsl.schema.components.net_ar import AutoregressiveNet
 from gendsl.schema.components.net_planes import context_width
-from gendsl.schema.components.net_seq import token_bill
-from gendsl.schema.facts import Inputs, embedding_parameters, numel
+from gendsl.schema.components.net_tokens import TokenNet
+from gendsl.schema.facts import Inputs, embedding_parameters
 from gendsl.schema.registry import component
 
 
 @component("net", "wavenet", build="gendsl.nn.networks.wavenet:build_wavenet")
-class WaveNet(AutoregressiveNet):
+class WaveNet(TokenNet):
     """Gated dilated causal convolutions with skip connections (van den Oord et al. 2016).
 
     z = tanh(W_f * h + V_f c) sigmoid(W_g * h + V_g c), h <- h + R z, s <- s + S z, with the dilations 1, 2, 4, ...
@@ -27,6 +26,7 @@ class WaveNet(AutoregressiveNet):
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"layers": 4, "width": 10},
         {"layers": 2, "stacks": 2, "width": 8, "kernel": 3},
+        {"layers": 2, "width": 10, "frame": {"type": "mlp", "hidden": []}},
     )
 
     layers: Annotated[int, Field(ge=1, le=16)] = Field(
@@ -42,13 +42,15 @@ class WaveNet(AutoregressiveNet):
 
     def reach(self, entries: int) -> int | None:
         """How many entries before it an entry depends on; None where these are all of them."""
+        if self.frame is not None:
+            return None
         seen = 1 + (self.kernel - 1) * sum(self.dilations())
         return seen if seen < entries - 1 else None
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         head = as_input(target)
-        entries, width, context = numel(head.shape), self.width, context_width(inputs)
-        total = token_bill(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
+        entries, width, context = self.tokens(head.shape), self.width, context_width(inputs)
+        total = self.entering(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
         layer = dense(self.kernel * width, 2 * width, entries) + dense(width, width, entries) * 2
         layer += dense(context, 2 * width, bias=False) if context else Bill()
         layer += Bill(activations=(self.kernel + 3) * width * entries)
@@ -56,4 +58,4 @@ class WaveNet(AutoregressiveNet):
         last = dense(width, width, entries)  # no layer follows the last one's residual
         total += Bill(-last.parameters, -last.flops)
         total += dense(width, width, entries) + Bill(activations=2 * width * entries)
-        return total + dense(width, outputs, entries)
+        return total + self.saying(head, width, outputs)

@@ -24,6 +24,9 @@ class Ordering(Component):
     agnostic: ClassVar[bool] = False
     """Whether the factor is the mixture over all orders (`any`); `ranks` is then one of them."""
 
+    forward: ClassVar[bool] = False
+    """Whether a sequence [T] or [T, D] is taken from its first instant to its last."""
+
     @abstractmethod
     def ranks(self, shape: Shape) -> tuple[int, ...]:
         """The rank of every flattened entry. Raises ValueError where `problem` says why not."""
@@ -42,6 +45,8 @@ class Ordering(Component):
 class Natural(Ordering):
     """Entries as they lie in memory: row-major, the last axis fastest."""
 
+    forward: ClassVar[bool] = True
+
     def ranks(self, shape: Shape) -> tuple[int, ...]:
         return tuple(range(numel(shape)))
 
@@ -57,6 +62,8 @@ class Reverse(Ordering):
 @component("ordering", "time", build=BUILD)
 class Time(Ordering):
     """From first to last along the first axis of [T] or [T, D], the D of one instant in their order."""
+
+    forward: ClassVar[bool] = True
 
     def ranks(self, shape: Shape) -> tuple[int, ...]:
         self._require(shape)

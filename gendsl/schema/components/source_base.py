@@ -36,7 +36,8 @@ class Column:
 
     `dtype` is numpy's name of the loaded array's type. `labels`: integers that networks read by embedding.
     `names` are the words of the integers 0, 1, ... where they have any (folders, characters).
-    `missing`: NaN entries are known to occur.
+    `missing`: NaN entries are known to occur. `end`: the label that ends a row, which nothing but itself follows.
+    `ragged`: rows are of different lengths along the first axis; what is not there is NaN.
     """
 
     dtype: str
@@ -45,6 +46,8 @@ class Column:
     labels: bool = False
     names: tuple[str, ...] = ()
     missing: bool = False
+    end: int | None = None
+    ragged: bool = False
 
     @property
     def levels(self) -> int | None:
@@ -89,20 +92,38 @@ class Declared(Strict):
 
     classes: Annotated[int, Field(ge=2)] | None = None
     """The column holds labels 0 .. classes - 1."""
+    end: Annotated[int, Field(ge=0)] | None = None
+    """The label that ends a row, and that fills it up."""
+    offsets: str | None = None
+    """Of npz: the array of the places at which rows of their own length begin in this one, and of its end."""
     low: float | None = None
     high: float | None = None
 
     def refine(self, name: str, column: Column) -> Column:
         """The column with what is declared. Raises SourceProblem where that contradicts its type."""
+        if self.offsets is not None:
+            raise SourceProblem("columns", f"{name!r}: offsets are for the arrays of an npz file")
         integer = column.support.integer
         if self.classes is not None:
             if not integer:
                 raise SourceProblem(
                     "columns", f"{name!r} holds {column.dtype} values, which cannot be labels"
                 )
+            if self.end is not None and (self.end >= self.classes or len(column.shape) != 1):
+                raise SourceProblem(
+                    "columns",
+                    f"{name!r}: end is one of the {self.classes} labels of rows [T], not {self.end}",
+                )
             return Column(
-                column.dtype, column.shape, categories(self.classes), labels=True, names=column.names
+                column.dtype,
+                column.shape,
+                categories(self.classes),
+                labels=True,
+                names=column.names,
+                end=self.end,
             )
+        if self.end is not None:
+            raise SourceProblem("columns", f"{name!r}: end needs classes, as it is one of them")
         low = column.support.low if self.low is None else self.low
         high = column.support.high if self.high is None else self.high
         if low >= high:

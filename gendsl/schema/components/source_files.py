@@ -1,11 +1,12 @@
 """Sources that are arrays in files: idx (the format of MNIST), npy and npz. Only headers are read here."""
 
 import gzip
+import itertools
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Annotated, Literal, cast
 
@@ -188,18 +189,28 @@ class Npy(Source):
 class Npz(Source):
     """Arrays in numpy's .npz format: every array is a column.
 
-    Arrays named `x_train`, `x_valid`, `x_test` make one column `x` with parts of its own.
+    Arrays named `x_train`, `x_valid`, `x_test` (or `train_x`, ...) make one column `x` with parts of its own. With
+    `columns: {x: {offsets: o}}` row i of `x` is x[o[i]:o[i + 1]], of its own length; T is that of the longest.
     """
 
     path: str
     columns: dict[str, Declared] = Field(default={})
     """If given, only these columns are read; with what headers do not tell (`{y: {classes: 10}, x: {}}`)."""
-    examples = ({"path": "arrays.npz"},)
+    examples = (
+        {"path": "arrays.npz"},
+        {"path": "ragged.npz", "columns": {"x": {"offsets": "o", "high": 1}}},
+    )
 
     def facts(self, base: Path) -> SourceFacts:
         """The headers inside the archive, read with numpy.lib.format."""
         headers = self.headers(base)
         arrays = self.arrays(headers)
+        lengths = {name: self.lengths(base, name, of, headers) for name, of in arrays.items()}
+        for name, of in arrays.items():
+            for part, array in of.items() if lengths[name] else ():
+                long = max(max(each, default=0) for each in lengths[name].values())
+                shape = (len(lengths[name][part]), long, *headers[array].shape[1:])
+                headers[array] = Header(headers[array].dtype, shape)
         sizes = {
             name: {part: headers[array].shape[0] for part, array in of.items()} for name, of in arrays.items()
         }
@@ -219,7 +230,42 @@ class Npz(Source):
                 raise SourceProblem("path", f"the parts of {name!r} differ in type or shape")
             dtype, shape = kinds.pop()
             joined[name] = Header(dtype, (sum(rows.values()), *shape))
-        return array_facts(joined, self.columns, None if "all" in rows else rows)
+        cut = [name for name, of in lengths.items() if of]
+        facts = array_facts(joined, self._plain(), None if "all" in rows else rows, rowwise=cut)
+        ragged = {
+            name: replace(column, dtype="float32", missing=True, ragged=True) if name in cut else column
+            for name, column in facts.columns.items()
+        }
+        return replace(facts, columns=ragged)
+
+    def _plain(self) -> dict[str, Declared]:
+        """What is declared of each column, but for how its rows are cut."""
+        return {
+            name: declared.model_copy(update={"offsets": None}) for name, declared in self.columns.items()
+        }
+
+    def lengths(
+        self, base: Path, name: str, of: Mapping[str, str], headers: Mapping[str, Header]
+    ) -> dict[str, tuple[int, ...]]:
+        """How long each row of a column is, in every part; empty where rows are not cut by offsets."""
+        offsets = self.columns[name].offsets if name in self.columns else None
+        if offsets is None:
+            return {}
+        split, whole = split_arrays(headers), {"all": offsets}
+        own = whole if "all" in of else split.get(offsets, {})
+        found = {}
+        for part, array in of.items():
+            if own.get(part) not in headers:
+                raise SourceProblem("columns", f"no array {offsets!r} for the part {part} of {name!r}")
+            places = read_places(find(base, self.path), own[part])
+            steps = tuple(b - a for a, b in itertools.pairwise(places))
+            if not steps or min(steps) < 1 or places[0] != 0 or places[-1] != headers[array].shape[0]:
+                raise SourceProblem(
+                    "columns",
+                    f"{own[part]} must go up from 0 to the {headers[array].shape[0]} entries of {array}",
+                )
+            found[part] = steps
+        return found
 
     def headers(self, base: Path) -> dict[str, Header]:
         """The header of every array of the archive."""
@@ -236,12 +282,7 @@ class Npz(Source):
 
     def arrays(self, headers: Mapping[str, Header]) -> dict[str, dict[str, str]]:
         """Column -> part -> name of the array; the one part is "all" where the names tell no parts."""
-        split: dict[str, dict[str, str]] = {}
-        for name in headers:
-            stem, _, part = name.rpartition("_")
-            if stem and part in PARTS:
-                split.setdefault(stem, {})[part] = name
-        split = {stem: {p: of[p] for p in PARTS if p in of} for stem, of in split.items() if "train" in of}
+        split = split_arrays(headers)
         whole = {name: {"all": name} for name in headers}
         wanted = tuple(self.columns) or tuple(split or whole)
         for name in wanted:
@@ -252,6 +293,32 @@ class Npz(Source):
         if not wanted:
             raise SourceProblem("path", f"{self.path} holds no arrays")
         return {name: split[name] if name in split else whole[name] for name in wanted}
+
+
+def split_arrays(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Column -> part -> name, of names that end or begin with train, valid or test."""
+    split: dict[str, dict[str, str]] = {}
+    for name in names:
+        stem, _, part = name.rpartition("_")
+        if part not in PARTS:
+            part, _, stem = name.partition("_")
+        if stem and part in PARTS:
+            split.setdefault(stem, {})[part] = name
+    return {stem: {p: of[p] for p in PARTS if p in of} for stem, of in split.items() if "train" in of}
+
+
+def read_places(path: Path, array: str) -> tuple[int, ...]:
+    """An array [N + 1] of integers of an archive. Raises SourceProblem for another."""
+    from numpy.lib import format as npy
+
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{array}.npy") as file:
+            found = npy.read_array(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise SourceProblem("path", f"{array} cannot be read: {error}") from error
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise SourceProblem("columns", f"{array} holds no places: it must be a row of integers")
+    return tuple(int(place) for place in found)
 
 
 def read_npy_header(file: IO[bytes], name: str) -> Header:
@@ -272,17 +339,24 @@ def read_npy_header(file: IO[bytes], name: str) -> Header:
 
 
 def array_facts(
-    headers: Mapping[str, Header], declared: Mapping[str, Declared], parts: Mapping[str, int] | None = None
+    headers: Mapping[str, Header],
+    declared: Mapping[str, Declared],
+    parts: Mapping[str, int] | None = None,
+    *,
+    rowwise: Sequence[str] = (),
 ) -> SourceFacts:
-    """Facts of arrays, rows first, refined by what is declared. Raises SourceProblem at `columns`."""
+    """Facts of arrays, rows first, refined by what is declared; `rowwise`: those that are no images in any case.
+
+    Raises SourceProblem at `columns`.
+    """
     for name in declared:
         if name not in headers:
             raise SourceProblem("columns", f"no column {name!r}", f"there is {', '.join(headers)}")
     columns = {}
     for name, header in headers.items():
-        column = Column(
-            header.dtype, image_shape(header.dtype, header.shape[1:]), dtype_support(header.dtype)
-        )
+        shape = header.shape[1:]
+        shape = shape if name in rowwise else image_shape(header.dtype, shape)
+        column = Column(header.dtype, shape, dtype_support(header.dtype))
         columns[name] = declared[name].refine(name, column) if name in declared else column
     return SourceFacts(columns, next(iter(headers.values())).shape[0], parts)
 

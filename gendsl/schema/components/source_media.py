@@ -1,6 +1,7 @@
 """Sources of text, images and audio. A text is read once for its alphabet; the others have headers."""
 
 import importlib
+import math
 import wave
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from gendsl.schema.components.source_base import (
     label_column,
 )
 from gendsl.schema.facts import categories
+from gendsl.schema.fields import Fraction
 from gendsl.schema.registry import component
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
@@ -40,21 +42,55 @@ class Text(Source):
     stride: Length | None = None
     """Steps from one window to the next; `length` if not given, so that windows do not overlap."""
     lines: bool = False
-    """Every line is one row, cut to `length` or padded with 0."""
+    """Every line is one row, cut to `length` or ended and padded with 0."""
     fields: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("text",)
-    examples = ({"path": "text.txt", "length": 16}, {"path": "text.txt", "length": 12, "lines": True})
+    parts: dict[Literal["train", "valid", "test"], Fraction] | None = None
+    """Shares of the text in its order, cut before the windows: `{train: 0.9, test: 0.1}`. The windows of valid and test
+    do not overlap."""
+    examples = (
+        {"path": "text.txt", "length": 16},
+        {"path": "text.txt", "length": 12, "lines": True},
+        {"path": "text.txt", "length": 8, "stride": 2, "parts": {"train": 0.7, "test": 0.3}},
+    )
 
     def facts(self, base: Path) -> SourceFacts:
         """Each field: integers [length], labels; alphabet and rows come from reading the text once."""
         units = self.read(base)
-        rows = sum(1 for line in units.split("\n") if line) if self.lines else self.windows(len(units))
         if len(self.fields) > 1 and not self.lines:
             raise SourceProblem("fields", "fields need lines: true")
-        if rows < 1:
-            raise SourceProblem("length", f"{self.path} is shorter than one window of {self.length}")
+        if self.parts is not None and self.lines:
+            raise SourceProblem("parts", "parts are cut out of a running text; use split for lines")
         names = self.alphabet(units)
-        column = Column("int64", (self.length,), categories(len(names)), labels=True, names=names)
-        return SourceFacts({name: column for name in self.fields}, rows)
+        end = 0 if self.lines else None
+        column = Column("int64", (self.length,), categories(len(names)), labels=True, names=names, end=end)
+        columns = dict.fromkeys(self.fields, column)
+        if self.lines:
+            return SourceFacts(columns, self._enough(sum(1 for line in units.split("\n") if line)))
+        starts = self.starts(len(units))
+        rows = {part: self._enough(len(found)) for part, found in starts.items()}
+        return SourceFacts(columns, sum(rows.values()), None if self.parts is None else rows)
+
+    def _enough(self, rows: int) -> int:
+        if rows < 1:
+            what = self.path if self.parts is None else f"a part of {self.path}"
+            raise SourceProblem("length", f"{what} is shorter than one window of {self.length}")
+        return rows
+
+    def starts(self, size: int) -> dict[str, range]:
+        """Where the windows of each part begin in a text of `size` units; without parts, of "all"."""
+        if self.parts is None:
+            return {"all": range(0, size - self.length + 1, self.stride or self.length)}
+        if "train" not in self.parts or sum(self.parts.values()) > 1 + 1e-9:
+            raise SourceProblem("parts", "the shares must name train and add up to at most 1")
+        found: dict[str, range] = {}
+        before, share = 0, 0.0
+        for part, own in sorted(self.parts.items(), key=lambda item: PARTS.index(item[0])):
+            share += own
+            end = math.floor(share * size + 1e-6)
+            step = (self.stride or self.length) if part == "train" else self.length
+            found[part] = range(before, end - self.length + 1, step)
+            before = end
+        return found
 
     def read(self, base: Path) -> str:
         """The text with line ends as \\n; for bytes, one character (code points 0 to 255) for each."""
@@ -73,10 +109,6 @@ class Text(Source):
             return tuple(chr(value) for value in range(256))
         seen = set(units) - ({"\n", "\t"} if len(self.fields) > 1 else {"\n"} if self.lines else set())
         return ("\0", *sorted(seen - {"\0"})) if self.lines else tuple(sorted(seen))
-
-    def windows(self, size: int) -> int:
-        """How many whole windows there are in `size` units."""
-        return max(0, (size - self.length) // (self.stride or self.length) + 1)
 
 
 @component("source", "images", build="gendsl.data.images:load_images")

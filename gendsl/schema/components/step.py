@@ -230,7 +230,7 @@ class OneHot(Step):
         """Reals in [0, 1] on a grid of two levels."""
         support = replace(UNIT, levels=2)
         shape = one_hot_shape(column.shape, _classes("one_hot", column))
-        return replace(column, dtype="float32", shape=shape, support=support, labels=False)
+        return replace(column, dtype="float32", shape=shape, support=support, labels=False, end=None)
 
 
 def one_hot_shape(shape: Shape, classes: int) -> Shape:

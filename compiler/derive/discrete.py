@@ -13,6 +13,9 @@ from gendsl.schema.facts import numel
 CHOICES = "score_function (unbiased), gumbel or straight_through"
 """What a message offers for a finite latent."""
 
+RELAXED = "gumbel"
+"""The other relaxed estimator."""
+
 
 def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route | Diagnostic:
     """Enumerated, or drawn by the estimator that is named; under weighted bounds by score function."""
@@ -45,16 +48,9 @@ def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) ->
         )
     if named is None or isinstance(named, Enumerate):
         return Route(name, How.ENUMERATED, encoder.name)
-    if named.relaxed and not all(_listed(f) for f in (encoder, prior)):
-        which = prior if _listed(encoder) else encoder
-        return spec.diagnostic(
-            "GD505",
-            f"relaxed values of {name} need the log-probability of every value of every entry, and {which.name} is no "
-            "product over entries",
-            path,
-            help="score_function draws real values",
-            related=((f"{which.name} is here", which.path),),
-        )
+    unlisted = [f for f in (encoder, prior) if not listed(f)]
+    if named.relaxed and unlisted:
+        return not_listed(graph, name, unlisted[-1], "score_function draws real values")
     return _drawn(graph, name, encoder, prior, named)
 
 
@@ -63,7 +59,19 @@ def _drawn(graph: Graph, name: str, encoder: Factor, prior: Factor, named: Estim
     return Route(name, found.how, encoder.name, found.why, named)
 
 
-def _listed(factor: Factor) -> bool:
+def not_listed(graph: Graph, name: str, factor: Factor, instead: str) -> Diagnostic:
+    """Relaxed values are asked of what is no product over entries."""
+    return graph.spec.diagnostic(
+        "GD505",
+        f"relaxed values of {name} need the log-probability of every value of every entry, and {factor.name} is no "
+        "product over entries",
+        ("objective", "estimator", name),
+        help=instead,
+        related=((f"{factor.name} is here", factor.path),),
+    )
+
+
+def listed(factor: Factor) -> bool:
     """Whether it gives the log-probability of each value of each entry at once."""
     return (
         factor.dist is not None and factor.dist.factorises and not autoregressive(factor) and not factor.flow

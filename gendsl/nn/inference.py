@@ -162,10 +162,10 @@ class Trace:
                 self.values[name], self.log_q[name] = drawn
             elif self.graph.codewords(name) is not None:
                 self._quantise(name, self.condition(encoder))
+            elif name in self.relaxed:
+                self.values[name], _ = self._draw(name, self.condition(encoder), _rows_of(self, encoder))
             elif route.how in POINTS:
                 self.values[name], _ = self.condition(encoder).draw()
-            elif route.how is How.SAMPLED_ONLY and not self.marginal:
-                self.values[name], _ = self.condition(encoder).draw()  # a critic's real side
 
     def _draw(self, name: str, posterior: Conditioned, rows: int) -> tuple[Tensor, Tensor]:
         """A draw of q, or relaxed weights of its values, with log q; the known values of a label are certain."""

@@ -73,6 +73,9 @@ def _factor(
     assert factor.raw is not None
     if isinstance(factor.dist, Vamp):
         return _vamp(graph, factor, built)
+    if factor.dist.chained:
+        chain: nn.Module = builder(factor.dist)(factor.dist, factor.head, support)
+        return chain
     family = builder(factor.dist)(factor.dist, shape, support)
     density = factor.dist.density is not Density.NONE
     stack = _stack(graph, factor)

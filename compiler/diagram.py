@@ -11,10 +11,15 @@ OBSERVED = (Role.OBSERVED, Role.PARTIAL, Role.CONDITION)
 
 
 def edges(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
-    """(parent, head, side, label) of every edge."""
-    for factor in graph.factors.values():
+    """(parent, head, side, label) of every edge between variables."""
+    for factor in directed(graph):
         for parent in factor.parents:
             yield parent, factor.head, factor.side, built(factor)
+
+
+def directed(graph: Graph) -> list[Factor]:
+    """Every factor but the energies, which multiply the factor of their variable and have no direction."""
+    return [factor for factor in graph.factors.values() if factor.side != "e"]
 
 
 def built(factor: Factor) -> str:
@@ -36,6 +41,11 @@ def mermaid(graph: Graph) -> str:
     for critic in graph.critics.values():
         lines.append(f"  critic_{critic.name}{{{{{critic.name}}}}}")
         lines += [f"  {seen} --- critic_{critic.name}" for seen in critic.spec.sees]
+    for energy in graph.side("e"):
+        lines += [
+            f"  energy_{energy.head}[{energy.name}]",
+            *(f"  {v} --- energy_{energy.head}" for v in (energy.head, *energy.parents)),
+        ]
     lines.append("  classDef observed fill:#ccc,stroke:#333")
     return "\n".join(lines) + "\n"
 
@@ -52,14 +62,16 @@ def dot(graph: Graph) -> str:
     for critic in graph.critics.values():
         lines.append(f'  "adversary.{critic.name}" [shape=hexagon];')
         lines += [f'  "{seen}" -> "adversary.{critic.name}" [arrowhead=none];' for seen in critic.spec.sees]
+    for energy in graph.side("e"):
+        lines.append(f'  "{energy.name}" [shape=box];')
+        lines += [f'  "{v}" -> "{energy.name}" [arrowhead=none];' for v in (energy.head, *energy.parents)]
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def text(graph: Graph) -> str:
-    """One line for each edge."""
+    """One line for each edge, adversary and energy."""
     lines = [f"{parent} -> {head}   {side}, {what}" for parent, head, side, what in edges(graph)]
-    roots = [
-        f"-> {f.head}   {f.side}, {built(f)}" for f in graph.factors.values() if not f.parents and f.dist
-    ]
+    roots = [f"-> {f.head}   {f.side}, {built(f)}" for f in directed(graph) if not f.parents and f.dist]
     seen = [f"{', '.join(c.spec.sees)} -- {c.name}   adversary" for c in graph.critics.values()]
+    seen += [f"{', '.join((f.head, *f.parents))} -- {f.name}   energy" for f in graph.side("e")]
     return "\n".join([*roots, *lines, *seen]) + "\n"

@@ -232,9 +232,8 @@ def _built(graph: Graph, factor: Factor) -> str:
     if factor.base is not None:
         return f"{layers} <- {factor.base}"
     assert factor.dist is not None
-    net = (
-        f", {factor.net.tag}" if factor.net is not None else ", standard" if factor.standard else ", learned"
-    )
+    made = "no network" if factor.dist.chained else "standard" if factor.standard else "learned"
+    net = f", {factor.net.tag}" if factor.net is not None else f", {made}"
     shared = f" (nets.{factor.net_name})" if factor.net_name is not None else ""
     return (f"{layers} <- " if layers else "") + factor.dist.tag + net + shared
 

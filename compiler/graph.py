@@ -158,6 +158,7 @@ class How(StrEnum):
     FITTED = "code, prior fitted in a stage"
     ADVERSARIAL = "encoder, KL by an adversary"
     MMD = "encoder, KL replaced by a discrepancy"
+    CHAIN = "chain on the posterior"
     SUMMED = "summed out"
     ENUMERATED = "enumerated under the encoder"
     INFORMATION = "mutual information"

@@ -26,15 +26,15 @@ class Use(NamedTuple):
     words: str
 
 
-def lower(spec: Spec, base: FilePath) -> Graph:
+def lower(spec: Spec, base: FilePath, facts: SourceFacts | None = None) -> Graph:
     """The graph of a spec, with names resolved and nothing inferred yet.
 
-    `base` is the folder that relative paths of the data start from.
+    `base` is the folder that relative paths of the data start from; with `facts` of the source it is not asked.
     Raises SpecError with every unknown name and every source that cannot be read.
     """
     problems: list[Diagnostic] = []
     notes: list[Diagnostic] = []
-    source = _source(spec, base, problems)
+    source = facts if facts is not None else _source(spec, base, problems)
     roles = _roles(spec)
     variables = {name: _variable(spec, name, role, source) for name, role in roles.items()}
     for use in _uses(spec):
@@ -112,6 +112,9 @@ def _uses(spec: Spec) -> Iterator[Use]:
         for head, factor in getattr(spec, section).items():
             for i, parent in enumerate(factor.given):
                 yield Use(parent, (section, head, "given", i), f"a parent of {head}")
+    for head, energy in spec.energy.items():
+        for i, parent in enumerate(energy.given):
+            yield Use(parent, ("energy", head, "given", i), f"read by the energy of {head}")
     for head, corruption in spec.corruption.items():
         yield Use(corruption.given, ("corruption", head, "given"), f"the clean value of {head}")
     for name, adversary in spec.adversary.items():
@@ -229,7 +232,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
             net, name = written.net, None
             if isinstance(net, Ref):
                 name, net = net.name, nets.get((section, head), Mlp())
-            if net is None and written.given:
+            if net is None and written.given and not written.dist.chained:
                 net = Mlp()
             yield (
                 f"{section}.{head}",

@@ -95,7 +95,7 @@ def counted(graph: Graph, name: str) -> bool:
     """Whether log p(name | parents) is part of the objective."""
     if graph.p(name) is None:
         return False
-    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED, How.QUANTISED)
+    inferred = (*DRAWN, How.ENUMERATED, How.SUMMED, How.FITTED, How.QUANTISED, How.CHAIN)
     return name in graph.scored or how(graph, name) in inferred
 
 
@@ -125,7 +125,7 @@ def sources(graph: Graph, name: str) -> set[str]:
         flow = graph.bases()[name]
         return {flow.name}.union(*(sources(graph, p) for p in flow.parents[1:]))
     factor = maker(graph, "q", name)
-    if factor is None:
+    if factor is None or how(graph, name) is How.CHAIN:
         return set()
     own = {factor.name} if factor.channel is None else set()
     if factor.uses is not None:
@@ -140,7 +140,8 @@ def noisy(graph: Graph, name: str) -> bool:
     factor = maker(graph, "q", name)
     if is_data(graph, name) or factor is None:
         return False
-    own = factor.channel is not None or how(graph, name) in DRAWN or isinstance(factor.dist, Implicit)
+    drawn = (*DRAWN, How.CHAIN)
+    own = factor.channel is not None or how(graph, name) in drawn or isinstance(factor.dist, Implicit)
     return own or any(noisy(graph, p) for p in factor.parents)
 
 
@@ -180,6 +181,7 @@ def scored_by(graph: Graph, name: str) -> set[str]:
         for each in _reads(graph, head):
             codes = how(graph, each) in (How.FITTED, How.QUANTISED)
             cut = codes and (each == head or factor.section == "prior")
+            cut = cut or (factor.section == "prior" and graph.codewords(each) is not None)
             known = graph.variables[each].role is Role.PARTIAL
             cut = cut or (each == head and (known or how(graph, each) is How.ENUMERATED))
             if not cut:

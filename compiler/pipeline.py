@@ -22,6 +22,7 @@ from gendsl.compiler.passes.settings import settings
 from gendsl.compiler.passes.shapes import columns, shapes
 from gendsl.compiler.passes.supports import supports
 from gendsl.errors import SpecError
+from gendsl.schema.components.source_base import SourceFacts
 from gendsl.schema.spec import Spec
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
@@ -51,17 +52,19 @@ def analyse(
     base: Path | None = None,
     device: str = "cpu",
     memory: int | None = None,
+    facts: SourceFacts | None = None,
 ) -> Graph:
     """The graph of a spec after every pass, without torch.
 
     `base` is the folder that relative data paths start from (the spec's own if not given), `memory` the bytes that
-    training may take (unlimited if not given). Raises SpecError.
+    training may take (unlimited if not given). `facts`: what is known of the data source, which is then not asked, and
+    may be absent. Raises SpecError.
     """
     if base is None:
         file = spec.document.file if spec.document is not None else None
         base = Path(file).parent if file is not None and Path(file).exists() else Path()
     try:
-        graph = lower(spec, base).update(device=device)
+        graph = lower(spec, base, facts).update(device=device)
         for step in PASSES:
             graph = step(graph)
             graph.verify()

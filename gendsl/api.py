@@ -97,7 +97,7 @@ def _warn(message: str) -> None:
 
 
 def restore(path: str | Path) -> Model:
-    """The trained model of a run directory, from its newest good checkpoint; no pickle, and no data needed.
+    """The trained model of a run directory (its newest good checkpoint) or of an exported file, without its data.
 
     Raises UsageError where there is none, RunError where it is damaged.
     """

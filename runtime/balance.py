@@ -135,7 +135,7 @@ def modes_missed(metrics: Mapping[str, Any]) -> list[str]:
     """Says that samples reach at most three quarters of the modes that the data are known to have."""
     entry = metrics.get("modes")
     value, _ = _value_and_floor(entry)
-    unit = str(entry.get("unit", "")) if isinstance(entry, Mapping) else ""
+    unit = str(entry.get("unit") or "") if isinstance(entry, Mapping) else ""
     total = finite(int(unit.split()[1])) if unit.startswith("of ") else None
     if value is None or total is None or value > 0.75 * total:
         return []

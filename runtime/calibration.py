@@ -1,7 +1,8 @@
 """Calibration of encoders by simulation (Talts et al. 2018, algorithm 1).
 
 Latents z and data x are drawn from the model itself. If q(z | x) is the posterior, z is one more draw from it: its
-rank among L draws of q is uniform on 0 .. L. Made continuous, u = (rank + U) / (L + 1) is uniform on [0, 1], so that
+rank among L draws of q is uniform on 0 .. L, where its place among equal draws (of discrete latents) is random. Made
+continuous, u = (rank + U) / (L + 1) is uniform on [0, 1], so that
 
     location = E u - 1/2 = 0,        spread = 12 E (u - 1/2)^2 = 1.
 
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gendsl.compiler.graph import Graph, Role
+from gendsl.compiler.graph import Graph, Kind, Role
 from gendsl.compiler.paths import DRAWN
 from gendsl.nn.factor import tile
 from gendsl.nn.inference import Trace
@@ -30,8 +31,13 @@ def refused(graph: Graph) -> str:
     """Why there is no such number, or nothing."""
     if not graph.routes or any(route.how not in DRAWN for route in graph.routes.values()):
         return "only encoders with a density, of every latent, can be compared with what the model draws"
-    if graph.capabilities["sample"].how is None:
-        return graph.capabilities["sample"].why
+    if not any(v.bound for v in graph.variables.values()):
+        return "there are no observed variables that the model could draw rows of"
+    sample = graph.capabilities["sample"]
+    if sample.how is None:
+        return sample.why
+    if sample.kind is not Kind.EXACT:
+        return f"the model's own draws are not exact ({sample.why}), so they do not tell of the encoders"
     if any(v.missing or v.role is Role.PARTIAL for v in graph.variables.values()):
         return "the model does not draw which entries are missing and which labels are known"
     return ""
@@ -43,12 +49,14 @@ def ranks(model: Model, rows: int, given: Mapping[str, Tensor], draws: int = DRA
     graph = model.graph
     values = model.ancestral(rows, given)
     observed = {n: v for n, v in {**given, **values}.items() if graph.variables[n].bound}
-    trace = Trace(model, model.batch(observed), draws, corrupt=False)
+    trace = Trace(model, model.batch(observed), draws, corrupt=False, hard=True)
     found = []
     for name in graph.routes:
         drawn = tile(trace.values[name], draws * rows // len(trace.values[name])).view(draws, rows, -1)
-        below = (drawn < values[name].reshape(1, rows, -1)).sum(0)
-        found.append((below + torch.rand(below.shape, dtype=model.dtype, device=model.device)) / (draws + 1))
+        true = values[name].reshape(1, rows, -1)
+        below, equal = (drawn < true).sum(0), (drawn == true).sum(0)
+        chance = torch.rand(below.shape, dtype=model.dtype, device=model.device)
+        found.append((below + chance * (equal + 1)) / (draws + 1))
     return torch.cat(found, 1)
 
 

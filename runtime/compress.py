@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import struct
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from gendsl.nn.model import Model
 from gendsl.runtime.streams import stream
 
 MAGIC = b"gendsl-compressed 1\n"
+DIGEST = hashlib.sha256().digest_size
 ROWS = 64
 """Rows whose entries are coded side by side."""
 STEP = 2.0**-9
@@ -71,7 +73,7 @@ def coder() -> Any:
 @torch.no_grad()
 def compress(model: Model, values: Mapping[str, Tensor]) -> Packed:
     """Rows of every observed variable, in the variables' own space. Raises UsageError where the model cannot."""
-    _refuse(model)
+    refuse(model)
     names = coded(model.graph)
     absent = [n for n in names if n not in values]
     if absent:
@@ -84,11 +86,12 @@ def compress(model: Model, values: Mapping[str, Tensor]) -> Packed:
 @torch.no_grad()
 def decompress(model: Model, packed: Packed) -> dict[str, Tensor]:
     """The rows again, exactly. Raises UsageError where the model cannot."""
-    _refuse(model)
+    refuse(model)
     return (_bits_forth if model.graph.routes else _out_of_order)(model, packed)
 
 
-def _refuse(model: Model) -> None:
+def refuse(model: Model) -> None:
+    """Raises UsageError where the model cannot be asked to compress."""
     plan = model.graph.capabilities["compress"]
     if plan.how is None:
         raise UsageError(f"this model cannot be asked to compress: {plan.why}")
@@ -370,28 +373,39 @@ def _header(model: Model, packed: Packed) -> dict[str, Any]:
 
 
 def write(path: Path, model: Model, packed: Packed) -> int:
-    """One file: a line that says what it is, the length of a JSON header, the header, the words. Returns its bytes."""
+    """One file: a line that says what it is, the length of a JSON header, the header, the words, the sha256 of it all.
+
+    Returns its bytes.
+    """
     header = json.dumps(_header(model, packed)).encode()
     body = MAGIC + struct.pack("<I", len(header)) + header + packed.words.astype("<u4").tobytes()
+    body += hashlib.sha256(body).digest()
     path.write_bytes(body)
     return len(body)
 
 
 def read(path: Path, model: Model) -> Packed:
     """The file that `write` wrote. Raises UsageError for another file or model, RunError for a damaged one."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
     body = path.read_bytes()
     if not body.startswith(MAGIC):
         raise UsageError(f"{path} is not a compressed file of gendsl")
     at = len(MAGIC)
+    body, digest = body[:-DIGEST], body[-DIGEST:]
+    if hashlib.sha256(body).digest() != digest:
+        raise RunError(f"{path} is damaged: cut short or altered (the sha256 does not match)")
     try:
         (length,) = struct.unpack_from("<I", body, at)
         header = json.loads(body[at + 4 : at + 4 + length])
         words = np.frombuffer(body, "<u4", offset=at + 4 + length).astype(np.uint32)
-    except (struct.error, ValueError) as error:
+        found = Packed(words, int(header["rows"]), float(header["bits"]), int(header["spare"]))
+        coder_of = header["model"]
+    except (struct.error, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
-    if header["model"] != fingerprint(model):
+    if coder_of != fingerprint(model):
         raise UsageError(f"{path} was compressed by a model with other parameters")
-    return Packed(words, int(header["rows"]), float(header["bits"]), int(header["spare"]))
+    return found
 
 
 # -- parts and arrays -------------------------------------------------------------------------------------------------
@@ -411,9 +425,14 @@ def rows_of(model: Model, data: Dataset | None, source: str | Path, seed: int) -
     path = Path(source)
     if path.suffix not in (".npz", ".npy") or not path.is_file():
         raise UsageError(f"{path}: give a .npz or .npy file, or --split")
-    loaded = np.load(path, allow_pickle=False)
-    if path.suffix == ".npy":
-        if len(names) != 1:
-            raise UsageError(f"{path} is one array, and the model has {', '.join(names)}: give a .npz file")
-        return {names[0]: torch.from_numpy(loaded)}
-    return {name: torch.from_numpy(loaded[name]) for name in names if name in loaded.files}
+    if path.suffix == ".npy" and len(names) != 1:
+        raise UsageError(f"{path} is one array, and the model has {', '.join(names)}: give a .npz file")
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            held = (
+                {names[0]: loaded} if path.suffix == ".npy" else {n: loaded[n] for n in names if n in loaded}
+            )
+        return {name: torch.from_numpy(array) for name, array in held.items()}
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} does not hold arrays of numbers: {error}") from error

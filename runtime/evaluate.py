@@ -1,7 +1,7 @@
 """Metrics of a trained model on one part of the data; every number carries its kind, unit, estimator and error.
 
-An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}`, or `{"value": null, "kind": "none",
-"why"}` where the model has no such number.
+An entry is `{"value", "unit", "kind", "estimator", "samples", "rows", "stderr"}`, or `{"value": null, "unit": null,
+"kind": "none", "why"}` where the model has no such number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from gendsl.compiler.derive.energies import targets, tilted
 from gendsl.compiler.graph import Capability, Graph, Kind, Role, worst
 from gendsl.compiler.paths import DRAWN as FROM_ENCODER
-from gendsl.compiler.plans.impute import filled
+from gendsl.compiler.plans import impute as imputing
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset, Part, label_of
 from gendsl.data.density import known_modes
@@ -46,8 +46,11 @@ CLASSIFIED = ("fid", "label_accuracy")
 JUDGED = ("mmd", "precision", "recall", "density", "coverage", "c2st", "sliced_wasserstein")
 IMPUTED = MappingProxyType({"imputation_error": "squared error", "imputation_accuracy": "fraction"})
 """Metrics of imputation and their units."""
-IMPUTATIONS = 20
-"""Draws of each removed entry."""
+IMPUTATIONS, PARTICLES = 20, 100
+"""Draws of each removed entry at most, and importance samples for each draw, where they are needed."""
+IMPUTATION_PASSES = 256
+"""Passes over a row that all draws of its removed entries take together at most, where these are drawn one for each
+pass; but two draws are made."""
 MIN_JUDGED = 16
 """Fewer rows than this are not judged."""
 
@@ -160,15 +163,16 @@ class _Evaluator:
         if plan.how is None:
             return none(plan.why)
         values, _ = self._values()
+        found = mean(values)
         return {
-            **mean(values),
+            **found,
             "unit": "nats",
             "kind": str(plan.kind),
             "estimator": plan.how,
             "samples": self.samples if plan.kind is not Kind.EXACT else None,
             "rows": len(values),
             "of": self.graph.objective_of,
-            **({"why": plan.why} if plan.why else {}),
+            **_why(found, plan.why),
         }
 
     def target(self, measure: Callable[[Model, str, int], Entry]) -> Entry:
@@ -208,14 +212,15 @@ class _Evaluator:
         bits = bits_per_dim(values, log_det, dims)
         kinds = {Kind.LOWER: Kind.UPPER, Kind.EXACT: Kind.UPPER if is_bound else Kind.EXACT}
         kind = kinds.get(plan.kind or Kind.EXACT, Kind.ESTIMATE)
+        found = mean(bits)
         return {
-            **mean(bits),
+            **found,
             "unit": "bits",
             "kind": str(kind),
             "estimator": plan.how,
             "samples": self.samples if plan.kind is not Kind.EXACT else None,
             "rows": len(bits),
-            **({"why": "uniform dequantization bounds the discrete probability"} if is_bound else {}),
+            **_why(found, "uniform dequantization bounds the discrete probability" if is_bound else ""),
         }
 
     @property
@@ -325,24 +330,26 @@ class _Evaluator:
 
     def _removed(self) -> list[str]:
         """Variables whose missing entries are known to the metrics, and can be filled in."""
-        variables = [self.graph.variables[n] for n in filled(self.graph)]
+        variables = [self.graph.variables[n] for n in imputing.filled(self.graph)]
         return [v.name for v in variables if v.missing and v.missing is not True]
 
     def imputed(self) -> dict[str, Entry]:
-        """How near the missing entries are that were removed: squared error of the mean of IMPUTATIONS draws, and how
-        often the most frequent of them is the truth.
+        """How near the missing entries are that were removed: squared error of the mean of some draws, and how often
+        the most frequent of them is the truth. At most IMPUTATIONS draws, fewer where a draw takes many passes.
         """
         plan, names = self.graph.capabilities["impute"], self._removed()
         if plan.how is None or not names:
             refusal = none(plan.why if plan.how is None else "no entries were removed: missing: {rate: ...}")
             return dict.fromkeys(IMPUTED, refusal)
+        passes = imputing.passes(self.graph, PARTICLES)
+        count = IMPUTATIONS if passes == 1 else min(IMPUTATIONS, max(2, IMPUTATION_PASSES // passes))
         scores: dict[str, list[Tensor]] = {n: [] for n in IMPUTED}
         for i, batch in enumerate(self._batches("eval/rows")):
             with stream(self.seed, "eval/impute", i):
-                draws = self.model.impute(batch, n=IMPUTATIONS)
+                draws = self.model.impute(batch, n=count, particles=PARTICLES)
             for metric, values in imputation_scores(self.graph, batch, draws, names).items():
                 scores[metric].append(values)
-        about = {"kind": "estimate", "estimator": f"{IMPUTATIONS} draws, {plan.how}"}
+        about = {"kind": "estimate", "estimator": f"{count} draws, {plan.how}"}
         found = {}
         for metric, unit in IMPUTED.items():
             joined = torch.cat(scores[metric]).cpu() if scores[metric] else torch.zeros(0)
@@ -480,17 +487,26 @@ def imputation_scores(
 
 def none(why: str) -> Entry:
     """The entry of a number that does not exist."""
-    return {"value": None, "kind": "none", "why": why}
+    return {"value": None, "unit": None, "kind": "none", "why": why}
 
 
 def mean(values: Tensor) -> Entry:
-    """The mean over rows with its standard error."""
+    """The mean over rows with its standard error; no value, and why, where some rows have none."""
     value = float(values.mean())
+    if not math.isfinite(value):
+        bad = int((~values.isfinite()).sum())
+        return {
+            "value": None,
+            "stderr": None,
+            "why": f"{bad} of {values.numel()} rows have a value that is not finite",
+        }
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
-    return {
-        "value": value if math.isfinite(value) else None,
-        "stderr": error if error is None or math.isfinite(error) else None,
-    }
+    return {"value": value, "stderr": error if error is None or math.isfinite(error) else None}
+
+
+def _why(found: Entry, why: str) -> Entry:
+    """The reason for a number's kind, unless there is no number."""
+    return {"why": why} if why and found["value"] is not None else {}
 
 
 def _recoverable(lossy: bool, binary: bool) -> bool:

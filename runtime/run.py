@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +22,10 @@ from gendsl.compiler.machine import memory_available
 from gendsl.compiler.pipeline import analyse
 from gendsl.compiler.resolve import model_hash, resolved
 from gendsl.data.dataset import Dataset
-from gendsl.errors import GendslError, RunError, UsageError
+from gendsl.errors import DataError, GendslError, RunError, UsageError
 from gendsl.nn.model import Model
 from gendsl.nn.preprocessing import Pipeline
-from gendsl.runtime import checkpoint, pictures, samples
+from gendsl.runtime import bundle, checkpoint, pictures, samples
 from gendsl.runtime.dataset import dataset, pipelines
 from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.environment import environment, set_threads
@@ -36,8 +36,9 @@ from gendsl.runtime.state import State
 from gendsl.runtime.stop import Stop
 from gendsl.runtime.streams import stream
 from gendsl.runtime.train import Callback, Interrupted, NotFinite, Trainer
+from gendsl.schema.components.source_base import SourceProblem
 from gendsl.schema.dump import dump
-from gendsl.schema.load import load
+from gendsl.schema.load import load, loads
 from gendsl.schema.spec import Spec
 
 Warn = Callable[[str], None]
@@ -74,10 +75,13 @@ class Trained:
     def data(self) -> Dataset:
         """The run's data, loaded when first asked for, with the preprocessing that training fitted.
 
-        Raises DataError, UsageError where they come from memory and were not passed.
+        Raises DataError where they are not there, UsageError where they come from memory and were not passed.
         """
         fitted = {name: cast(Pipeline, module) for name, module in self.model.preprocessing.items()}
-        return dataset(self.graph, self.base, self.arrays, fitted)
+        try:
+            return dataset(self.graph, self.base, self.arrays, fitted)
+        except SourceProblem as problem:
+            raise DataError(f"the data of this model cannot be read: {problem.message}") from problem
 
     def part(self, name: str | None) -> str:
         """A part of the data: the one named, or the one that the spec evaluates. Raises UsageError if there is none."""
@@ -358,10 +362,12 @@ def _draw(session: Session) -> None:
 
 
 def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None = None) -> Trained:
-    """The trained model of a run directory, which is only read; the data are not needed yet.
+    """The trained model of a run directory or of an exported file, which is only read; no data are needed yet.
 
     Raises UsageError where `path` is no run directory or has no checkpoint, RunError where none is good.
     """
+    if path.is_file():
+        return imported(path, arrays)
     if not path.is_dir():
         raise UsageError(f"{path} is not a run directory")
     spec, base = stored(path)
@@ -377,6 +383,41 @@ def restored(path: Path, *, warn: Warn = quiet, arrays: Mapping[str, Any] | None
     state.settle()
     model.eval()
     return Trained(path, graph, model, found.step, base, arrays)
+
+
+def export(path: Path, out: Path, *, warn: Warn = quiet) -> dict[str, Any]:
+    """Write the model of a run directory into the file `out` (`gendsl.runtime.bundle`); returns its manifest.
+
+    Raises UsageError, RunError.
+    """
+    trained = restored(path, warn=warn)
+    graph = trained.graph
+    about = {
+        "name": graph.spec.name,
+        "hash": model_hash(graph),
+        "seed": graph.spec.run.seed,
+        "step": trained.step,
+        "parameters": graph.resources.parameters,
+    }
+    text = dump(resolved(graph))
+    return bundle.write(out, bundle.Bundle(text, trained.model.state_dict(), graph.source, about))
+
+
+def imported(path: Path, arrays: Mapping[str, Any] | None = None) -> Trained:
+    """The model of a file that `export` wrote, on a device that is here; relative paths of its data start here.
+
+    Raises UsageError for another file, RunError for a damaged one.
+    """
+    found = bundle.read(path)
+    graph = analyse(loads(found.spec), base=Path(), device=pick_device("auto"), facts=found.facts)
+    set_threads(graph.resources.threads)
+    model = compile_model(graph)
+    model.attach(pipelines(graph))
+    if checkpoint.signature(found.tensors) != checkpoint.signature(model.state_dict()):
+        raise RunError(f"{path}: its tensors are not those of its spec")
+    model.load_state_dict(dict(found.tensors))
+    model.eval()
+    return Trained(path, graph, model, int(found.about["step"]), Path(), arrays)
 
 
 def untrained(spec: Spec) -> tuple[Graph, Model, Dataset]:
@@ -395,18 +436,24 @@ def evaluated(
     split: str | None = None,
     samples: int | None = None,
     seed: int | None = None,
+    rows: int | None = None,
     warn: Warn = quiet,
 ) -> dict[str, Any]:
     """The result of a run with the metrics of one part computed afresh; the directory is only read.
+
+    `rows`: only the first rows of the part.
 
     Raises UsageError for a part that the data does not have, and where nothing is trained.
     """
     trained = restored(path, warn=warn)
     spec, part = trained.graph.spec, trained.part(split)
     began = time.monotonic()
+    data = trained.data
+    if rows is not None:
+        data = replace(data, parts={**data.parts, part: data.parts[part].first(rows)})
     metrics = evaluate(
         trained.model,
-        trained.data,
+        data,
         split=part,
         seed=spec.run.seed if seed is None else seed,
         samples=samples or spec.evaluate.samples,

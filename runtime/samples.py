@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,12 +41,7 @@ def given_values(
     """
     graph = model.graph
     known = conditions(graph)
-    for name, value in given.items():
-        if name not in known:
-            raise UsageError(
-                f"{name} is not a condition of this model; conditions: {', '.join(known) or 'none'}"
-            )
-        _check_support(name, value, graph.variables[name].support)
+    check_given(graph, given)
     found = {name: _constant(model, name, n, given[name]) for name in known if name in given}
     if len(found) < len(known):
         part = rows()
@@ -52,6 +49,17 @@ def given_values(
             drawn = part.batch(torch.randint(part.rows, (n,)))
         found |= {name: drawn.values[name] for name in known if name not in given}
     return {name: found[name].to(model.device) for name in known}
+
+
+def check_given(graph: Graph, given: Mapping[str, float]) -> None:
+    """Raises UsageError for a name that is no condition or a value outside its support."""
+    known = conditions(graph)
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(
+                f"{name} is not a condition of this model; conditions: {', '.join(known) or 'none'}"
+            )
+        _check_support(name, value, graph.variables[name].support)
 
 
 def _check_support(name: str, value: float, support: Support | None) -> None:
@@ -102,19 +110,31 @@ def to_column(model: Model, name: str, value: Tensor) -> Tensor:
     return back.cpu()
 
 
-def encode(model: Model, data: Dataset, split: str, seed: int) -> dict[str, Tensor]:
+def encode(
+    model: Model,
+    data: Dataset,
+    split: str,
+    seed: int,
+    *,
+    n: int | None = None,
+    given: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, Tensor]:
     """One draw of every latent for each row of a part, and the row's place in the source under `row`.
 
-    Raises UsageError where there is nothing to encode or no such part.
+    `n`: only the first n rows. `given`: conditions that are constant instead of the rows' own. Raises UsageError
+    where there is nothing to encode, for no such part, and for a value that is not one of a condition.
     """
+    check_given(model.graph, given)
     if split not in data.parts:
         raise UsageError(f"the data has no part {split!r}; it has {', '.join(data.parts)}")
     part = data.parts[split].to(model.device)
+    part = part if n is None else part.first(n)
     found: dict[str, list[Tensor]] = {}
     for i, start in enumerate(range(0, part.rows, ROWS_AT_ONCE)):
         with stream(seed, "sample/encode", i), torch.no_grad():
             batch = part.batch(torch.arange(start, min(start + ROWS_AT_ONCE, part.rows), device=model.device))
-            codes = model.encode(batch)
+            constant = {k: _constant(model, k, len(batch), v).to(model.device) for k, v in given.items()}
+            codes = model.encode(replace(batch, values={**batch.values, **constant}))
         for name, value in {**codes, "row": batch.rows}.items():
             found.setdefault(name, []).append(value.cpu())
     return {name: torch.cat(values) for name, values in found.items()}
@@ -143,7 +163,7 @@ def save(path: Path, model: Model, values: Mapping[str, Tensor]) -> None:
         if column is not None and len(column.shape) == 3 and column.shape[0] in (1, 3):
             pictures.save_grid(path, grey(value, model.graph, name).numpy())
             return
-        if column is not None and column.shape == (2,):
+        if variable is not None and (variable.shape if column is None else column.shape) == (2,):
             pictures.save_points(path, value.numpy())
             return
     raise UsageError("none of the values is an image or a point; write to a .npz file")

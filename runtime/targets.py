@@ -41,6 +41,7 @@ def kl_to_target(model: Model, name: str, seed: int) -> dict[str, Any]:
     if numel(shape) > PLANE:
         return {
             "value": None,
+            "unit": None,
             "kind": "none",
             "why": f"log Z of {name} is integrated in two dimensions at most",
         }

@@ -112,6 +112,8 @@ class Trainer:
         self.total = self.stretches[-1].end
         self.state = State(model, [s.steps for s in self.stretches])
         self.step = 0
+        self._begun = -1
+        """The index of the stage that the model is set to."""
 
     def _stretches(self) -> list[_Stretch]:
         found: list[_Stretch] = []
@@ -176,6 +178,9 @@ class Trainer:
         draw = stretch.draw(self.step)
         if not self.model.training:
             self.model.train()
+        if self._begun != stretch.index:
+            self.model.begin(name for player in stretch.stage.players for name in player.factors)
+            self._begun = stretch.index
         for player in stretch.stage.players:
             for _ in range(player.steps):
                 self._turn(stretch, player, draw)

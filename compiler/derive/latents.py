@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gendsl.compiler.derive.divergence import autoregressive
 from gendsl.compiler.derive.notation import says, summed_over
+from gendsl.compiler.derive.posterior_chains import steps_of
 from gendsl.compiler.derive.sampling import COMPARED, sampled
 from gendsl.compiler.graph import Graph, How, Kind, Role, Route, Term
 from gendsl.compiler.paths import DRAWN, above, how, noisy
@@ -59,6 +60,18 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
             Kind.ESTIMATE if random else Kind.EXACT,
             f"negative log density of the codes {name}",
             "sampled" if random else "exact",
+            path=prior.path,
+        )
+    elif route.how is How.CHAIN:
+        assert prior is not None
+        tilt = f" + E({name})" if name in graph.spec.energy else ""
+        yield Term(
+            f"prior.{name}",
+            f"-log {summed_over(graph, name)}{says(graph, prior)}{tilt} at the chain's end, which is cut",
+            "model",
+            Kind.NONE,
+            "its part of the gradient of -log p of the data, if the chain has come to the posterior",
+            steps_of(graph, name),
             path=prior.path,
         )
     elif route.how is How.INFORMATION:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from gendsl.compiler.derive.discrete import finite, without_gradient
 from gendsl.compiler.derive.divergence import kl
 from gendsl.compiler.derive.layers import one_way
+from gendsl.compiler.derive.posterior_chains import refused, spec_of
 from gendsl.compiler.graph import Factor, Graph, How, Role, Route
 from gendsl.compiler.paths import has_no_encoder
 from gendsl.errors import Diagnostic
@@ -21,6 +24,8 @@ def route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
         return _base(graph, name, flow, encoder)
     if encoder is not None and encoder.offers.density in STOCHASTIC:
         return _inferred(graph, name, encoder, prior, needed)
+    if encoder is not None and spec_of(encoder) is not None and (needed or seen_by(graph, name)):
+        return _chained(graph, name, encoder, prior)
     if encoder is not None:
         return _point(graph, name, encoder, prior, needed)
     if prior is None:
@@ -30,6 +35,17 @@ def route(graph: Graph, name: str, needed: bool) -> Route | Diagnostic | None:
     if graph.variables[name].role is Role.PARTIAL:
         return None
     return Route(name, How.SAMPLED_ONLY)
+
+
+def suited(graph: Graph, name: str) -> str:
+    """A distribution with a density where a latent lies, for advice."""
+    support = graph.variables[name].support
+    assert support is not None
+    if support.integer:
+        return "poisson" if support.count is None else "bernoulli" if support.count == 2 else "categorical"
+    if support.low == -math.inf:
+        return "normal"
+    return "gamma" if support.high == math.inf else "beta"
 
 
 def seen_by(graph: Graph, variable: str) -> list[str]:
@@ -93,7 +109,7 @@ def _inferred(
             f"{name} has a stochastic encoder but no prior: KL(q || p) has no p",
             encoder.path,
             on="key",
-            help=f"add prior: {{{name}: {{dist: normal}}}}, or make the encoder deterministic (an "
+            help=f"add prior: {{{name}: {{dist: {suited(graph, name)}}}}}, or make the encoder deterministic (an "
             "autoencoder's code)",
         )
     if prior.offers.density is not Density.ANY:
@@ -101,6 +117,13 @@ def _inferred(
     if not encoder.offers.rsample or finite(graph, name):
         return without_gradient(graph, name, encoder, prior)
     return kl(graph, name, encoder, prior)
+
+
+def _chained(graph: Graph, name: str, encoder: Factor, prior: Factor | None) -> Route | Diagnostic:
+    """An encoder that is a chain on p needs log p, and its gradient, at the chain's states."""
+    if prior is not None and prior.offers.density is not Density.ANY:
+        return no_density(graph, prior, f"at the states of the chain of {name}", encoder)
+    return refused(graph, name, encoder, prior) or Route(name, How.CHAIN, encoder.name)
 
 
 def _point(

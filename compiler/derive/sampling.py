@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gendsl.compiler.derive.discrete import score_functions
+from gendsl.compiler.derive.posterior_chains import steps_of
 from gendsl.compiler.graph import Graph, How
 from gendsl.compiler.paths import DRAWN, how, noisy
 from gendsl.schema.components.bound import Bound, Elbo
@@ -16,6 +17,7 @@ SAMPLED = (
     How.MMD,
     How.ENUMERATED,
     How.QUANTISED,
+    How.CHAIN,
 )
 """Routes that put sampled (or encoded) values above what is scored."""
 
@@ -49,6 +51,8 @@ def estimator(graph: Graph, latents: list[str], bound: Bound) -> str:
     kinds = ["enumerated"] if any(how(graph, v) is How.ENUMERATED for v in latents) else []
     if bound.weighted and any(how(graph, v) in DRAWN for v in latents):
         kinds.append(f"{bound.tag}, {bound.samples} samples")
+    elif any(how(graph, v) is How.CHAIN for v in latents):
+        kinds += [steps_of(graph, v) for v in latents if how(graph, v) is How.CHAIN]
     elif any(noisy(graph, v) for v in latents):
         samples = draws_of(graph)
         shown = f"{samples} sample{'s' if samples > 1 else ''}"

@@ -59,6 +59,17 @@ def score(graph: Graph, name: str, bound: Bound) -> Term:
             "sampled",
             path=factor.path,
         )
+    chained = [v for v in inferred if how(graph, v) is How.CHAIN]
+    if chained:
+        return Term(
+            f"reconstruction.{name}",
+            f"-log {inside}, {', '.join(chained)} at the end of its chain, which is cut",
+            "model",
+            Kind.NONE,
+            "its part of the gradient of -log p of the data, if the chain has come to the posterior",
+            estimator(graph, inferred, bound),
+            path=factor.path,
+        )
     codes = all(how(graph, v) in (How.CODE, How.QUANTISED) for v in inferred)
     drawn = any(noisy(graph, v) for v in inferred)
     random = drawn or factor.offers.estimated

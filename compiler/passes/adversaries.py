@@ -278,8 +278,9 @@ def _discrete(graph: Graph, factor: Factor) -> bool:
 
 
 def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) -> Iterator[Diagnostic]:
+    """Makers whose samples have no gradient. A flow has no distribution of its own: what stops one is its base."""
     for factor in makers:
-        if factor.offers.rsample:
+        if factor.offers.rsample or factor.dist is None:
             continue
         name = factor.head
         named = graph.spec.objective.estimator.get(name)
@@ -289,7 +290,6 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
                 instead = options[0] if options else "a network that gives all entries at once"
                 yield not_listed(graph, name, factor, f"{instead} has a gradient")
             continue
-        assert factor.dist is not None
         if finite(graph, name) and listed(factor):
             options.insert(
                 0, f"relaxed samples: objective: {{estimator: {{{name}: straight_through}}}} (or {RELAXED})"

@@ -22,7 +22,17 @@ def energies(graph: Graph) -> Graph:
 
 def _problems(graph: Graph, name: str) -> Iterator[Diagnostic]:
     """Everything that is wrong with one energy, the first thing first."""
-    role = graph.variables[name].role
+    role, given = graph.variables[name].role, graph.spec.energy[name].given
+    if given:
+        shown = ", ".join(given)
+        yield graph.spec.diagnostic(
+            "GD211",
+            f"an energy of {name} that is given {shown} needs a normaliser and chains for each value of {shown}, which "
+            "is not built yet in this version",
+            ("energy", name, "given"),
+            help=f"drop it: E reads {name} alone",
+        )
+        return
     if role not in (Role.OBSERVED, Role.LATENT) or graph.variables[name].missing:
         what = "has missing entries" if role is Role.OBSERVED else f"is {role}"
         yield _refused(graph, name, f"{name} {what}: an energy is on what is observed whole, or latent")
@@ -71,7 +81,7 @@ def _trained(graph: Graph, name: str) -> Iterator[Diagnostic]:
             "GD516",
             f"{option.tag} needs data of {name}, which is latent",
             ("objective", "energy", name, "type"),
-            help=f"write energy: {{{name}: {{negatives: langevin}}}}",
+            help=f"drop it, and write energy: {{{name}: {{negatives: langevin}}}}",
         )
     elif way(graph, name) is Way.CONTRAST and graph.p(name) is None:
         yield graph.spec.diagnostic(
@@ -119,7 +129,9 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
             f"the gradient of an energy moves real values, and {name} lies in {support}",
             ("energy", name),
             on="key",
-            help="dequantize the data: as: [dequantize], or, for zeros and ones, net: {type: rbm, hidden: 25}",
+            help="dequantize the data: as: [dequantize], or, for zeros and ones, net: {type: rbm, hidden: 25}"
+            if graph.variables[name].role is Role.OBSERVED
+            else f"give {name} a prior and an encoder of real values, such as normal",
         )
     elif option is not None and isinstance(option.type, ScoreMatching) and option.type.how == "sliced":
         kind = getattr(written.net, "activation", "")
@@ -135,11 +147,11 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
 def _latent(graph: Graph, name: str) -> Iterator[Diagnostic]:
     """An energy on a latent: a fixed one is a target of its own, a network tilts a prior."""
     encoder, prior = graph.q(name), graph.p(name)
-    if (
-        encoder is None
-        or encoder.offers.density not in (Density.ANY, Density.OWN)
-        or not encoder.offers.rsample
-    ):
+    drawable = encoder is not None and (
+        (encoder.dist is not None and encoder.dist.chained)
+        or (encoder.offers.density in (Density.ANY, Density.OWN) and encoder.offers.rsample)
+    )
+    if encoder is None or not drawable:
         yield _refused(
             graph,
             name,

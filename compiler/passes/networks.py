@@ -98,6 +98,14 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
     if factor.base is not None:
         inputs = _inputs(graph, factor)
         factor = replace(factor, inputs=inputs, base_shape=graph.variables[factor.base].shape)
+        if inputs and _flow_bill(factor, head.shape) == _flow_bill(factor, head.shape, context=False):
+            return graph.spec.diagnostic(
+                "GD403",
+                f"no layer of the flow to {factor.head} reads {factor.parents[1]}",
+                (*factor.path, "given", 1),
+                help="a coupling, masked_ar, residual or continuous layer reads what is given, unless it says "
+                "amortized: false; or drop it",
+            )
         return replace(factor, bill=_flow_bill(factor, head.shape) + Bill(embedding_parameters(inputs)))
     shape = flow_shape(graph, factor, head.shape, [])
     support = base_support(graph, factor, head.support)
@@ -252,10 +260,10 @@ def _shapes(factor: Factor) -> str:
     return ", ".join(f"{i.name} {list(i.shape)}" for i in factor.inputs) or "nothing"
 
 
-def _flow_bill(factor: Factor, shape: Shape) -> Bill:
+def _flow_bill(factor: Factor, shape: Shape, *, context: bool = True) -> Bill:
     total = Bill()
     for layer in factor.flow:
-        total += layer.bill(shape, factor.context if layer.amortized else 0)
+        total += layer.bill(shape, factor.context if context and layer.amortized else 0)
         shape = layer.base_shape(shape)
     return total
 
@@ -278,6 +286,12 @@ def _refused(graph: Graph, why: str, path: Path) -> Diagnostic:
     return graph.spec.diagnostic("GD403", why, graph.spec.mentioned(path, why))
 
 
+def _plain_order(net: Net) -> str:
+    """The order that a message offers: one that every side may follow."""
+    known = net.orderings()
+    return "natural" if known is None or "natural" in known else known[0]
+
+
 def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic | None:
     net, dist, path = factor.net, factor.dist, (*factor.path, "net")
     assert net is not None
@@ -296,7 +310,7 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
             "GD504",
             f"{net.tag} is autoregressive and needs an order of the entries of {factor.head}",
             path,
-            help=f"ordering: {{{factor.head}: {{type: {(net.orderings() or ('natural',))[0]}}}}}",
+            help=f"ordering: {{{factor.head}: {{type: {_plain_order(net)}}}}}",
         )
     why = factor.ordering.problem(target.shape)
     place = graph.spec.mentioned(("ordering", factor.head), why or "")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gendsl.compiler.derive.adversaries import adversarial
+from gendsl.compiler.derive.divergence import autoregressive
 from gendsl.compiler.derive.energies import contrasted, energies, targets, tilted, way
 from gendsl.compiler.derive.latents import (
     classification,
@@ -20,11 +21,12 @@ from gendsl.compiler.derive.latents import (
 from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.derive.path_lengths import path_lengths
 from gendsl.compiler.derive.routes import no_density
-from gendsl.compiler.derive.sampling import SAMPLED, bound_of, sampled
+from gendsl.compiler.derive.sampling import COMPARED, SAMPLED, bound_of, sampled
 from gendsl.compiler.derive.scores import score
 from gendsl.compiler.graph import Graph, How, Kind, Role, Term, worst
 from gendsl.compiler.paths import above, agnostic, how
 from gendsl.compiler.plans.chain import chain_of, refused
+from gendsl.compiler.plans.sample import unsampled
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.estimator import Gumbel
 from gendsl.schema.facts import Density
@@ -137,6 +139,14 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 ("objective", "reconstruction", name, "in"),
                 help=f"adversaries: {', '.join(graph.critics) or 'none'}",
             )
+        elif critic and _without_mean(graph, name):
+            yield spec.diagnostic(
+                "GD507",
+                f"features are compared at the mean of p({name} | ...), and {_without_mean(graph, name)} has none that "
+                "can be computed",
+                ("objective", "reconstruction", name, "in"),
+                help=f"use decoder: {{{name}: {{dist: normal, net: mlp, ...}}}}, or drop `in`",
+            )
         elif critic and graph.critics[critic].spec.pack > 1:
             yield spec.diagnostic(
                 "GD507",
@@ -145,6 +155,18 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 ("objective", "reconstruction", name, "in"),
                 related=(("pack is here", ("adversary", critic, "pack")),),
             )
+
+
+def _without_mean(graph: Graph, name: str) -> str:
+    """What gives a scored variable no mean in closed form, or an empty string."""
+    factor = graph.p(name)
+    if factor is None or factor.base is not None:
+        return "" if factor is None else "a flow"
+    return (
+        f"an autoregressive factor ({factor.net.tag})"
+        if factor.net is not None and autoregressive(factor)
+        else ""
+    )
 
 
 def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
@@ -160,7 +182,7 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
     if not bound.weighted:
         return
     for name, route in graph.routes.items():
-        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.QUANTISED):
+        if route.how in (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.QUANTISED, How.CHAIN):
             yield graph.spec.diagnostic(
                 "GD508",
                 f"{bound.tag} needs log q({name}), and the encoder of {name} has no density",
@@ -170,10 +192,18 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _compared(graph: Graph) -> Iterator[Diagnostic]:
-    """Codes that are compared with the prior's samples depend on no discrete latent, tried or drawn."""
+    """Codes are compared with samples of their prior, and depend on no discrete latent, tried or drawn."""
     asked = [("mmd", n) for n in graph.spec.objective.mmd]
     asked += [("total_correlation", n) for n in graph.spec.objective.total_correlation]
     for family, name in asked:
+        none = unsampled(graph, [name]) if family == "mmd" and how(graph, name) in COMPARED else ""
+        if none:
+            yield graph.spec.diagnostic(
+                "GD507",
+                f"mmd.{name} compares codes with samples of p({name}), and there are none: {none}",
+                ("objective", family, name),
+                on="key",
+            )
         above_it = sorted(n for n in above(graph, "q", name) if n in graph.routes)
         discrete = [n for n in above_it if graph.routes[n].estimator or how(graph, n) is How.ENUMERATED]
         if discrete:
@@ -245,6 +275,8 @@ def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
             reasons.append(f"{term.name} is adversarial")
     if any(how(graph, v) in (How.CODE, How.MMD, How.FITTED, How.QUANTISED) for v in graph.routes):
         reasons.append("codes have no density")
+    if any(how(graph, v) is How.CHAIN for v in graph.routes):
+        reasons.append("the chain's ends have no density that is known: the gradient is meant")
     if targets(graph) and not whole and not reasons:
         return Kind.LOWER, target, f"minus the loss is at most {target}"
     if not whole:

@@ -51,7 +51,12 @@ def _narrowed(graph: Graph, player: Player, fit: set[str]) -> Player:
 
 
 def reaches(graph: Graph, term: Term) -> set[str]:
-    """The factors that a term's gradient reaches; factors that share a network are reached together."""
+    """The factors that a term's gradient reaches; factors that share a network are reached together.
+
+    A term of weight 0 is reported and moves nothing.
+    """
+    if term.weight == 0:
+        return set()
     if term.player != "model":
         return {term.player}
     found = _reached(graph, term)
@@ -67,7 +72,9 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         factor = graph.p(subject)
         assert factor is not None
         return {factor.name}.union(*(sources(graph, p) for p in factor.parents))
-    if term.family in ("likelihood", "reconstruction", "prior"):
+    if term.family == "prior":
+        return _tilted_by(graph, subject)
+    if term.family in ("likelihood", "reconstruction"):
         return scored_by(graph, subject)
     if term.family == "energy":
         return _contrasted(graph, subject)
@@ -84,7 +91,7 @@ def _reached(graph: Graph, term: Term) -> set[str]:
         return {*critic.real_makers, *critic.fake_makers}
     assert encoder is not None
     if term.family == "mutual_information":
-        return {encoder.name}.union(*(moved(graph, v) for v in (subject, *encoder.parents)))
+        return {encoder.name}.union(*(moved(graph, _clean(graph, v)) for v in (subject, *encoder.parents)))
     if term.family == "mmd":
         return sources(graph, subject) | moved(graph, subject)
     if term.family in ("codebook", "total_correlation"):
@@ -120,7 +127,14 @@ def _contrasted(graph: Graph, name: str) -> set[str]:
         return {f"energy.{name}"}
     factor = graph.p(name)
     assert factor is not None
-    return {f"energy.{name}", factor.name} | ({f"prior.{factor.base}"} if factor.base is not None else set())
+    beneath = [factor, *([graph.factors[f"prior.{factor.base}"]] if factor.base is not None else [])]
+    return {f"energy.{name}"}.union(*({f.name, f.uses or f.name} for f in beneath))
+
+
+def _clean(graph: Graph, name: str) -> str:
+    """What a corruption's output is made from; of anything else, itself."""
+    channel = graph.factors.get(f"corruption.{name}")
+    return name if channel is None else _clean(graph, channel.parents[0])
 
 
 def _stage_problems(graph: Graph, known: list[str]) -> list[Diagnostic]:

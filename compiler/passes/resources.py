@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gendsl.compiler.derive.discrete import states
 from gendsl.compiler.derive.energies import Way, negatives, way
+from gendsl.compiler.derive.posterior_chains import blanket, spec_of
 from gendsl.compiler.derive.sampling import draws_of
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Resources, Role
 from gendsl.compiler.paths import DRAWN, above
@@ -124,11 +125,21 @@ def _work(graph: Graph) -> int:
     for factor in graph.side("e"):
         if way(graph, factor.head) is Way.NEGATIVES:
             work += 3 * negatives(graph, factor.head).steps * factor.bill.flops
+    for factor in graph.side("q"):
+        spec = spec_of(factor)
+        if spec is not None:
+            work += 3 * spec.steps * sum(_rows(graph, f) * f.bill.flops for f in _beside(graph, factor.head))
     for critic in graph.critics.values():
         differentiated = sum(3 for p in critic.spec.penalty if p.differentiates)
         work += 3 * fakes + 3 * 2 * critic.bill.flops
         work += critic.spec.steps * (fakes + (3 * 2 + 2 * differentiated) * critic.bill.flops)
     return batch * work
+
+
+def _beside(graph: Graph, name: str) -> list[Factor]:
+    """The factors that a chain on p evaluates at every step."""
+    heads = set().union(*blanket(graph, name))
+    return [f for f in graph.factors.values() if f.side in ("p", "e") and f.head in heads]
 
 
 def _data(graph: Graph) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gendsl.compiler.derive.discrete import CHOICES, relaxed, states
 from gendsl.compiler.derive.layers import one_way
-from gendsl.compiler.derive.routes import lacking, route, seen_by
+from gendsl.compiler.derive.routes import lacking, route, seen_by, suited
 from gendsl.compiler.graph import Graph, How, Role, Route
 from gendsl.compiler.paths import DRAWN, above, varies
 from gendsl.errors import Diagnostic, SpecError
@@ -121,7 +121,9 @@ def _blocker(graph: Graph, name: str, problems: Mapping[str, Diagnostic]) -> Dia
             continue
         way = graph.routes.get(latent)
         if way is None or way.how is How.SAMPLED_ONLY:
-            advice = f"add encoder: {{{latent}: {{given: {name}, dist: normal, net: mlp}}}}"
+            advice = f"add encoder: {{{latent}: {{given: {name}, dist: {suited(graph, latent)}, net: mlp}}}}"
+            if suited(graph, latent) == "poisson":
+                advice += f" with objective: {{estimator: {{{latent}: score_function}}}}"
             return graph.spec.diagnostic(
                 "GD502",
                 f"{latent} is above {name}, but nothing infers it: log p({name}) has no route through "

@@ -101,7 +101,9 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
     variable = graph.variables[factor.head]
     if variable.column is not None:
         steps = "[dequantize, logit]" if support.low == 0 else "[standardize]"
-        help_ = f"bring the data onto the reals: data: {{bind: {{{factor.head}: {{as: {steps}}}}}}}"
+        assert graph.spec.data is not None
+        bound = f"column: {graph.spec.data.bind[factor.head].column}, as: {steps}"
+        help_ = f"bring the data onto the reals: data: {{bind: {{{factor.head}: {{{bound}}}}}}}"
         related: tuple[tuple[str, Path], ...] = (("the data are bound here", ("data", "bind", factor.head)),)
     else:
         help_, related = "use a distribution on the reals beneath it, such as normal", ()
@@ -115,7 +117,18 @@ def _cannot(graph: Graph, factor: Factor, index: int, support: Support) -> Diagn
 
 
 def _check(graph: Graph, factor: Factor, problems: list[Diagnostic]) -> Iterator[Diagnostic]:
-    if factor.channel is not None or factor.side == "e":
+    if factor.channel is not None:
+        clean = graph.variables[factor.parents[0]].support
+        why = factor.channel.unbounded(clean) if clean is not None else None
+        if why is not None:
+            yield graph.spec.diagnostic(
+                "GD404",
+                f"{factor.channel.tag} cannot act on {factor.parents[0]}: {why}",
+                (*factor.path, "dist"),
+                help="use gaussian or mask, or bounded data, such as as: [unit]",
+            )
+        return
+    if factor.side == "e":
         return
     variable = graph.variables[factor.head]
     assert variable.support is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gendsl.compiler.derive.posterior_chains import spec_of, steps_of
 from gendsl.compiler.graph import Capability, Graph, How, Kind, Role
 
 
@@ -12,6 +13,11 @@ def plan(graph: Graph) -> Capability:
     inverted = [n for n in targets if graph.routes[n].how is How.BASE] if graph.routes else []
     if len(inverted) == len(targets):
         return Capability("inverse of the flow", Kind.EXACT)
+    chains = [n for n in targets if spec_of(graph.q(n)) is not None]
+    if chains:
+        others = ", encoder" if len(chains) < len(targets) else ""
+        why = "as far as the chain has come from the prior to the posterior"
+        return Capability("; ".join(steps_of(graph, n) for n in chains) + others, Kind.ESTIMATE, why)
     return Capability("encoder", Kind.ESTIMATE, "samples of q, an approximation of the posterior")
 
 

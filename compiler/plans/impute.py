@@ -13,10 +13,11 @@
 from __future__ import annotations
 
 from gendsl.compiler.graph import Capability, Factor, Graph, How, Kind, Role
-from gendsl.compiler.paths import DRAWN
+from gendsl.compiler.paths import DRAWN, agnostic
 from gendsl.compiler.plans import log_prob
 from gendsl.compiler.plans.chain import chain_of
 from gendsl.compiler.plans.sample import drawn
+from gendsl.schema.facts import numel
 
 ENUMERATED = 4096
 """Joint values of a row's missing entries that are enumerated at most."""
@@ -86,6 +87,14 @@ def uncertain(graph: Graph) -> list[str]:
 def late(graph: Graph) -> list[str]:
     """Variables with entries that something observed may follow in p: their own entries, or another variable."""
     return [n for n in filled(graph) if sequential(graph.p(n)) or followed(graph, n)]
+
+
+def passes(graph: Graph, particles: int) -> int:
+    """How often one draw of a row's missing entries runs a network that takes them in a random order, one for each
+    pass; 1 where there is none.
+    """
+    each = [numel(graph.variables[n].shape or ()) for n in agnostic(graph) if n in filled(graph)]
+    return max(each) * (particles if uncertain(graph) else 1) if each else 1
 
 
 def sequential(factor: Factor | None) -> bool:

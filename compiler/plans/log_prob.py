@@ -15,7 +15,7 @@ from gendsl.compiler.graph import Capability, Graph, How, Kind, worst
 from gendsl.compiler.paths import DRAWN, above, agnostic
 
 FROM_ENCODER = DRAWN
-FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED)
+FROM_PRIOR = (How.ADVERSARIAL, How.MMD, How.FITTED, How.CHAIN)
 
 
 def plan(graph: Graph) -> Capability:

@@ -74,7 +74,8 @@ def unsampled(graph: Graph, targets: list[str], given: tuple[str, ...] = ()) -> 
         if factor is None:
             why = f"no prior over {name}: add prior: {{{name}: ...}} (a last stage can fit it to the codes)"
             noise = [n for n, v in graph.variables.items() if v.role is Role.CORRUPTED]
-            return f"{why}; no chain that corrupts and denoises either: {refused(graph)}" if noise else why
+            stopped = refused(graph) if noise else ""
+            return f"{why}; no chain that corrupts and denoises either: {stopped}" if stopped else why
         if not factor.offers.sample:
             return f"{factor.name} cannot be sampled"
     return ""

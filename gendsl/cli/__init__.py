@@ -40,6 +40,9 @@ COMMANDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "running": ("run", "resume"),
         "asking": ("sample", "encode", "evaluate", "verify", "report"),
         "completing": ("impute", "compress", "decompress"),
+        "carrying": ("export",),
+        "comparing": ("diff",),
+        "machine": ("doctor",),
     }
 )
 """Module -> its commands, in the order of the help. A module is imported where one of its commands is asked for."""

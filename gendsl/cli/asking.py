@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gendsl.cli.loading import analysed, load
-from gendsl.cli.options import Given, Json, Out, RunArgument, Seed, Sets, Split
-from gendsl.cli.output import DONE, FAILED, put_json, summary, tell, warn
+from gendsl.cli.options import Given, Json, Out, RunArgument, Seed, Sets, Split, Unsets
+from gendsl.cli.output import DONE, FAILED, check_file, put_json, summary, tell, warn, write_json
 from gendsl.errors import UsageError
 
 app = typer.Typer()
@@ -22,7 +22,7 @@ def sample(
     n: Annotated[int, typer.Option("--n", min=1, help="how many")] = 64,
     seed: Seed = None,
     given: Given = None,
-    temperature: Annotated[float, typer.Option(min=1e-6, help="below 1: less spread")] = 1.0,
+    temperature: Annotated[float, typer.Option(min=1e-6, max=1e6, help="below 1: less spread")] = 1.0,
     out_: Out = None,
     json_: Json = False,
 ) -> int:
@@ -71,7 +71,13 @@ def saved(path: Path, values: Any, json_: bool, **facts: Any) -> int:
 
 @app.command()
 def encode(
-    run_: RunArgument, split: Split = None, seed: Seed = None, out_: Out = None, json_: Json = False
+    run_: RunArgument,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="only the first rows")] = None,
+    split: Split = None,
+    seed: Seed = None,
+    given: Given = None,
+    out_: Out = None,
+    json_: Json = False,
 ) -> int:
     """Values of the latents for the rows of one part of the data; --out FILE.npz."""
     from gendsl.runtime import run as runs
@@ -82,7 +88,7 @@ def encode(
     part = trained.part(split)
     path = out_ or run_ / "samples" / f"codes-{part}.npz"
     samples.check_target(path)
-    values = samples.encode(trained.model, trained.data, part, chosen)
+    values = samples.encode(trained.model, trained.data, part, chosen, n=n, given=_given(given))
     samples.save(path, trained.model, values)
     return saved(path, values, json_, split=part, seed=chosen)
 
@@ -91,6 +97,7 @@ def encode(
 def evaluate(
     run_: RunArgument,
     split: Split = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="only the first rows")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="importance samples for each row")] = None,
     seed: Seed = None,
     out_: Out = None,
@@ -99,9 +106,11 @@ def evaluate(
     """Metrics of a trained model, each with its kind."""
     from gendsl.runtime import run as runs
 
-    result = runs.evaluated(run_, split=split, samples=samples, seed=seed, warn=warn)
     if out_ is not None:
-        out_.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+        check_file(out_)
+    result = runs.evaluated(run_, split=split, samples=samples, seed=seed, rows=n, warn=warn)
+    if out_ is not None:
+        write_json(out_, result)
     if json_:
         put_json(result)
     else:
@@ -111,9 +120,13 @@ def evaluate(
 
 @app.command()
 def verify(
-    target: Annotated[str, typer.Argument(metavar="RUN|SPEC", help="a run directory or a spec")],
+    target: Annotated[
+        str, typer.Argument(metavar="RUN|SPEC", help="a run directory, an exported file or a spec")
+    ],
     set_: Sets = None,
+    unset: Unsets = None,
     seed: Seed = None,
+    out_: Out = None,
     json_: Json = False,
 ) -> int:
     """Numeric certificates: log-determinants, round trips, densities, causality, bounds, samples, kernels."""
@@ -121,14 +134,20 @@ def verify(
     from gendsl.runtime.verify import as_json
     from gendsl.runtime.verify import verify as certify
 
-    if Path(target).is_dir():
+    if out_ is not None:
+        check_file(out_)
+    if Path(target).is_dir() or zipfile.is_zipfile(target):
+        if set_ or unset:
+            raise UsageError("--set and --unset are for a spec: what was trained does not change")
         trained = runs.restored(Path(target), warn=warn)
         model, data = trained.model, trained.data
     else:
-        loaded = load(target, set_, None)
+        loaded = load(target, set_, unset)
         analysed(loaded, limit=True)
         _, model, data = runs.untrained(loaded)
     found = certify(model, data, seed=seed if seed is not None else model.graph.spec.run.seed)
+    if out_ is not None:
+        write_json(out_, as_json(found))
     if json_:
         put_json(as_json(found))
     else:
@@ -143,13 +162,15 @@ def verify(
 
 
 @app.command()
-def report(run_: RunArgument, json_: Json = False) -> int:
-    """Write report.html of a run directory again."""
+def report(run_: RunArgument, out_: Out = None, json_: Json = False) -> int:
+    """Write report.html of a run directory again, or to --out FILE."""
     from gendsl.runtime.report import write_report
 
     if not (run_ / "spec.yaml").is_file():
         raise UsageError(f"{run_} is not a run directory")
-    path = write_report(run_)
+    if out_ is not None:
+        check_file(out_)
+    path = write_report(run_, out_)
     if json_:
         put_json({"file": str(path)})
     else:

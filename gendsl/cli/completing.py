@@ -9,7 +9,7 @@ import typer
 
 from gendsl.cli.asking import saved
 from gendsl.cli.options import Json, Out, RunArgument, Seed, Split
-from gendsl.cli.output import DONE, put_json, warn
+from gendsl.cli.output import DONE, check_file, put_json, warn
 from gendsl.errors import UsageError
 
 app = typer.Typer()
@@ -55,7 +55,9 @@ def compress(
 
     if out_ is None:
         raise UsageError("say where to write: --out FILE")
+    check_file(out_)
     trained = runs.restored(run_, warn=warn)
+    runtime.refuse(trained.model)
     part, seed = trained.part(split), trained.graph.spec.run.seed
     rows = runtime.rows_of(trained.model, None if file else trained.data, file or part, seed)
     packed = runtime.compress(trained.model, rows)
@@ -89,6 +91,7 @@ def decompress(
         raise UsageError("say where to write: --out FILE.npz")
     check_target(out_)
     trained = runs.restored(run_, warn=warn)
+    runtime.refuse(trained.model)
     values = runtime.decompress(trained.model, runtime.read(file, trained.model))
     save_arrays(out_, values)
     return saved(out_, values, json_)

@@ -16,8 +16,8 @@ app = typer.Typer()
 
 
 @app.command()
-def schema() -> int:
-    """The JSON Schema of specs, for editors."""
+def schema(json_: Json = False) -> int:
+    """The JSON Schema of specs, for editors; JSON with and without --json."""
     from gendsl.schema.jsonschema import json_schema
 
     put_json(json_schema())
@@ -67,6 +67,7 @@ def components(
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="the file to make")],
     like: Annotated[str, typer.Option(help="a shipped spec to start from")] = "vae",
+    json_: Json = False,
 ) -> int:
     """Start a spec of your own from one that ships."""
     from gendsl.schema.load import shipped
@@ -81,5 +82,8 @@ def new(
     if not file.parent.is_dir():
         raise UsageError(f"there is no folder {file.parent}")
     shutil.copyfile(known[like], file)
+    if json_:
+        put_json({"file": str(file), "like": like})
+        return DONE
     print(f"wrote {file}; next: gendsl check {file}, gendsl run {file}")
     return DONE

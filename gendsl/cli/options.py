@@ -18,7 +18,9 @@ def _device(value: str | None) -> str | None:
 SpecArgument = Annotated[
     str, typer.Argument(metavar="SPEC", help="a spec file, or the name of one that ships with gendsl")
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="a run directory, or a file that export wrote")
+]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="change a value; repeatable")
 ]

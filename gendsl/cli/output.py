@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gendsl.errors import Diagnostic
+from gendsl.errors import Diagnostic, UsageError
 
 DONE, BAD_SPEC, BAD_USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -29,6 +29,14 @@ def put_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def write_json(path: Path, document: Any) -> None:
+    """The same document in a file, whole or not at all. Raises RunError."""
+    from gendsl.runtime.durable import write_atomically
+
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, f"{text}\n".encode())
+
+
 def diagnostics_json(diagnostics: Sequence[Diagnostic], *, valid: bool) -> dict[str, Any]:
     """What `check --json` says of a spec."""
     return {"format_version": 1, "valid": valid, "diagnostics": [d.as_json() for d in diagnostics]}
@@ -40,6 +48,14 @@ def fail(message: str, status: int, as_json: bool) -> int:
     if as_json:
         put_json({"status": "interrupted" if status == INTERRUPTED else "failed", "error": message})
     return status
+
+
+def check_file(path: Path) -> None:
+    """Whether a file can be written there: a folder that exists, and no folder of that name. Raises UsageError."""
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: give a file")
 
 
 def aside(words: str) -> str:
@@ -81,7 +97,7 @@ def summary(result: dict[str, Any], path: Path) -> None:
     print(f"{result['spec']['name']}: {result['status']} at step {result['steps']}")
     for split, metrics in result["metrics"].items():
         for name, entry in metrics.items():
-            print(f"  {split} {name:<20} {_number(entry)}")
+            print(f"  {split} {name:<20} {number_words(entry)}")
     for warning in result.get("warnings", []):
         print(f"  warning: {warning}")
     if (path / "report.html").is_file():
@@ -91,7 +107,10 @@ def summary(result: dict[str, Any], path: Path) -> None:
 KIND_WORDS = {"lower": "at least", "upper": "at most", "exact": "exactly", "estimate": "about"}
 
 
-def _number(entry: dict[str, Any]) -> str:
+def number_words(entry: Mapping[str, Any] | None) -> str:
+    """A metric in words: its kind, value, error, unit and how it was estimated."""
+    if entry is None:
+        return "not measured"
     if entry.get("value") is None:
         return f"none: {entry.get('why', '')}"
     error = f" +- {entry['stderr']:.3g}" if entry.get("stderr") is not None else ""

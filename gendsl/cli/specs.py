@@ -79,14 +79,17 @@ def graph_(
     format_: Annotated[str, typer.Option("--format", help="text, mermaid, dot or json")] = "text",
     set_: Sets = None,
     unset: Unsets = None,
+    json_: Json = False,
 ) -> int:
-    """The factor graph of a spec."""
+    """The factor graph of a spec; --json is --format json."""
     from gendsl.compiler import diagram
     from gendsl.compiler.explain import as_json
 
     graph = analysed(load(spec, set_, unset))
     makers = {"text": diagram.text, "mermaid": diagram.mermaid, "dot": diagram.dot}
-    if format_ == "json":
+    if json_ and format_ not in ("text", "json"):
+        raise UsageError(f"--format {format_} is not JSON: leave out --json")
+    if json_ or format_ == "json":
         body = as_json(graph)
         put_json({"variables": body["variables"], "factors": body["factors"], "players": body["players"]})
     elif format_ in makers:

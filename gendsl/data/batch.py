@@ -94,6 +94,10 @@ class Part:
             values[name], log_det[name] = y, resident.log_det[index] + steps_log_det
         return Batch(values, log_det, known, hidden, rows)
 
+    def first(self, n: int) -> Part:
+        """The part that has only the first n rows, or all where there are fewer."""
+        return Part(self.name, self.index[:n], self.variables, self.seed)
+
     def to(self, device: torch.device | str) -> Part:
         """The same on another device; then `index` of `batch` is expected there too."""
         variables = {name: resident.to(device) for name, resident in self.variables.items()}

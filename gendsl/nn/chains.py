@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,12 +20,23 @@ Potential = Callable[[Tensor], Tensor]
 """Values [N, *shape] -> U [N], or a constant less."""
 
 
+class Moves(Protocol):
+    """How a chain moves."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def step_size(self) -> float: ...
+    @property
+    def temperature(self) -> float: ...
+
+
 def spec_of(spec: Negatives) -> Negatives:
     """Chains are their own facts: steps, step size, temperature."""
     return spec
 
 
-def langevin(potential: Potential, start: Tensor, spec: Negatives, support: Support) -> Tensor:
+def langevin(potential: Potential, start: Tensor, spec: Moves, support: Support) -> Tensor:
     """The ends of chains of `spec.steps` steps, without gradients; [N, *shape]."""
     x, eps = start.detach(), spec.step_size
     for _ in range(spec.steps):

@@ -14,7 +14,11 @@ Channel = Callable[[Tensor], Tensor]
 
 
 def build_gaussian(spec: GaussianNoise, support: Support) -> Channel:
-    return lambda value: value + spec.std * torch.randn_like(value)
+    def corrupt(value: Tensor) -> Tensor:
+        real = value if value.is_floating_point() else value.to(torch.get_default_dtype())
+        return real + spec.std * torch.randn_like(real)
+
+    return corrupt
 
 
 def build_mask(spec: Mask, support: Support) -> Channel:

@@ -86,6 +86,10 @@ class Family(nn.Module):
         """Raw numbers at which a factor without net begins to learn."""
         return torch.zeros(raw)
 
+    def apart(self, noise: Tensor) -> Tensor:
+        """Raw numbers at which the components of a mixture begin, from standard normal ones [K, P, *shape]."""
+        return noise
+
 
 def positive(raw: Tensor) -> Tensor:
     """A positive number, at least the floor, 1 at raw 0."""

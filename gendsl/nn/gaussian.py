@@ -73,6 +73,10 @@ class FullNormalFamily(Family):
         )
         return FullNormal(raw[:, :size].view(-1, *self.shape), tril * temperature)
 
+    def apart(self, noise: Tensor) -> Tensor:
+        """Locations apart, covariances I: a random L of many entries has a far larger one."""
+        return torch.cat([noise[:, : self.size], torch.zeros_like(noise[:, self.size :])], 1)
+
     def marginal(self, raw: Tensor, value: Tensor) -> Tensor:
         found = self.forward(raw)
         scale = found.tril.norm(dim=-1).view_as(found.loc)

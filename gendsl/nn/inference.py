@@ -9,7 +9,7 @@ its parents need.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -34,14 +34,16 @@ from gendsl.schema.facts import code_name, mask_name, numel
 if TYPE_CHECKING:
     from gendsl.nn.model import Model
 
-POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.INFORMATION)
+POINTS = (How.CODE, How.FITTED, How.ADVERSARIAL, How.MMD, How.SAMPLED_ONLY, How.INFORMATION, How.CHAIN)
 """Routes of encoders whose log q is not part of any number."""
 
 
 class Trace:
     """One pass of inference. `marginal`: finite latents are summed, and codes come from the prior (for log_prob).
 
-    `state`: values that are corrupted in place of the batch's.
+    `state`: values that are corrupted in place of the batch's. `hard`: latents that training relaxes are drawn
+    as values. `given`: values of latents in place of what q says, where log p of these, and of all that stands beside
+    them in p (`only`), is all that is wanted.
     """
 
     def __init__(
@@ -54,21 +56,25 @@ class Trace:
         corrupt: bool,
         step: int = 0,
         state: Mapping[str, Tensor] = MappingProxyType({}),
+        hard: bool = False,
+        given: Mapping[str, Tensor] = MappingProxyType({}),
+        only: Collection[str] | None = None,
     ) -> None:
-        self.state = state
+        self.state, self.only = state, only
         self.model, self.graph, self.batch = model, model.graph, batch
         self.rows, self.samples = len(batch), samples
         self.marginal, self.corrupt = marginal, corrupt
         finite = [n for n, r in self.graph.routes.items() if r.how in (How.ENUMERATED, How.SUMMED)]
+        finite = [n for n in finite if only is None or n in only]
         self.enumerated = [n for n in finite if self.graph.routes[n].how is How.ENUMERATED and not marginal]
         self.summed = [n for n in finite if n not in self.enumerated]
         self.proposed = set(proposals(self.graph)["prior"]) if marginal else set()
         self.step = step
-        self.relaxed = set() if marginal else set(relaxed(self.graph))
+        self.relaxed = set() if marginal or hard else set(relaxed(self.graph))
         """Latents whose values here are weights of their values."""
         self.inner = set(self.summed)
         """The variables whose values differ between the states of what is summed out."""
-        self.values: dict[str, Tensor] = dict(batch.values)
+        self.values: dict[str, Tensor] = {**batch.values, **given}
         self.log_q: dict[str, Tensor] = {}
         self.posterior: dict[str, Conditioned] = {}
         self.log_det: dict[str, Tensor] = {}
@@ -76,7 +82,8 @@ class Trace:
         """Of quantised latents: the loss that draws vectors and codewords together, for each row."""
         self._masks()
         self._states()
-        self._encode()
+        if only is None:
+            self._encode()
         self._invert()
         if marginal:
             self._propose()
@@ -197,18 +204,20 @@ class Trace:
         self.values[name], self.values[code_name(name)] = found.codes, found.words
         self.distance[name] = found.loss
 
-    def _invert(self) -> None:
-        """Bases of flows, by inverting the flow of the observed variable."""
-        for base, factor in self.graph.bases().items():
-            if any(p not in self.values for p in factor.parents[1:]):
+    def _invert(self, names: Iterable[str] | None = None) -> None:
+        """Bases of flows (those named, or all), by inverting the flow of the observed variable."""
+        bases = self.graph.bases()
+        for base in bases if names is None else names:
+            factor = bases[base]
+            if any(p not in self.values for p in (factor.head, *factor.parents[1:])):
                 continue
             module = self.model.factor(factor.name)
             assert isinstance(module, FlowSection)
-            names = [factor.head, *self.model.reads(factor.name)]
+            read_by = [factor.head, *self.model.reads(factor.name)]
             if self.inner & {factor.head, *factor.parents[1:]}:
                 self.inner.add(base)
-            most = max(self.values[n].shape[0] for n in names)
-            read = {n: self._lift(self.values[n], most) for n in names}
+            most = max(self.values[n].shape[0] for n in read_by)
+            read = {n: self._lift(self.values[n], most) for n in read_by}
             inner, log_det = module.stack.inverse(read[factor.head], module.read(read))
             shape = self.graph.variables[base].shape
             assert shape is not None
@@ -216,18 +225,32 @@ class Trace:
             self.log_det[factor.head] = log_det
 
     def _propose(self) -> None:
-        """Latents whose encoder has no density that can be used are drawn from the prior."""
-        for name in self.graph.order("p"):
-            prior = self.graph.p(name)
-            if name in self.values or prior is None or self.graph.variables[name].role is not Role.LATENT:
-                continue
-            if any(n not in self.values for n in prior.parents):
-                continue
-            if self.inner & set(prior.parents):
-                self.inner.add(name)
-            self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
-            if self.graph.codewords(name) is not None:
-                self.values[code_name(name)] = self.model.codebook(name).embed(self.values[name])
+        """Latents whose encoder has no density that can be used are drawn from the prior.
+
+        A flow that is given one of them is inverted once it is there, and what hangs from its base comes after that.
+        """
+        bases = self.graph.bases()
+        while True:
+            for name in self.graph.order("p"):
+                if name not in bases:
+                    self._from_prior(name)
+            waiting = [n for n in bases if n not in self.values]
+            self._invert(waiting)
+            if all(n not in self.values for n in waiting):
+                return
+
+    def _from_prior(self, name: str) -> None:
+        """A latent without a value, from its prior if all that this is given is there."""
+        prior = self.graph.p(name)
+        if name in self.values or prior is None or self.graph.variables[name].role is not Role.LATENT:
+            return
+        if any(n not in self.values for n in prior.parents):
+            return
+        if self.inner & set(prior.parents):
+            self.inner.add(name)
+        self.values[name], _ = self.condition(prior, self.samples * self.rows).draw()
+        if self.graph.codewords(name) is not None:
+            self.values[code_name(name)] = self.model.codebook(name).embed(self.values[name])
 
     def fill(self, name: str) -> Tensor:
         """Draws of an observed variable's missing entries given their parents, one for each row of the grid.
@@ -328,6 +351,7 @@ class Trace:
         """
         found: dict[str, Tensor] = {}
         joint = torch.zeros(self.shape, dtype=self.model.dtype, device=self.model.device)
+        joint = joint - math.log(self._count(self.summed))  # what has no factor yet is averaged over
         before = torch.zeros(self.shape[0], *self.shape[2:], dtype=self.model.dtype, device=self.model.device)
         for name in chain(self.graph):
             if not self._counts(name):
@@ -338,7 +362,7 @@ class Trace:
             if not self._summed_within(name):
                 found[name] = log_p[:, 0]
                 continue
-            joint = joint + log_p
+            joint = joint + log_p + (math.log(self._count([name])) if name in self.summed else 0.0)
             if name in self.summed and name in self.known:
                 certain = torch.where(self.is_state(name), 0.0, -torch.inf).to(joint.dtype)
                 joint = joint + torch.where(self.known[name], certain, torch.zeros_like(certain))
@@ -356,7 +380,7 @@ class Trace:
 
     def _counts(self, name: str) -> bool:
         """Whether log p(name) is part of what is computed."""
-        if self.graph.p(name) is None or name in self.proposed:
+        if self.graph.p(name) is None or name in self.proposed or (self.only and name not in self.only):
             return False
         route = self.graph.routes.get(name)
         if name in self.graph.scored:
@@ -367,7 +391,7 @@ class Trace:
             return self.marginal or self.model.weighted
         if route.how is How.FITTED:
             return not self.marginal
-        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED, How.QUANTISED)
+        return route.how in (How.SAMPLED, How.ENUMERATED, How.SUMMED, How.QUANTISED, How.CHAIN)
 
     def kl(self, name: str) -> Tensor:
         """log q - log p of a sampled or enumerated latent at its values, or the closed form: [S_E, k, B]."""

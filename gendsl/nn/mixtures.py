@@ -102,9 +102,18 @@ class MixtureFamily(Family):
         self.total = sum(count for count, _ in self.parts)
 
     def start(self, raw: Shape) -> Tensor:
-        """Equal weights; components apart, at standard normal raw numbers."""
+        """Equal weights; components apart, each where its family puts standard normal numbers."""
         found = torch.randn(raw)
         found[: self.total] = 0.0
+        done = self.total
+        for family, (count, own) in zip(self.components, self.parts, strict=True):
+            assert isinstance(family, Family)
+            wide = count * numel(own)
+            if self.joint:
+                found[done : done + wide] = family.apart(
+                    found[done : done + wide].view(count, *own)
+                ).flatten()
+            done += wide
         return found
 
     def forward(self, raw: Tensor, temperature: float = 1.0) -> MixtureDistribution:

@@ -35,8 +35,10 @@ from gendsl.nn.inference import Trace, states_of
 from gendsl.nn.objective import Loss, loss
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.paths import PATH_DECAY
+from gendsl.nn.posterior import PosteriorChain
 from gendsl.nn.preprocessing import Pipeline
 from gendsl.nn.quantised import VqFamily
+from gendsl.nn.starting import open_starts
 from gendsl.schema.components.flow import base_of
 from gendsl.schema.facts import NOISE, code_name, mask_name, numel
 
@@ -64,6 +66,9 @@ class Model(nn.Module):
             self.add_module(section, nn.ModuleDict(own))
         self.adversary = nn.ModuleDict(critics)
         self.preprocessing = nn.ModuleDict()
+        for module in factors.values():
+            if isinstance(module, PosteriorChain):
+                module.bind(self)
         self._losses, self._penalties, self._constraints = losses, penalties, constraints
         self._channels = channels
         self.weighted = bound_of(graph).weighted
@@ -162,6 +167,10 @@ class Model(nn.Module):
         names = set(mine.terms if terms is None else terms)
         chosen = [t for t in self.graph.terms if t.name in names]
         return loss(Evaluation(self, batch, step, training=training), chosen)
+
+    def begin(self, factors: Iterable[str]) -> None:
+        """A stage that fits these factors begins: only in them may a first batch set what starts from data."""
+        open_starts(self, [self.factor(name) for name in factors])
 
     def length(self, name: str) -> Tensor:
         """The running mean of the length that a `path_length` term holds variable `name` to."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gendsl.nn.distributions import Dirac, Family
+from gendsl.nn.starting import Starting
 from gendsl.schema.components.dist_quantised import Vq
 from gendsl.schema.facts import Shape, Support
 
@@ -26,14 +27,13 @@ class Quantised(NamedTuple):
     loss: Tensor
 
 
-class VqFamily(Family):
+class VqFamily(Starting, Family):
     """raw [N, dim, *shape] -> the nearest codewords; zeros have no meaning of their own here.
 
-    `started` is a persistent buffer: the first batch in training sets the codewords to some of its vectors.
+    The first batch in training sets the codewords to some of its vectors.
     """
 
     reparameterised = False
-    started: Tensor
 
     def __init__(self, spec: Vq, shape: Shape) -> None:
         super().__init__(spec.free(shape))
@@ -58,7 +58,7 @@ class VqFamily(Family):
         """The index of the nearest codeword of each entry, [N, *shape] of integers."""
         vectors = raw.movedim(1, -1)  # [N, *shape, dim]
         flat = vectors.reshape(-1, vectors.shape[-1])
-        if self.training and not bool(self.started):
+        if self.starts_now:
             self._start(flat)
         nearest: Tensor = torch.cdist(flat, self.codebook).argmin(1)
         return nearest.view(vectors.shape[:-1])

@@ -44,7 +44,7 @@ PACKAGE = "gendsl.schema.components"
 
 MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "dist": ("dist", "dist_levels", "dist_mixture", "dist_quantised", "dist_vamp"),
+        "dist": ("dist", "dist_langevin", "dist_levels", "dist_mixture", "dist_quantised", "dist_vamp"),
         "flow": (
             "flow",
             "flow_linear",

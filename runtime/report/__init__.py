@@ -32,8 +32,8 @@ from gendsl.runtime.report.words import esc, number, seconds
 __all__ = ["write_report"]
 
 
-def write_report(run: Path) -> Path:
-    """Write `report.html` into the run directory `run` and return its path.
+def write_report(run: Path, out: Path | None = None) -> Path:
+    """Write `report.html` into the run directory `run`, or to the file `out`, and return its path.
 
     Works on a run at any stage: what is missing or unreadable is named on the page.
 
@@ -42,7 +42,7 @@ def write_report(run: Path) -> Path:
         OSError: the page cannot be written.
     """
     files = read(run)
-    path = run / "report.html"
+    path = out if out is not None else run / "report.html"
     path.write_text(_page(files), encoding="utf-8", newline="\n")
     return path
 

@@ -159,3 +159,49 @@ def test_rows_are_compressed_and_come_back(gendsl: Command, vae: Path, tmp_path:
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
     assert gendsl("compress", vae).status == 2
     assert gendsl("decompress", vae, "a.npz", "--out", "b.npz").status == 2
+
+
+def test_an_exported_file_is_asked_like_its_run(
+    gendsl: Command, vae: Path, gan: Path, tmp_path: Path
+) -> None:
+    said = gendsl("export", vae, "--out", "vae.zip", "--json")
+    assert said.status == 0
+    assert said.document["name"] == "vae"
+    assert said.document["bytes"] == (tmp_path / "vae.zip").stat().st_size
+    for where, out in ((vae, "a.npz"), (Path("vae.zip"), "b.npz")):
+        assert gendsl("sample", where, "--n", "3", "--seed", "4", "--out", out).status == 0
+    assert np.array_equal(np.load("a.npz")["x"], np.load("b.npz")["x"])
+    metrics = gendsl("evaluate", "vae.zip", "--json").document["metrics"]
+    assert metrics == json.loads((vae / "result.json").read_text())["metrics"]
+    assert gendsl("resume", "vae.zip").status == 2
+    for words in (("nowhere",), (gan, "--out", "no/a.zip"), (gan, "--out", ".")):
+        assert gendsl("export", *words, "--json").status == 2
+    (tmp_path / "text").write_text("text")
+    assert gendsl("sample", "text", "--json").status == 2
+
+
+def test_files_that_cannot_be_coded(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    """What is no array is wrong usage; a compressed file that was altered anywhere is damaged, never decoded."""
+    pytest.importorskip("constriction")
+    np.savez("words.npz", x=np.array(["a", "b"]))
+    np.savez("shape.npz", x=np.zeros((3, 2)))
+    np.savez("names.npz", q=np.zeros(3))
+    (tmp_path / "torn.npz").write_bytes(b"PK\3\4xx")
+    (tmp_path / "torn.npy").write_bytes(b"\x93NUMPYxx")
+    for name in ("words.npz", "shape.npz", "names.npz", "torn.npz", "torn.npy", "absent.npz"):
+        said = gendsl("compress", vae, name, "--out", "a.bin", "--json")
+        assert (said.status, said.document["status"]) == (2, "failed")
+    np.save("zeros.npy", np.zeros((2, 1, 8, 8)))
+    assert gendsl("compress", vae, "zeros.npy", "--out", "a.bin").status == 0
+    whole = (tmp_path / "a.bin").read_bytes()
+    for damaged in (
+        whole[:-8],
+        whole[:-1],
+        whole.replace(b'"rows": 2', b'"rows": 9'),
+        whole[:60],
+        whole[:-1] + b"\0\0",
+    ):
+        (tmp_path / "a.bin").write_bytes(damaged)
+        said = gendsl("decompress", vae, "a.bin", "--out", "a.npz", "--json")
+        assert said.status == 3
+        assert "damaged" in said.document["error"]

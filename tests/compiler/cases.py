@@ -635,6 +635,71 @@ encoder:
         "lower",
         "",
     ),
+    "flow_given_a_latent_that_the_prior_proposes": case(
+        MOONS
+        + """
+prior: {z: {dist: normal, shape: [3]}, u: {dist: normal}, w: {given: u, dist: normal, shape: [2], net: mlp}}
+flow: {x: {given: [u, z], stack: [{type: coupling}]}}
+encoder: {z: {given: x, dist: {type: implicit, noise: 2}, net: mlp}}
+objective: {mmd: {z: {}}}
+""",
+        "reconstruction.x mmd.z",
+        "none",
+        "lower",
+        NO_Y + " impute",
+    ),
+    "label_before_a_summed_latent": case(
+        UNIT_Y
+        + """
+variables: {y: {observed: {partial: 100}}}
+prior: {y: {dist: categorical}, z: {dist: categorical, classes: 4}}
+decoder: {x: {given: [z, y], dist: normal, net: mlp}}
+""",
+        "likelihood.x likelihood.y",
+        "exact",
+        "exact",
+        "encode reconstruct interpolate compress",
+    ),
+    "denoised_integers": case(
+        ORDINAL
+        + """
+corruption: {n: {given: x, dist: gaussian, std: 2.0}}
+prior: {z: {dist: normal, shape: [3]}}
+decoder: {x: {given: z, dist: discretized_logistic, net: mlp}}
+encoder: {z: {given: n, dist: normal, net: mlp}}
+""",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        NO_Y,
+    ),
+    "tilted_vamp": case(
+        BINARY
+        + """
+prior: {z: {dist: {type: vamp, pseudo_inputs: 2}, shape: [3]}}
+energy: {z: {net: {type: mlp, hidden: [8], activation: tanh}, negatives: {type: langevin, steps: 2}}}
+decoder: {x: {given: z, dist: bernoulli, net: mlp}}
+encoder: {z: {given: x, dist: normal, net: mlp}}
+""",
+        "reconstruction.x kl.z energy.z",
+        "none",
+        "estimate",
+        NO_Y + " impute compress",
+    ),
+    "information_off_a_corrupted_sample": case(
+        UNIT
+        + """
+corruption: {n: {given: x, dist: gaussian}}
+prior: {z: {dist: normal, shape: [3]}, c: {dist: normal, shape: [2]}}
+decoder: {x: {given: [z, c], dist: deterministic, net: mlp}}
+encoder: {c: {given: n, dist: normal, net: mlp}}
+adversary: {d: {sees: x, net: mlp}}
+""",
+        "mutual_information.c adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " reconstruct interpolate",
+    ),
     "total_correlation_of_two": case(
         BINARY
         + """
@@ -1558,14 +1623,69 @@ ENERGIES = {
     ),
 }
 
+CHAIN = "{type: langevin, steps: 3, step_size: 0.1}"
+CHAINED = VAE.replace("dist: normal, net: mlp}}", f"dist: {CHAIN}}}}}")
+CHAINS = {
+    "langevin_posterior": case(
+        BINARY + CHAINED, "reconstruction.x prior.z", "none", "lower", NO_Y + " compress"
+    ),
+    "langevin_posterior_of_a_tilted_prior": case(
+        BINARY + CHAINED + "energy: {z: {net: mlp, negatives: {type: langevin, steps: 3}}}",
+        "reconstruction.x prior.z energy.z",
+        "none",
+        "estimate",
+        NO_Y + " impute compress",
+    ),
+    "langevin_posterior_under_a_flow": case(
+        BINARY + CHAINED.replace("shape: [4]}", "shape: [4], flow: [actnorm, {type: coupling, repeat: 2}]}"),
+        "reconstruction.x prior.z",
+        "none",
+        "lower",
+        NO_Y + " compress",
+    ),
+    "langevin_posterior_with_a_summed_component_and_a_label": case(
+        BINARY_Y
+        + f"""
+prior: {{c: {{dist: {{type: categorical, classes: 3}}}}, z: {{given: c, dist: normal, shape: [4], net: mlp}}}}
+decoder: {{x: {{given: z, dist: bernoulli, net: mlp}}, y: {{given: [z, c], dist: categorical, net: mlp}}}}
+encoder: {{z: {{given: [x, y], dist: {CHAIN}}}}}
+""",
+        "reconstruction.x reconstruction.y prior.z",
+        "none",
+        "lower",
+        "compress",
+    ),
+    "langevin_posterior_with_missing_entries": case(
+        BINARY + "\nvariables: {x: {missing: {rate: 0.3}}}" + CHAINED,
+        "reconstruction.x prior.z",
+        "none",
+        "lower",
+        NO_Y + " compress",
+    ),
+    "langevin_posterior_of_the_context_of_a_flow": case(
+        REALS
+        + f"""
+prior: {{u: {{dist: normal, shape: [1, 8, 8]}}, z: {{dist: normal, shape: [3]}}}}
+flow: {{x: {{given: [u, z], stack: [{{type: coupling, repeat: 2}}]}}}}
+encoder: {{z: {{given: x, dist: {CHAIN}}}}}
+""",
+        "reconstruction.x prior.z",
+        "none",
+        "lower",
+        "impute compress classify",
+    ),
+}
+"""Encoders that are chains on p."""
+
 FLOWS = """
 realnvp flow_gan conditional_flow flow_with_a_mixture_base flow_decoder realnvp_conditional density_of_one_variable
-flow_with_a_latent_context residual_flow_estimated continuous_flow_given_a_label
+flow_with_a_latent_context flow_given_a_latent_that_the_prior_proposes residual_flow_estimated continuous_flow_given_a_label
 """
 IMPLICIT = """
 gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
 gan_of_levels bigan_of_codes gan_of_pixels_and_labels
 gan_with_a_stochastic_decoder gan_beside_a_classifier unrolled_gan packed_gan auxiliary_classifier_gan stylegan2
+information_off_a_corrupted_sample
 """
 QUANTISED = "vq_vae quantised_code_without_prior two_quantised_levels"
 JOINT = "mixture_of_bernoullis"
@@ -1578,7 +1698,7 @@ mixture_of_logistics_given_a_label
 """
 PLAIN_NORMAL = (
     "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk "
-    "discretized_logistic_vae vae_gan_of_bits"
+    "discretized_logistic_vae denoised_integers vae_gan_of_bits"
 )
 COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
 """Cases of discrete rows, without latents or with one level of plain normal ones."""
@@ -1590,7 +1710,7 @@ def _whole(name: str, case: Case) -> Case:
     return replace(case, refused=case.refused | more)
 
 
-CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES).items()}
+CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES | CHAINS).items()}
 
 
 def problems(body: str) -> list[tuple[str, str]]:

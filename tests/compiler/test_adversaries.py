@@ -294,3 +294,17 @@ adversary: {d: {sees: [x, y, z], net: mlp}}
         mean = model.distribution("prior.z", batch.values, 32).mean()
     torch.testing.assert_close(fake["z"], mean, atol=0.01, rtol=0)
     assert not torch.allclose(real["z"], mean, atol=0.01)
+
+
+def test_a_flow_over_a_base_without_a_gradient_is_refused_at_the_base() -> None:
+    """Its own layers have a gradient whatever the base's samples have."""
+    body = CASES["flow_gan"].text.replace("z: {dist: normal}", "z: {dist: {type: mixture, of: normal}}")
+    assert problems(body) == [("GD505", "mixture")]
+    assert "through the fake samples of z: mixture" in messages(body)
+
+
+def test_a_chain_is_no_fake_side_and_no_reason_is_left_empty() -> None:
+    body = CASES["denoising_autoencoder"].text.replace(BINARY, UNIT).replace("bernoulli", "normal")
+    body += "adversary: {d: {sees: x, net: mlp}}"
+    assert problems(body) == [("GD506", "x")]
+    assert "(a last stage can fit it to the codes) |" in messages(body)

@@ -97,6 +97,14 @@ def test_what_nothing_trains_is_a_warning() -> None:
     assert [(n.code, n.severity) for n in frozen.notes] == [("GD515", "warning")]
     assert "decoder.x" in frozen.notes[0].message
     assert graph_of(BINARY + VAE).notes == ()
+    unweighted = (
+        BINARY + VAE.replace("dist: normal, shape", "dist: vamp, shape") + "objective: {kl: {z: {weight: 0}}}"
+    )
+    assert [n.message for n in graph_of(unweighted).notes] == [
+        "nothing trains prior.z: no term of the objective reaches it"
+    ]
+    idle = unweighted + "\ntrain: {stages: [{fit: [encoder.z, decoder.x]}, {fit: [prior.z]}]}"
+    assert [code for code, _ in problems(idle)] == ["GD509"]
     linear = UNIT + VAE.replace("bernoulli", "normal") + "nets: {}"
     assert graph_of(linear).notes == ()
 

@@ -29,6 +29,16 @@ def inputs(model: Model, factor: str) -> list[tuple[str, tuple[int, ...]]]:
     return [(i.name, i.shape) for i in model.graph.factors[factor].inputs]
 
 
+DISCRETE = """
+gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}}}
+prior: {c: {dist: %s, shape: [3]}}
+encoder: {c: {given: x, dist: %s}}
+decoder: {x: {given: c, dist: {type: normal, scale: fixed}}}
+objective: {estimator: {c: %s}}
+"""
+
+
 def linear() -> Model:
     model = compiled(LINEAR)
     exact_posterior(model)
@@ -79,3 +89,34 @@ def test_what_the_model_cannot_draw_is_refused() -> None:
     missing = LINEAR + "variables: {x: {missing: true}}\n"
     assert "missing" in refused(compiled(missing).graph)
     assert refused(linear().graph) == ""
+
+
+@pytest.mark.parametrize(
+    ("dist", "estimator"),
+    [
+        ("bernoulli", "straight_through"),
+        ("categorical, classes: 4", "gumbel"),
+        ("categorical, classes: 4", "score_function"),
+    ],
+)
+def test_discrete_latents_are_ranked_with_ties_at_random(dist: str, estimator: str) -> None:
+    """With a decoder and an encoder that ignore each other q is the posterior: uniform ranks, whatever the ties."""
+    model = compiled(DISCRETE % (dist, dist, estimator))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "weight" in name or name.startswith("encoder."):
+                parameter.zero_()
+    u = found(model)
+    assert u.shape == (ROWS, 3)
+    assert 0 < float(u.min()) < 0.01
+    assert deviation(u) < BOUND
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith("encoder.") and "bias" in name:
+                parameter.flatten()[0] += 1.0
+    assert deviation(found(model)) > BOUND
+
+
+def test_draws_that_are_not_exact_do_not_judge_an_encoder() -> None:
+    energy = "gendsl: 1\nenergy: {z: {type: u3, shape: [2]}}\nencoder: {z: {dist: normal, flow: [{type: radial}]}}\n"
+    assert "not exact" in refused(compiled(energy).graph)

@@ -46,7 +46,13 @@ TARGETS: dict[str, Input | None] = {
     "odd": Input("target", (2, 7, 6)),
     "ordinals": Input("target", (3, 4, 3), Support(0, 16, integer=True)),
 }
-NETS = [m.model_validate(e) for m in registry.table("net").values() if issubclass(m, Net) for e in m.examples]
+NETS = [
+    m.model_validate(e)
+    for m in registry.table("net").values()
+    if issubclass(m, Net) and not m.energy
+    for e in m.examples
+]
+"""Networks of features; those that are energies have laws of their own."""
 DIRECT = [n for n in NETS if not n.autoregressive]
 ALL = [(n, i, t) for n, i, t in itertools.product(NETS, INPUTS, TARGETS)]
 BUILDABLE = [(n, i, t) for n, i, t in ALL if n.problem(INPUTS[i], TARGETS[t]) is None]

@@ -110,6 +110,27 @@ def test_a_learned_prior_learns_through_its_relaxed_code() -> None:
     assert all(p.grad is not None and float(p.grad.abs().sum()) > 0 for _, p in learned)
 
 
+def test_the_gradient_through_gumbel_weights_is_that_of_finite_differences() -> None:
+    model = game("{type: gumbel, temperature: 0.7}")
+    x = torch.bernoulli(torch.full((6, 1, 8, 8), 0.4)).double()
+    parameters = list(model.get_submodule("decoder").parameters())
+
+    def value() -> torch.Tensor:
+        torch.manual_seed(7)
+        return model.losses({"x": x})["model"].total
+
+    gradient = torch.autograd.grad(value(), parameters)
+    expected = sum(float(g.square().sum()) for g in gradient)
+    assert expected > 1e-6
+    ends = []
+    for by in (1e-5, -2e-5):
+        with torch.no_grad():
+            for parameter, part in zip(parameters, gradient, strict=True):
+                parameter.add_(part, alpha=by)
+        ends.append(float(value().detach()))
+    assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(expected, rel=1e-5)
+
+
 def test_both_sides_of_a_relaxed_code_are_weights() -> None:
     model = model_of(CASES["bigan_of_codes"].text)
     batch = model.batch({"x": torch.rand(5, 1, 8, 8).double()})

@@ -34,6 +34,8 @@ TRAIN = "tests/runtime/test_train.py::"
 IMPUTE = "tests/laws/test_impute.py::"
 ENERGIES = "tests/laws/test_energies.py::"
 ESTIMATORS = "tests/laws/test_estimators.py::"
+CHAINS = "tests/laws/test_posterior_chains.py::"
+STARTS = "tests/runtime/test_starts.py::"
 RESUME = "tests/runtime/test_resume.py::"
 
 OBJECTIVE = (
@@ -201,6 +203,30 @@ DRAWS = (
     ),
 )
 
+CHAINED = (
+    Mutant(
+        "posterior chains leave the prior's energy out",
+        "gendsl/nn/posterior.py",
+        "return -log_p + tilt.energy(model, self.name)(value) if tilted else -log_p",
+        "return -log_p",
+        (CHAINS + "test_the_potential_is_minus_log_p",),
+    ),
+    Mutant(
+        "posterior chains climb the likelihood alone",
+        "gendsl/nn/posterior.py",
+        "only=latents | data)",
+        "only=data)",
+        (CHAINS + "test_the_potential_is_minus_log_p",),
+    ),
+    Mutant(
+        "what a later stage fits starts from the first stage's data",
+        "gendsl/nn/starting.py",
+        "return self.training and self.open and not bool(self.started)",
+        "return self.training and not bool(self.started)",
+        (STARTS + "test_actnorm_standardises_the_codes_of_a_trained_encoder",),
+    ),
+)
+
 FLOWS = (
     Mutant(
         "planar without the constraint w.u > -1",
@@ -336,4 +362,4 @@ RUNS = (
     ),
 )
 
-MUTANTS = (*OBJECTIVE, *DATA, *DRAWS, *FLOWS, *ADVERSARIES, *RUNS)
+MUTANTS = (*OBJECTIVE, *DATA, *DRAWS, *CHAINED, *FLOWS, *ADVERSARIES, *RUNS)

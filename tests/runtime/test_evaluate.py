@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from gendsl.compiler.plans.impute import passes
+from gendsl.data.dataset import Batch
 from gendsl.nn import model as models
 from gendsl.nn.inference import Trace
 from gendsl.runtime import run as runs
@@ -287,6 +289,32 @@ def test_imputation_is_scored_at_removed_entries_alone() -> None:
     wrong = imputation_scores(model.graph, batch, {"x": 1 - draws["x"]}, ["x"])
     assert (wrong["imputation_error"] == 1).all()
     assert (wrong["imputation_accuracy"] == 0).all()
+
+
+ENTRY_BY_ENTRY = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [unit, {type: binarize}]}}}
+variables: {x: {missing: {rate: 0.3}}}
+ordering: {x: {type: any}}
+decoder: {x: {dist: bernoulli, net: {type: transformer, layers: 1, width: 8}}}
+"""
+
+
+def test_imputation_entry_by_entry_takes_fewer_draws_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass of the network for each of 64 entries: 4 draws are 256 passes."""
+    _, model, data = runs.untrained(loads(ENTRY_BY_ENTRY))
+    assert passes(model.graph, 100) == 64
+    assert passes(runs.untrained(loads(MISSING.replace("RATE", "{rate: 0.5}")))[0], 100) == 1
+    asked: list[int] = []
+
+    def impute(batch: Batch, n: int, particles: int) -> dict[str, torch.Tensor]:
+        asked.append(n)
+        return {"x": batch.hidden["x"].expand(n, *batch.hidden["x"].shape)}
+
+    monkeypatch.setattr(model, "impute", impute)
+    found = evaluate(model, data, split="test", seed=0, samples=1, metrics=("imputation_accuracy",))
+    assert set(asked) == {4}
+    assert found["imputation_accuracy"]["estimator"].startswith("4 draws")
 
 
 def test_imputation_of_complete_data_is_not_scored() -> None:

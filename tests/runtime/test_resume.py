@@ -99,6 +99,74 @@ energy: {z: {type: u1}}
 encoder: {z: {dist: normal, flow: [{type: planar, repeat: 2}]}}
 """
 
+QUANTISED = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [unit]}}}
+encoder: {c: {given: x, dist: {type: vq, codes: 16, dim: 4}, shape: [2, 2], net: {type: conv_down, width: 4}}}
+decoder: {x: {given: c, dist: {type: normal, scale: shared}, net: {type: conv_up, width: 4}}}
+ordering: {c: {type: raster}}
+prior: {c: {dist: categorical, net: {type: transformer, layers: 1, width: 8}}}
+train: {ema: 0.9, stages: [{fit: [encoder.c, decoder.x], steps: 12}, {fit: [prior.c], steps: 11}]}
+"""
+
+DISCRETE = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+prior: {c: {dist: %s, shape: [4]}}
+encoder: {c: {given: x, dist: %s, net: {type: mlp, hidden: [16]}}}
+decoder: {x: {given: c, dist: bernoulli, net: {type: mlp, hidden: [16]}}}
+objective: {estimator: {c: %s}, bound: %s}
+train: {ema: 0.9, validate: {every: 4, patience: 3}}
+"""
+
+PSEUDO_INPUTS = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: dynamic}]}}}
+prior: {z: {dist: {type: vamp, pseudo_inputs: 5}, shape: [2]}}
+encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [16]}}}
+decoder: {x: {given: z, dist: bernoulli, net: {type: mlp, hidden: [16]}}}
+train: {ema: 0.9}
+"""
+
+PARTLY_LABELLED = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}, y: label}}
+variables: {y: {observed: {partial: 100}}}
+prior: {z: {dist: normal, shape: [4]}, y: {dist: categorical, logits: uniform}}
+decoder: {x: {given: [z, y], dist: bernoulli, net: {type: mlp, hidden: [16]}}}
+encoder:
+  y: {given: x, dist: categorical, net: {type: mlp, hidden: [16]}}
+  z: {given: [x, y], dist: normal, net: {type: mlp, hidden: [16]}}
+objective: {classification: {y: {weight: 30}}}
+train: {validate: {every: 4}}
+"""
+
+WALK_BACK = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+corruption: {x_noisy: {given: x, dist: mask, rate: 0.5}}
+encoder: {z: {given: x_noisy, dist: deterministic, shape: [8], net: {type: mlp, hidden: [16]}}}
+decoder: {x: {given: z, dist: bernoulli, net: {type: mlp, hidden: [16]}}}
+objective: {reconstruction: {x: {walkback: 2}}}
+train: {ema: 0.9}
+"""
+
+MACHINE = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+energy: {x: {net: {type: rbm, hidden: 8}, negatives: {type: contrastive_divergence, steps: 2, buffer: 40}}}
+train: {ema: 0.9}
+"""
+
+UNROLLED = """
+gendsl: 1
+data: {source: ring, bind: {x: point}}
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {x: {given: z, dist: deterministic, net: {type: mlp, hidden: [16]}}}
+adversary: {d: {sees: x, loss: non_saturating, unroll: {steps: 3, lr: 0.1}, net: {type: mlp, hidden: [16]}}}
+train: {optim: {type: adam, lr: 1e-3, betas: [0.5, 0.999]}}
+"""
+
 SPECS = {
     "chains that go on": CHAINS,
     "no data": NO_DATA,
@@ -109,6 +177,19 @@ SPECS = {
     "adaptive augmentation": ADAPTIVE,
     "patience": PATIENT,
     "patience in stages": IMPATIENT_STAGES,
+}
+
+FAMILIES = {
+    "quantised codes": QUANTISED,
+    "score function": DISCRETE % ("bernoulli", "bernoulli", "score_function", "elbo"),
+    "importance-weighted score function": DISCRETE
+    % ("categorical, classes: 3", "categorical, classes: 3", "score_function", "{type: iwae, samples: 4}"),
+    "relaxed values": DISCRETE % ("bernoulli", "bernoulli", "{type: gumbel, anneal: 15}", "elbo"),
+    "pseudo-inputs": PSEUDO_INPUTS,
+    "some labels": PARTLY_LABELLED,
+    "walk-back": WALK_BACK,
+    "machine": MACHINE,
+    "unrolled": UNROLLED,
 }
 
 
@@ -176,6 +257,16 @@ def test_every_part_of_the_loop(name: str, tmp_path: Path) -> None:
         cut(begin(SPECS[name], path), step)
         go_on(path)
         same(right, path)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family(name: str, tmp_path: Path) -> None:
+    """Killed at three instants: whatever a family keeps from step to step (codes, chains, masks) is in the checkpoint."""
+    right = whole(FAMILIES[name], tmp_path / "right")
+    for step in random.Random(name).sample(range(1, STEPS), 3):
+        cut(begin(FAMILIES[name], tmp_path / f"cut{step}"), step)
+        go_on(tmp_path / f"cut{step}")
+        same(right, tmp_path / f"cut{step}")
 
 
 def test_patience_ends_its_stage_only(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ ABSENT = {
     "gan": "normalised:decoder.x",
     "bigan": "bound:elbo<=iwae",
     "vae": "invertible:",
-    "denoiser": "repeatable",
+    "denoiser": "moments:",
 }
 Patch = pytest.MonkeyPatch
 

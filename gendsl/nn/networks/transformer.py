@@ -44,7 +44,7 @@ class Attention(nn.Module):
         return self._split(key), self._split(value)
 
     def _split(self, h: Tensor) -> Tensor:
-        return h.reshape(*h.shape[:2], self.heads, -1).transpose(1, 2)
+        return h.reshape(*h.shape[:2], self.heads, h.shape[2] // self.heads).transpose(1, 2)
 
 
 class Past:

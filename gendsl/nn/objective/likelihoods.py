@@ -50,8 +50,8 @@ def weighting(e: Evaluation, term: Term) -> Value:
 
 
 def prior(e: Evaluation, term: Term) -> Value:
-    """-log p(z) at the codes, cut."""
-    value = -e.mean(e.trace.contributions[term.subject])
+    """-log p(z) at the codes, cut; the energy of a tilted prior included."""
+    value = e.mean(e._tilt(term.subject) - e.trace.contributions[term.subject])
     return Value(value, value)
 
 

@@ -10,18 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gendsl.nn.starting import Starting
 from gendsl.nn.transforms.stack import Transform
 from gendsl.schema.components.flow_linear import ActNorm, Householder, Inv1x1Conv, LULinear, channels
 from gendsl.schema.facts import Shape, numel
 
 
-class ActNormTransform(Transform):
-    """Shift and scale per channel; the first batch in training sets them and comes out standardised.
-
-    `started` is a persistent buffer: a checkpoint knows that the start is over.
-    """
-
-    started: Tensor
+class ActNormTransform(Starting, Transform):
+    """Shift and scale per channel; the first batch in training sets them and comes out standardised."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -32,7 +28,7 @@ class ActNormTransform(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         value = x.reshape(x.shape[0], self.size, -1)  # [N, C, positions]
-        if self.training and not bool(self.started):
+        if self.starts_now:
             mean, log_std = self._moments(value)
             self._start(-log_std, -mean * torch.exp(-log_std))
         value = value * torch.exp(self.log_scale)[:, None] + self.shift[:, None]
@@ -40,7 +36,7 @@ class ActNormTransform(Transform):
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         value = y.reshape(y.shape[0], self.size, -1)
-        if self.training and not bool(self.started):
+        if self.starts_now:
             mean, log_std = self._moments(value)
             self._start(log_std, mean)
         value = (value - self.shift[:, None]) * torch.exp(-self.log_scale)[:, None]

@@ -1,5 +1,6 @@
 """Corruptions: fixed noise channels c(noisy | clean) that are sampled in training and feed only the encoder."""
 
+import math
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -22,6 +23,10 @@ class Corruption(Component):
 
     def problem(self, shape: Shape) -> str | None:
         """Why it cannot act on a value of this shape, or None."""
+        return None
+
+    def unbounded(self, clean: Support) -> str | None:
+        """Why it cannot act on values that lie there, or None."""
         return None
 
 
@@ -47,6 +52,10 @@ class SaltAndPepper(Corruption):
     """Sets entries to the lowest or highest value of the support, each with probability `rate` in all."""
 
     rate: Rate = 0.25
+
+    def unbounded(self, clean: Support) -> str | None:
+        ends = math.isfinite(clean.low) and math.isfinite(clean.high)
+        return None if ends else f"it sets entries to the lowest or highest value, and {clean} have none"
 
 
 @component("corruption", "block", build="gendsl.nn.corruptions:build_block")

@@ -53,6 +53,8 @@ class Dist(Component):
     """Whether it says where its variable lies before anything else does."""
     follows_support: ClassVar[bool] = False
     """Whether it lies where the variable's other factor does."""
+    chained: ClassVar[bool] = False
+    """Whether an encoder of it is a chain on p: then it has no network."""
     uses_encoder: ClassVar[bool] = False
     """Whether it is made of its variable's encoder: then it always learns."""
     numbers: ClassVar[int] = 1
@@ -290,7 +292,7 @@ class Pointwise(Dist):
 
     def problem(self, shape: Shape, support: Support | None) -> str | None:
         if support is not None and support.integer:
-            return f"a {self.tag} head gives real values; {support} is discrete"
+            return f"{self.tag} gives real values; {support} is discrete"
         return None
 
 

@@ -18,7 +18,7 @@ class Mixture(Dist):
 
     One component is drawn for the whole vector, or (`over: entry`) one for each entry. Weights and components
     come from the net; without one they are learned, also in a prior, and begin apart, at standard normal raw
-    numbers. Samples have no gradient: the choice of the component has none.
+    numbers (full covariances at identities). Samples have no gradient: the choice of the component has none.
     """
 
     of: Annotated[tuple[Annotated[Dist, Slot("dist")], ...], Field(strict=False, min_length=1)]

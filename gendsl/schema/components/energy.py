@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from gendsl.schema.components.negatives import Negatives
 from gendsl.schema.components.net import Net
 from gendsl.schema.facts import Shape
-from gendsl.schema.fields import ShapeField
+from gendsl.schema.fields import Names, ShapeField
 from gendsl.schema.registry import Component, Slot, Strict, component
 
 
@@ -54,6 +54,7 @@ class EnergyFactor(Strict):
     """A fixed energy by `type`, or a network's output; `negatives` says how the network is trained."""
 
     bare = "energy"
+    given: Names = Field(default=(), description="what E reads beside the variable; not built yet")
     type: Annotated[Energy, Slot("energy")] | None = None
     net: Annotated[Net, Slot("net")] | None = None
     shape: ShapeField | None = None

@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 LATER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "dist": frozenset({"langevin"}),
         "net": frozenset({"pixelcnn_pp"}),
         "key": frozenset(
             {

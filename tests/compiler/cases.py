@@ -357,6 +357,59 @@ adversary: {d: {sees: [x, y], loss: hinge, penalty: spectral, net: conv_down}}
         None,
         NO_DENSITY + " encode reconstruct interpolate",
     ),
+    "gan_of_levels": case(
+        ORDINAL
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: z, dist: categorical, net: conv_up}}
+adversary: {d: {sees: x, pack: 2, penalty: [gradient, {type: r1, every: 2}], noise: {std: 0.1}, net: conv_down}}
+objective: {estimator: {x: straight_through}}
+""",
+        "adversary.d critic.d gradient.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "vae_gan_of_bits": case(
+        BINARY
+        + VAE
+        + """
+adversary: {d: {sees: x, net: mlp}}
+objective: {estimator: {x: {type: gumbel, temperature: 0.4, anneal: 10}}}
+""",
+        "reconstruction.x kl.z adversary.d critic.d",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "bigan_of_codes": case(
+        UNIT
+        + """
+prior: {c: {dist: categorical, classes: 5, shape: [3]}}
+decoder: {x: {given: c, dist: deterministic, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}}
+adversary: {d: {sees: [x, c], net: mlp}}
+objective: {estimator: {c: straight_through}}
+""",
+        "adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " interpolate",
+    ),
+    "gan_of_pixels_and_labels": case(
+        UNIT_Y
+        + """
+prior: {z: {dist: normal, shape: [6]}, c: {dist: {type: categorical, classes: 4, logits: learned}}}
+decoder: {x: {given: [z, c], dist: deterministic, net: mlp}, y: {given: [z, c], dist: categorical, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}}
+adversary: {d: {sees: [x, y], net: mlp}}
+objective: {estimator: {y: gumbel, c: straight_through}}
+""",
+        "mutual_information.c adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " reconstruct interpolate classify",
+    ),
     "bigan": case(
         UNIT
         + """
@@ -1625,6 +1678,7 @@ flow_with_a_latent_context flow_given_a_latent_that_the_prior_proposes residual_
 """
 IMPLICIT = """
 gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
+gan_of_levels bigan_of_codes gan_of_pixels_and_labels
 gan_with_a_stochastic_decoder gan_beside_a_classifier unrolled_gan packed_gan auxiliary_classifier_gan stylegan2
 information_off_a_corrupted_sample
 """
@@ -1639,7 +1693,7 @@ mixture_of_logistics_given_a_label
 """
 PLAIN_NORMAL = (
     "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk "
-    "discretized_logistic_vae denoised_integers"
+    "discretized_logistic_vae denoised_integers vae_gan_of_bits"
 )
 COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
 """Cases of discrete rows, without latents or with one level of plain normal ones."""

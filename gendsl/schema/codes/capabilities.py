@@ -68,11 +68,13 @@ CAPABILITIES: dict[str, Code] = {
         "samples without a gradient",
         page(
             "What makes the samples that an adversary sees learns by the gradient through them, and discrete samples "
-            "have none. Likewise an encoder of a discrete latent: one of few values is enumerated, any other needs an "
-            "estimator, objective: {estimator: {n: score_function}}.",
+            "have none: name an estimator that relaxes them, or use real values. Likewise an encoder of a discrete "
+            "latent: one of few values is enumerated, any other needs an estimator, objective: {estimator: {n: "
+            "score_function}}.",
             _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: conv_up}}\n"
             "adversary: {d: {sees: x, net: conv_down}}",
-            _GAN + "\nadversary: {d: {sees: x, net: conv_down}}",
+            _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: conv_up}}\n"
+            "adversary: {d: {sees: x, net: conv_down}}\nobjective: {estimator: {x: straight_through}}",
         ),
     ),
     "GD506": Code(

@@ -16,6 +16,7 @@ from gendsl.nn.model import Model
 from gendsl.runtime.evaluation import (
     calibration,
     classified,
+    codes,
     densities,
     imputation,
     judged,
@@ -58,6 +59,7 @@ FAMILIES = (
     Family(judged.JUDGED, judged.judged, judged.possible),
     Family(modes.MODES, modes.covered, modes.possible),
     Family(classified.CLASSIFIED, classified.classified, lambda about: False),
+    Family(codes.CODES, codes.coded, lambda about: False),
 )
 """In the order of a result."""
 

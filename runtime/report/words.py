@@ -39,6 +39,8 @@ TITLES = {
     "compressed_bits_per_dim": "Compressed size",
     "fid": "FID, by a classifier of this data",
     "label_accuracy": "Samples classified as asked",
+    "code_accuracy": "Labels told by the nearest code",
+    "untrained_code_accuracy": "The same before training",
     "modes": "Known modes that samples reach",
     "high_quality": "Share of samples at a mode",
     "reverse_kl": "Unevenness over the modes",

@@ -293,6 +293,8 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
             options.insert(
                 0, f"relaxed samples: objective: {{estimator: {{{name}: straight_through}}}} (or {RELAXED})"
             )
+        if factor.section == "prior" and not _discrete(graph, factor):
+            options.append("dist: normal with a flow")
         why = "is discrete" if _discrete(graph, factor) else f"has none: {factor.dist.no_gradient}"
         yield graph.spec.diagnostic(
             "GD505",

@@ -36,6 +36,7 @@ METRICS = (
     "high_quality",
     "reverse_kl",
     "fid",
+    "kid",
     "label_accuracy",
     "code_accuracy",
     "untrained_code_accuracy",
@@ -86,7 +87,7 @@ def _undefined(graph: Graph, metric: str) -> str:
     """Why this model or its data have no such number."""
     if metric in ("code_accuracy", "untrained_code_accuracy"):
         return _uncoded(graph)
-    if metric not in ("fid", "label_accuracy"):
+    if metric not in ("fid", "kid", "label_accuracy"):
         return ""
     columns = graph.source.columns if graph.source is not None else {}
     labels = [n for n, c in columns.items() if c.labels and c.shape == ()]

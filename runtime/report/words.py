@@ -38,6 +38,7 @@ TITLES = {
     "calibration": "Calibration of the posterior",
     "compressed_bits_per_dim": "Compressed size",
     "fid": "FID, by a classifier of this data",
+    "kid": "KID, by a classifier of this data",
     "label_accuracy": "Samples classified as asked",
     "code_accuracy": "Labels told by the nearest code",
     "untrained_code_accuracy": "The same before training",

@@ -162,13 +162,15 @@ def _plain_iwae(graph: Graph) -> bool:
 def by_hand(model: Model, batch: Batch, samples: int) -> Tensor:
     """log w of draws of every encoder, [samples, B], from the factors alone: a second way to the same number.
 
-    For graphs whose latents all have an encoder with a density.
+    Encoders read clean values in place of corrupted ones. For graphs whose latents all have an encoder with a density.
     """
     graph, rows = model.graph, samples * len(batch)
     values = {n: tile(v, samples) for n, v in batch.values.items()}
     log_w = torch.zeros(rows, dtype=model.dtype, device=model.device)
     for name in graph.order("q"):
-        encoder = graph.q(name)
+        encoder, channel = graph.q(name), graph.factors.get(f"corruption.{name}")
+        if channel is not None:
+            values[name] = values[channel.parents[0]]
         if encoder is None or graph.variables[name].role is not Role.LATENT:
             continue
         values[name], density = model.distribution(encoder.name, values, rows).draw()

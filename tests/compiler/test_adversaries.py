@@ -22,6 +22,17 @@ AVB = UNIT + VAE.replace("bernoulli", "normal").replace(
 )
 
 
+def test_a_prior_of_components_is_refused_with_what_has_a_gradient() -> None:
+    body = BINARY + VAE.replace(
+        "prior: {z: {dist: normal", "prior: {z: {dist: {type: vamp, pseudo_inputs: 3}"
+    )
+    body += "adversary: {d: {sees: z, net: mlp}}"
+    assert problems(body) == [("GD505", "vamp")]
+    found = messages(body)
+    assert "the choice of a component has no gradient" in found
+    assert found.endswith("what has a gradient: dist: normal with a flow")
+
+
 @pytest.mark.parametrize(
     ("body", "real", "fake", "stands_in"),
     [

@@ -50,7 +50,8 @@ def classified(about: Measured) -> dict[str, Entry]:
     if named:
         scores["label_accuracy"] = label_accuracy(classifier, samples, torch.cat(asked)).as_json()
     missing = none("samples are not given their label")
-    entries = {n: {**entry, "split": about.split, "resize": "none"} for n, entry in scores.items()}
+    common = {"estimator": f"by a {classifier.name}", "split": about.split, "resize": "none"}
+    entries = {n: {**entry, **common} for n, entry in scores.items()}
     return {"label_accuracy": missing, **entries}
 
 

@@ -65,7 +65,7 @@ def _hits(about: Measured, model: Model, train: Part, labels: Tensor) -> Tensor:
     """Whether each row's nearest training code has its label, [rows] of booleans."""
     known, rows = _codes(about, model, train)
     asked, which = _codes(about, model, about.part)
-    found = torch.cat([distances(chunk, known).argmin(1) for chunk in asked.split(CHUNK)])
+    found = torch.cat([distances(chunk, known).argmin(1) for chunk in torch.split(asked, CHUNK)])
     return labels[rows][found] == labels[which]
 
 

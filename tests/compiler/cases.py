@@ -1019,6 +1019,60 @@ adversary:
         "lower",
         NO_Y,
     ),
+    "implicit_level_of_a_hierarchy": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [2]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z1: {given: x, dist: {type: implicit, noise: 4}, net: mlp}, z2: {given: z1, dist: normal, net: mlp}}
+adversary: {d: {sees: [z1, x, z2], net: mlp}}
+""",
+        "reconstruction.x kl.z2 adversary.d critic.d",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "critic_of_each_level": case(
+        UNIT
+        + """
+prior: {a: {dist: normal, shape: [3]}, b: {given: a, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: b, dist: deterministic, net: mlp}}
+encoder: {b: {given: x, dist: deterministic, net: mlp}, a: {given: b, dist: deterministic, net: mlp}}
+adversary: {d: {sees: [x, b], net: mlp}, e: {sees: [b, a], loss: hinge, penalty: spectral, net: mlp}}
+""",
+        "adversary.d critic.d adversary.e critic.e",
+        "none",
+        None,
+        NO_DENSITY,
+    ),
+    "packed_levels_of_a_told_label": case(
+        ORDINAL_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: categorical, net: conv_up}}
+adversary: {d: {sees: x, classify: y, pack: 2, net: conv_down}}
+objective: {estimator: {x: straight_through}}
+""",
+        "adversary.d critic.d classify.d classified.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "reconstruction_of_bits_in_the_features_of_a_bigan": case(
+        BINARY
+        + """
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {x: {given: z, dist: bernoulli, net: conv_up}}
+encoder: {z: {given: x, dist: normal, net: mlp}}
+adversary: {d: {sees: [x, z], net: mlp}}
+objective: {reconstruction: {x: {in: d.features}}, estimator: {x: straight_through}}
+""",
+        "reconstruction.x kl.z adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY,
+    ),
     "vae_with_two_critics": case(
         UNIT
         + """
@@ -1680,7 +1734,8 @@ IMPLICIT = """
 gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
 gan_of_levels bigan_of_codes gan_of_pixels_and_labels
 gan_with_a_stochastic_decoder gan_beside_a_classifier unrolled_gan packed_gan auxiliary_classifier_gan stylegan2
-information_off_a_corrupted_sample
+information_off_a_corrupted_sample critic_of_each_level packed_levels_of_a_told_label
+reconstruction_of_bits_in_the_features_of_a_bigan
 """
 QUANTISED = "vq_vae quantised_code_without_prior two_quantised_levels"
 JOINT = "mixture_of_bernoullis"

@@ -235,6 +235,8 @@ class Critic:
     features: Shape | None = None
     labels: int = 0
     """The width of the second head, that tells a label of each packed tuple."""
+    projected: int = 0
+    """How many values a projected label has, all packed tuples together."""
     stands_in: str | None = None
     """The latent whose KL the adversary replaces: then observed variables are data on both sides."""
     real_makers: tuple[str, ...] = ()

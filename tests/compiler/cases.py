@@ -350,9 +350,22 @@ objective: {path_length: {x: {weight: 0.5}}}
 condition: [y]
 prior: {z: {dist: normal, shape: [6]}}
 decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
-adversary: {d: {sees: [x, y], loss: hinge, penalty: spectral, net: conv_down}}
+adversary: {d: {sees: [x, y], project: y, loss: hinge, penalty: spectral, net: conv_down}}
 """,
         "adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "projected_labels_of_both_sides": case(
+        UNIT_Y
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {y: {given: z, dist: categorical, net: mlp}, x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: [x, y], project: y, pack: 2, unroll: 2, penalty: [spectral, {type: r1, every: 2}], net: mlp}}
+objective: {estimator: {y: straight_through}}
+""",
+        "adversary.d critic.d r1.d",
         "none",
         None,
         NO_DENSITY + " encode reconstruct interpolate",
@@ -1734,7 +1747,7 @@ IMPLICIT = """
 gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
 gan_of_levels bigan_of_codes gan_of_pixels_and_labels
 gan_with_a_stochastic_decoder gan_beside_a_classifier unrolled_gan packed_gan auxiliary_classifier_gan stylegan2
-information_off_a_corrupted_sample critic_of_each_level packed_levels_of_a_told_label
+information_off_a_corrupted_sample critic_of_each_level projected_labels_of_both_sides packed_levels_of_a_told_label
 reconstruction_of_bits_in_the_features_of_a_bigan
 """
 QUANTISED = "vq_vae quantised_code_without_prior two_quantised_levels"

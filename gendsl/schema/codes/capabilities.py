@@ -186,7 +186,8 @@ CAPABILITIES: dict[str, Code] = {
     "GD520": Code(
         "an option that does not suit what the adversary sees",
         page(
-            "augment: transforms images [C, H, W]; pack: puts several rows of a batch side by side; classify: names "
+            "augment: transforms images [C, H, W]; pack: puts several rows of a batch side by side; project: "
+            "names a label that is seen beside something else; classify: names "
             "a label that is known on every row, that the decoder is given, and that the critic does not see.",
             _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
             "adversary: {d: {sees: [x, y], classify: y, net: conv_down}}",

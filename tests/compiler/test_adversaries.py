@@ -240,7 +240,7 @@ def test_what_cannot_be_compared_is_refused_there(body: str, code: str, place: s
 
 
 def test_a_condition_that_is_not_seen_is_an_error_unless_a_likelihood_teaches_it() -> None:
-    alone = CASES["conditional_gan"].text.replace("sees: [x, y]", "sees: x")
+    alone = CASES["conditional_gan"].text.replace("sees: [x, y], project: y", "sees: x")
     assert [code for code, _ in problems(alone)] == ["GD506"]
     graph = graph_of(
         CASES["conditional_vae"].text.replace("bernoulli", "normal") + "adversary: {d: {sees: x, net: mlp}}"

@@ -300,6 +300,8 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
             "GD505",
             f"{critic.name} has no gradient through the {side} samples of {name}: {factor.dist.tag} {why}",
             (*factor.path, "dist"),
-            help="what has a gradient: " + ", or ".join(options) if options else "",
+            help="what has a gradient: " + ", or ".join(options)
+            if options
+            else f"let {critic.name} see what is not made from {name}",
             related=((f"{critic.name} sees it here", (*critic.path, "sees")),),
         )

@@ -33,6 +33,22 @@ def test_a_prior_of_components_is_refused_with_what_has_a_gradient() -> None:
     assert found.endswith("what has a gradient: dist: normal with a flow")
 
 
+def test_what_is_made_from_quantised_codes_is_refused_with_a_way_out() -> None:
+    body = (
+        UNIT
+        + """
+ordering: {c: raster}
+prior: {c: {dist: categorical, net: {type: transformer, layers: 1, width: 8, heads: 2}}}
+encoder: {c: {given: x, dist: {type: vq, codes: 8, dim: 4}, shape: [2, 2], net: conv_down}}
+decoder: {x: {given: c, dist: normal, net: conv_up}}
+adversary: {d: {sees: x, net: conv_down}}
+"""
+    )
+    found = messages(body)
+    assert "d has no gradient through the fake samples of c: categorical is discrete" in found
+    assert found.endswith("let d see what is not made from c")
+
+
 @pytest.mark.parametrize(
     ("body", "real", "fake", "stands_in"),
     [

@@ -57,7 +57,7 @@ class Kind(StrEnum):
 
 
 def worst(kinds: Iterable[Kind]) -> Kind:
-    """The worst of exact, lower, estimate, none (SEMANTICS, section 11)."""
+    """The worst of exact, lower, estimate, none (docs/semantics.md, section 11)."""
     return max(kinds, key=lambda k: k.badness, default=Kind.EXACT)
 
 
@@ -162,7 +162,7 @@ class Factor:
 
 
 class How(StrEnum):
-    """The route of a latent: how its values come from what is observed (SEMANTICS, section 4)."""
+    """The route of a latent: how its values come from what is observed (docs/semantics.md, section 4)."""
 
     BASE = "inverse of a flow"
     CLOSED = "encoder, KL in closed form"

@@ -1,4 +1,4 @@
-"""Spec -> Graph: every name resolved to a variable, every key to a factor (SEMANTICS, section 1)."""
+"""Spec -> Graph: every name resolved to a variable, every key to a factor (docs/semantics.md, section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths: what the value of each variable, and each log-probability, is computed from (SEMANTICS, section
+"""Paths: what the value of each variable, and each log-probability, is computed from (docs/semantics.md, section
 3).
 
 Data cut paths: the value of an observed variable depends on nothing, so a latent above it is above its

@@ -1,7 +1,7 @@
 """What a run's records say in words: pure functions from numbers to sentences.
 
 A sentence names what was seen, with its numbers, and what usually helps. Thresholds are conservative: a
-healthy run says nothing. `records` are the parsed lines of metrics.jsonl in order (LANGUAGE, section 5):
+healthy run says nothing. `records` are the parsed lines of metrics.jsonl in order (docs/language.md):
 {"step", "split", "terms", "losses", "diagnostics"}; `result` is the parsed result.json.
 """
 

@@ -1,4 +1,4 @@
-"""The run directory: what a run leaves behind, held by one process at a time (LANGUAGE, section 5).
+"""The run directory: what a run leaves behind, held by one process at a time (docs/language.md).
 
     spec.yaml  resolved.yaml  overrides.txt  explain.txt  graph.json  environment.json
     metrics.jsonl  timings.jsonl  checkpoints/  samples/  result.json  report.html

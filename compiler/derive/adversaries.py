@@ -1,4 +1,4 @@
-"""adversary, critic and penalties: the terms of one adversary (SEMANTICS, section 5)."""
+"""adversary, critic and penalties: the terms of one adversary (docs/semantics.md, section 5)."""
 
 from __future__ import annotations
 

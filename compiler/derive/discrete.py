@@ -1,4 +1,4 @@
-"""Latents whose samples have no gradient: enumerated, or drawn with an estimator (SEMANTICS, section 4)."""
+"""Latents whose samples have no gradient: enumerated, or drawn with an estimator (docs/semantics.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The KL of a latent that is drawn from its encoder: in closed form or by samples (SEMANTICS, section 4)."""
+"""The KL of a latent that is drawn from its encoder: in closed form or by samples (docs/semantics.md, section 4)."""
 
 from __future__ import annotations
 

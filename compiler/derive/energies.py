@@ -1,4 +1,4 @@
-"""Energies: how each is trained, what its terms are, and how log Z is known (SEMANTICS, section 7).
+"""Energies: how each is trained, what its terms are, and how log Z is known (docs/semantics.md, section 7).
 
 With p0 the density beneath (or the flat measure) and U = E - log p0, the variable's factor is exp(-U)/Z:
 

@@ -1,5 +1,5 @@
 """Factors that are made of another of the same variable: a prior of its encoder (vamp), an encoder of its prior
-(relative_to). What that asks of both (SEMANTICS, section 2)."""
+(relative_to). What that asks of both (docs/semantics.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The route of one latent: the first rule that fits (SEMANTICS, section 4)."""
+"""The route of one latent: the first rule that fits (docs/semantics.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""likelihood and reconstruction: the term of a scored variable (SEMANTICS, sections 4 and 8)."""
+"""likelihood and reconstruction: the term of a scored variable (docs/semantics.md, sections 4 and 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adversaries: the two joints that each critic compares, and who made each side (SEMANTICS, section 5)."""
+"""Adversaries: the two joints that each critic compares, and who made each side (docs/semantics.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energies: what each needs to be trained, and what this version does not build (SEMANTICS, section 7)."""
+"""Energies: what each needs to be trained, and what this version does not build (docs/semantics.md, section 7)."""
 
 from __future__ import annotations
 

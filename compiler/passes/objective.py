@@ -1,4 +1,4 @@
-"""The objective, derived: one term for each scored variable, each route and each adversary (SEMANTICS,
+"""The objective, derived: one term for each scored variable, each route and each adversary (docs/semantics.md,
 sections 4-8).
 """
 
@@ -242,7 +242,7 @@ def _weighted(graph: Graph, term: Term) -> Term:
 
 
 def _whole(graph: Graph, terms: list[Term]) -> tuple[Kind, str, str]:
-    """What kind of number the whole objective is, and of which quantity (SEMANTICS, sections 8 and 11)."""
+    """What kind of number the whole objective is, and of which quantity (docs/semantics.md, sections 8 and 11)."""
     mine = [t for t in terms if t.player == "model"]
     whole = ", ".join((*graph.scored, *tilted(graph)))
     conditions = [n for n, v in graph.variables.items() if v.role is Role.CONDITION]

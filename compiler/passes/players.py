@@ -1,4 +1,4 @@
-"""Players: who minimises which terms by changing which factors, in which stage (SEMANTICS, section 9)."""
+"""Players: who minimises which terms by changing which factors, in which stage (docs/semantics.md, section 9)."""
 
 from __future__ import annotations
 

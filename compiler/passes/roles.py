@@ -1,4 +1,7 @@
-"""Roles: each section holds what belongs there, and parents are what their side may read (SEMANTICS, section 1)."""
+"""Roles: each section holds what belongs there, and parents are what their side may read.
+
+docs/semantics.md, section 1.
+"""
 
 from __future__ import annotations
 

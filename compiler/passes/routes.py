@@ -1,4 +1,4 @@
-"""Routes: how each latent gets its values, and which observed variables are scored (SEMANTICS, section 4)."""
+"""Routes: how each latent gets its values, and which observed variables are scored (docs/semantics.md, section 4)."""
 
 from __future__ import annotations
 

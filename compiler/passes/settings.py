@@ -144,7 +144,7 @@ def _chain(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _missing(graph: Graph) -> Iterator[Diagnostic]:
-    """Missing entries need a density that is a product over entries given the parents (SEMANTICS, section
+    """Missing entries need a density that is a product over entries given the parents (docs/semantics.md, section
     6).
     """
     for name, variable in graph.variables.items():

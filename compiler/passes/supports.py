@@ -1,4 +1,7 @@
-"""Supports: where each variable lies, and whether each distribution can be that variable's (SEMANTICS, section 2)."""
+"""Supports: where each variable lies, and whether each distribution can be that variable's.
+
+docs/semantics.md, section 2.
+"""
 
 from __future__ import annotations
 

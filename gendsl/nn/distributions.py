@@ -32,7 +32,7 @@ from gendsl.schema.components.dist import (
 from gendsl.schema.facts import REAL, Shape, Support
 
 MIN_SCALE = 1e-3
-"""The floor of every scale and concentration (SEMANTICS, section 2)."""
+"""The floor of every scale and concentration (docs/semantics.md, section 2)."""
 
 LOGIT_OF_ONE = math.log(math.expm1(1.0 - MIN_SCALE))
 """softplus of this, plus the floor, is 1: a raw zero is a scale of one."""

@@ -115,7 +115,7 @@ class Input:
 
     @property
     def embedding(self) -> int:
-        """The width of a label's embedding: as wide as it has classes, up to 32 (SEMANTICS, section 2)."""
+        """The width of a label's embedding: as wide as it has classes, up to 32 (docs/semantics.md, section 2)."""
         return min(self.classes, 32)
 
     @property

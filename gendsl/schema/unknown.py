@@ -104,6 +104,8 @@ def _inside(key: str, holder: Spot) -> str:
     model, slot = holder.model, holder.expects.slot
     if model is None:
         return ""
+    if key == "type":
+        return _holder_of(_named(holder), model)
     if slot is not None:
         others = [tag for tag, each in table(slot.kind).items() if key in fields(each)]
         if others:
@@ -115,16 +117,29 @@ def _inside(key: str, holder: Spot) -> str:
     below = [path for path in homes(key, model) if len(path) == 1]
     if below:
         return f"belongs under {below[0][0]}:"
+    return _holder_of(key, model)
+
+
+def _holder_of(tag: str, model: type[BaseModel]) -> str:
+    """The key of a map that takes the component of this name."""
     for name, field in fields(model).items():
         wanted = type_of(field)
         for each in (wanted, *wanted.items):
-            if each.slot is not None and key in table(each.slot.kind):
-                return f"write {name}: {key}" if each is wanted else f"write {name}: [{key}]"
+            if each.slot is not None and tag in table(each.slot.kind):
+                return f"write {name}: {tag}" if each is wanted else f"write {name}: [{tag}]"
     return ""
 
 
+def _named(holder: Spot) -> str:
+    """What stands beside `type:` in a map that takes no component."""
+    entry = holder.node.entries.get("type") if isinstance(holder.node, Map) else None
+    return str(entry.node.value) if entry is not None and isinstance(entry.node, Scalar) else ""
+
+
 def _home(key: str, path: Path) -> str:
-    """The other section where a key of exactly this name belongs, if any."""
+    """The other section where a key of exactly this name belongs, if any; `type` belongs to every component."""
+    if key == "type":
+        return ""
     if path and key in fields(Spec):
         return "is a section: write it at the left margin"
     found = [p for p in homes(key, Spec) if p != path]

@@ -1,4 +1,4 @@
-"""`gendsl verify`: numeric certificates of a compiled model (DESIGN, section 7).
+"""`gendsl verify`: numeric certificates of a compiled model.
 
 Each certificate is a number held against a bound, with its power: the smallest relative error that would make
 it fail. Which ones a model gets follows from its graph; what does not apply is absent. Nothing here changes

@@ -1,4 +1,4 @@
-"""Players: a term moves only what its player owns (SEMANTICS, section 5).
+"""Players: a term moves only what its player owns (docs/semantics.md, section 5).
 
 The critic's own terms have no gradient in the factors, the adversary's term none in the critic, and each has
 one in the parameters that it is there to train.

@@ -1,4 +1,4 @@
-"""Adversaries: the two joints, who made each side, and what the critic's number stands for (SEMANTICS,
+"""Adversaries: the two joints, who made each side, and what the critic's number stands for (docs/semantics.md,
 section 5).
 """
 

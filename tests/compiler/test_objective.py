@@ -1,5 +1,5 @@
 """The objective: terms, their estimators and kinds, weights, and what kind of number the whole is
-(SEMANTICS, section 8).
+(docs/semantics.md, section 8).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plans: what a model can be asked, of what kind the answer is, and why the rest is refused (SEMANTICS,
+"""Plans: what a model can be asked, of what kind the answer is, and why the rest is refused (docs/semantics.md,
 sections 10 and 11).
 """
 

@@ -1,4 +1,4 @@
-"""Players and stages: who changes which factors by which terms, and what nothing trains (SEMANTICS, section
+"""Players and stages: who changes which factors by which terms, and what nothing trains (docs/semantics.md, section
 9).
 """
 

@@ -1,4 +1,4 @@
-"""Roles: what each section may hold, which parents each side may read, what is declared in vain (SEMANTICS,
+"""Roles: what each section may hold, which parents each side may read, what is declared in vain (docs/semantics.md,
 section 1).
 """
 

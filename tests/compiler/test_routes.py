@@ -1,5 +1,5 @@
 """Routes: how each latent gets its values, what is scored, and where what has no route is refused
-(SEMANTICS, section 4).
+(docs/semantics.md, section 4).
 """
 
 from __future__ import annotations

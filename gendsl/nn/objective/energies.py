@@ -1,4 +1,4 @@
-"""energy.x: an energy trained by negatives, by score matching, or against noise (SEMANTICS, section 7)."""
+"""energy.x: an energy trained by negatives, by score matching, or against noise (docs/semantics.md, section 7)."""
 
 from __future__ import annotations
 

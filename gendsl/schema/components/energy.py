@@ -1,4 +1,4 @@
-"""Fixed energies: factors exp(-E) with a formula of their own (SEMANTICS, section 7)."""
+"""Fixed energies: factors exp(-E) with a formula of their own (docs/semantics.md, section 7)."""
 
 from typing import ClassVar
 

@@ -7,7 +7,7 @@ A run lies in `--out` (runs/papers) and is resumed where it was interrupted; a f
 holds mnist.npz (x_train, y_train, x_test, y_test: uint8 [28, 28]), made_uci.npz (dna_train, dna_valid, dna_test,
 mushrooms_...: 0 and 1 in the splits of Germain et al.), jsb_chorales.npz (train_frames, train_offsets, ...),
 tinyshakespeare.txt, names.txt, and fashion-mnist, the folder of idx files that Debian's dataset-fashion-mnist installs
-under /usr/share/datasets. Nothing else of gendsl needs these files.
+under /usr/share/datasets. Nothing else of gendsl needs these files; rows on generated points need none.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a row: how it follows from a run's metrics, what is wanted (at most), and what the source reports.
+    """One number of a row: how it follows from a run's metrics, what is wanted, and what the source reports.
 
-    `goal` is this project's own; `published` was written from memory and not compared with the source.
+    `goal` is this project's own, wanted at most, or at least where `least`; `published` was written from memory and
+    not compared with the source.
     """
 
     name: str
@@ -50,11 +51,21 @@ class Number:
     published: str
     digits: int = 2
     error: Callable[[Metrics], float | None] = lambda metrics: None
+    least: bool = False
+
+    @property
+    def wanted(self) -> str:
+        """The goal in words; empty without one."""
+        return f"{'>=' if self.least else '<='} {self.goal:g}" if math.isfinite(self.goal) else ""
+
+    def met(self, value: float) -> bool:
+        """Whether there is a goal and the value reaches it."""
+        return bool(self.wanted) and (value >= self.goal if self.least else value <= self.goal)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A spec of specs/papers, the file it is trained on (empty where it has no data), and its numbers."""
+    """A spec of specs/papers, the file it is trained on (empty: its source needs none), and its numbers."""
 
     spec: str
     file: str
@@ -77,34 +88,43 @@ def nats(goal: float, published: str, kind: str = "exact", name: str = "-log p, 
 
 def divergence(goal: float) -> Number:
     """How far an encoder is from the fixed energy that it was fitted to."""
-    return Number(
-        "KL(q, exp(-U)/Z), log Z by quadrature",
-        "estimate",
-        lambda m: float(m["kl_to_target"]["value"]),
-        goal,
-        "",
-        3,
-        lambda m: float(m["kl_to_target"]["stderr"]),
-    )
+    name, title = "kl_to_target", "KL(q, exp(-U)/Z), log Z by quadrature"
+    return Number(title, "estimate", value_of(name), goal, "", 3, error_of(name))
 
 
 def per_step(goal: float, published: str, of: str) -> Number:
     """Nats for each character or frame, as the run reports them."""
-    return Number(
-        f"nats/{of}, test",
-        "exact",
-        lambda m: float(m["nats_per_step"]["value"]),
-        goal,
-        published,
-        3,
-        lambda m: m["nats_per_step"]["stderr"],
+    name = "nats_per_step"
+    return Number(f"nats/{of}, test", "exact", value_of(name), goal, published, 3, error_of(name))
+
+
+def shown(total: int, goals: tuple[float, float], published: tuple[str, str, str]) -> tuple[Number, ...]:
+    """What samples show of `total` known modes; goals for modes and high quality are NaN where there is none."""
+    names = ("modes", "high_quality", "reverse_kl")
+    titles = (f"modes of {total}", "share of high quality", "reverse KL, nats")
+    return tuple(
+        Number(title, "estimate", value_of(name), goal, by, digits, error_of(name), least=True)
+        for name, title, goal, by, digits in zip(
+            names, titles, (*goals, math.nan), published, (0, 3, 3), strict=True
+        )
     )
+
+
+def value_of(name: str) -> Callable[[Metrics], float]:
+    """A metric as the run reports it."""
+    return lambda metrics: float(metrics[name]["value"])
+
+
+def error_of(name: str) -> Callable[[Metrics], float | None]:
+    """The standard error of a metric, where it has one."""
+    return lambda metrics: metrics[name]["stderr"]
 
 
 MADE = "Germain et al. 2015, table 2"
 MAF = "Papamakarios et al. 2017, table 2"
 NADE = "Larochelle and Murray 2011, table 1"
 PLANAR = "Rezende and Mohamed 2015, section 6.1"
+PACGAN = "Lin et al. 2018, section 4.1"
 ROWS = (
     Row(
         "shakespeare_gpt",
@@ -225,6 +245,23 @@ ROWS = (
             ("vae_static_mnist_iaf", "Kingma et al. 2016", math.inf),
         )
     ),
+    *(
+        Row(
+            f"{name}_{shape}",
+            "",
+            "ring of 8 Gaussians" if shape == "ring" else "grid of 25 Gaussians",
+            source,
+            shown(8 if shape == "ring" else 25, goals, published),
+        )
+        for name, shape, source, goals, published in (
+            ("gan", "ring", PACGAN, (math.nan, math.nan), ("6.3", "0.982", "0.45")),
+            ("pacgan", "ring", PACGAN, (math.nan, math.nan), ("7.8", "0.977", "0.10")),
+            ("r1", "ring", "Mescheder et al. 2018", (8.0, 0.75), ("", "", "")),
+            ("gan", "grid", PACGAN, (math.nan, math.nan), ("17.3", "0.948", "0.70")),
+            ("pacgan", "grid", PACGAN, (math.nan, math.nan), ("24.6", "0.942", "0.06")),
+            ("r1", "grid", "Mescheder et al. 2018", (23.0, 0.6), ("", "", "")),
+        )
+    ),
 )
 HEAD = (
     "row",
@@ -294,12 +331,12 @@ def minutes(folder: Path) -> float:
 def cells(row: Row, folder: Path, seed: int, at: str) -> list[list[str]]:
     """The lines of a row, one for each of its numbers; `at`: the commit that it was run at."""
     result = json.loads((folder / "result.json").read_text("utf-8"))
-    metrics = result["metrics"]["test" if row.file else "train"]
+    parts = result["metrics"]
+    metrics = parts.get("test", parts.get("train"))
     found = []
     for number in row.numbers:
         value, error = number.of(metrics), number.error(metrics)
         ours = f"{value:.{number.digits}f}" + ("" if error is None else f" ± {error:.{number.digits}f}")
-        met = math.isfinite(number.goal) and value <= number.goal
         found.append(
             [
                 row.spec,
@@ -308,8 +345,8 @@ def cells(row: Row, folder: Path, seed: int, at: str) -> list[list[str]]:
                 str(seed),
                 number.name,
                 number.kind,
-                f"**{ours}**" if met else ours,
-                f"<= {number.goal:g}" if math.isfinite(number.goal) else "",
+                f"**{ours}**" if number.met(value) else ours,
+                number.wanted,
                 number.published,
                 row.source,
                 at,
@@ -359,8 +396,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.list or arguments.row is None:
         for row in ROWS:
-            goals = ", ".join(f"{n.name} <= {n.goal:g}" for n in row.numbers if math.isfinite(n.goal))
-            print(f"{row.spec:<26}{row.file:<14}{goals}")
+            goals = ", ".join(f"{n.name} {n.wanted}" for n in row.numbers if n.wanted)
+            print(f"{row.spec:<26}{row.file:<14}{goals}".rstrip())
         return
     row = next(r for r in ROWS if r.spec == arguments.row)
     if row.file and not (arguments.data / row.file).exists():

@@ -10,7 +10,7 @@ from gendsl.compiler.derive.made_of import pseudo_parents
 from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.compiler.passes.shapes import flow_shape
 from gendsl.compiler.passes.supports import base_support
-from gendsl.nn.adversarial import Constrain, CriticModule, PenaltyFunction
+from gendsl.nn.adversarial import Constrain, CriticModule, PenaltyFunction, Projection
 from gendsl.nn.any_order import OrderAgnostic
 from gendsl.nn.building import build_net, builder
 from gendsl.nn.conditioning import Vector
@@ -178,11 +178,23 @@ def _critic(graph: Graph, critic: Critic) -> CriticModule:
         critic.spec.sees,
         critic.labels,
         builder(augment)(augment) if augment is not None else None,
+        _projection(graph, critic),
     )
     for penalty in critic.spec.penalty:
         if isinstance(penalty, Constraint) and not isinstance(penalty, Clip):
             builder(penalty)(penalty)(module)
     return module
+
+
+def _projection(graph: Graph, critic: Critic) -> Projection | None:
+    name, features = critic.spec.project, critic.features
+    if name is None or features is None:
+        return None
+    support = graph.variables[name].support
+    assert support is not None
+    return Projection(
+        name, int(support.low), critic.projected // critic.spec.pack, critic.spec.pack, numel(features)
+    )
 
 
 def _penalties(critic: Critic) -> dict[int, PenaltyFunction]:

@@ -167,6 +167,7 @@ def _lines(graph: Graph, estimates: bool) -> Iterator[str]:
         yield f"  {name:<16} {says(factor):<18} {built}; {factor.bill.parameters:,} parameters"
     for critic in graph.critics.values():
         net = critic.net.tag + _shared(critic)
+        net += f", {critic.spec.project} by projection" if critic.spec.project is not None else ""
         made = ", ".join((*critic.real_makers, *critic.fake_makers))
         yield (
             f"  {critic.player:<16} sees {', '.join(critic.spec.sees):<13} {net}; "

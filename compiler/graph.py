@@ -17,7 +17,7 @@ from gendsl.kernels.table import Placement
 from gendsl.schema.components.corruption import Corruption
 from gendsl.schema.components.dist import Categorical, Dist
 from gendsl.schema.components.dist_quantised import Vq
-from gendsl.schema.components.estimator import Estimator
+from gendsl.schema.components.estimator import Estimator, Relaxed
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, Net
 from gendsl.schema.components.ordering import Ordering
@@ -235,6 +235,8 @@ class Critic:
     features: Shape | None = None
     labels: int = 0
     """The width of the second head, that tells a label of each packed tuple."""
+    projected: int = 0
+    """How many values a projected label has, all packed tuples together."""
     stands_in: str | None = None
     """The latent whose KL the adversary replaces: then observed variables are data on both sides."""
     real_makers: tuple[str, ...] = ()
@@ -308,6 +310,8 @@ class Graph:
     factors: Mapping[str, Factor] = field(default_factory=_frozen)
     critics: Mapping[str, Critic] = field(default_factory=_frozen)
     routes: Mapping[str, Route] = field(default_factory=_frozen)
+    weighed: Mapping[str, Relaxed] = field(default_factory=_frozen)
+    """The discrete variables that adversaries see, or reach makers through, as weights of their values."""
     scored: tuple[str, ...] = ()
     terms: tuple[Term, ...] = ()
     objective_kind: Kind = Kind.EXACT

@@ -118,6 +118,8 @@ def _uses(spec: Spec) -> Iterator[Use]:
     for name, adversary in spec.adversary.items():
         for i, seen in enumerate(adversary.sees):
             yield Use(seen, ("adversary", name, "sees", i), f"seen by {name}")
+        if adversary.project is not None:
+            yield Use(adversary.project, ("adversary", name, "project"), f"projected by {name}")
         if adversary.classify is not None:
             yield Use(adversary.classify, ("adversary", name, "classify"), f"told by {name}")
     for i, name in enumerate(spec.condition):

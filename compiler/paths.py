@@ -160,7 +160,7 @@ def moved(graph: Graph, name: str) -> set[str]:
     factor = graph.p(name)
     if factor is None or graph.variables[name].role is Role.CONDITION:
         return set()
-    if factor.base is None and not factor.offers.rsample:
+    if factor.base is None and not factor.offers.rsample and name not in graph.weighed:
         return set()
     return {factor.name}.union(*(moved(graph, p) for p in factor.parents))
 

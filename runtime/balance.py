@@ -1,4 +1,4 @@
-"""What an adversarial run's records say in words: the balance of power, and how many modes the samples show.
+"""What an adversarial run's records say in words: the balance of power, the overlap of supports, the modes shown.
 
 Reads the diagnostics that every critic leaves in the log: NAME.accuracy, how often it told real from made tuples;
 NAME.gap, E D(R) - E D(F); NAME.gradient, the mean length of the gradient that reached a made tuple.
@@ -38,6 +38,21 @@ def balance(records: Sequence[Record]) -> list[str]:
         if parts:
             found.append(f"In the last quarter of training {', '.join(parts)}.")
     return found
+
+
+def overlap(metrics: Mapping[str, Any]) -> str:
+    """How far the supports of samples and data overlap, by precision and recall; empty without them."""
+    sides = [_value_and_floor(metrics.get(name)) for name in ("precision", "recall")]
+    if any(value is None for value, _ in sides):
+        return ""
+    shares = [f"{value:.0%}{f' ({floor:.0%})' if floor is not None else ''}" for value, floor in sides]
+    floors = (
+        ", in brackets between two halves of these" if all(floor is not None for _, floor in sides) else ""
+    )
+    return (
+        f"Overlap of the supports: {shares[0]} of the samples lie among the real rows and {shares[1]} of the real rows "
+        f"among the samples{floors}."
+    )
 
 
 def critics(records: Sequence[Record]) -> list[str]:

@@ -24,7 +24,7 @@ def adversarial(graph: Graph, critic: Critic) -> Iterator[Term]:
         "model",
         Kind.ESTIMATE if estimates else Kind.NONE,
         _of_adversary(graph, critic),
-        f"{loss.tag}, one sample{_unrolled(critic)}",
+        f"{loss.tag}, one sample{_unrolled(critic)}{_relaxed(graph, critic)}",
         path=critic.path,
     )
     yield Term(
@@ -66,6 +66,13 @@ def _unrolled(critic: Critic) -> str:
     if unroll is None:
         return ""
     return f", through {unroll.steps} steps of {critic.name} by gradient descent at {unroll.lr:g}"
+
+
+def _relaxed(graph: Graph, critic: Critic) -> str:
+    """How the gradient passes through discrete values."""
+    makers = (*critic.real_makers, *critic.fake_makers)
+    mine = {*critic.spec.sees, *(graph.factors[f].head for f in makers)}
+    return "".join(f"; {n} {e.words}" for n, e in graph.weighed.items() if n in mine)
 
 
 def _lazy(penalty: Penalty) -> str:

@@ -13,6 +13,9 @@ from gendsl.schema.facts import numel
 CHOICES = "score_function (unbiased), gumbel or straight_through"
 """What a message offers for a finite latent."""
 
+RELAXED = "gumbel"
+"""The other relaxed estimator."""
+
 
 def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) -> Route | Diagnostic:
     """Enumerated, or drawn by the estimator that is named; under weighted bounds by score function."""
@@ -45,22 +48,27 @@ def without_gradient(graph: Graph, name: str, encoder: Factor, prior: Factor) ->
         )
     if named is None or isinstance(named, Enumerate):
         return Route(name, How.ENUMERATED, encoder.name)
-    if named.relaxed and not (encoder.product and prior.product):
-        which = prior if encoder.product else encoder
-        return spec.diagnostic(
-            "GD505",
-            f"relaxed values of {name} need the log-probability of every value of every entry, and {which.name} is no "
-            "product over entries",
-            path,
-            help="score_function draws real values",
-            related=((f"{which.name} is here", which.path),),
-        )
+    unlisted = [f for f in (encoder, prior) if not f.product]
+    if named.relaxed and unlisted:
+        return not_listed(graph, name, unlisted[-1], "score_function draws real values")
     return _drawn(graph, name, encoder, prior, named)
 
 
 def _drawn(graph: Graph, name: str, encoder: Factor, prior: Factor, named: Estimator) -> Route:
     found = kl(graph, name, encoder, prior)
     return Route(name, found.how, encoder.name, found.why, named)
+
+
+def not_listed(graph: Graph, name: str, factor: Factor, instead: str) -> Diagnostic:
+    """Relaxed values are asked of what is no product over entries."""
+    return graph.spec.diagnostic(
+        "GD505",
+        f"relaxed values of {name} need the log-probability of every value of every entry, and {factor.name} is no "
+        "product over entries",
+        ("objective", "estimator", name),
+        help=instead,
+        related=((f"{factor.name} is here", factor.path),),
+    )
 
 
 def score_functions(graph: Graph) -> list[str]:

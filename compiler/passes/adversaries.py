@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gendsl.compiler.derive.discrete import RELAXED, not_listed
 from gendsl.compiler.graph import Critic, Factor, Graph, How, Role
 from gendsl.compiler.paths import above, how, made, sources
 from gendsl.compiler.plans.sample import unsampled
 from gendsl.errors import Diagnostic, SpecError
+from gendsl.schema.components.estimator import Relaxed
 from gendsl.schema.nodes import Path
 
 
@@ -39,10 +41,45 @@ def adversaries(graph: Graph) -> Graph:
         critics[name] = replace(
             critic, real_makers=tuple(f.name for f in real), fake_makers=tuple(f.name for f in fake)
         )
-    problems = problems or list(_untrained(graph.update(critics=critics)))
+    graph = _weighed(graph.update(critics=critics))
+    problems = problems or [*_untrained(graph), *_idle_estimators(graph)]
     if problems:
         raise SpecError(problems)
-    return graph.update(critics=critics, notes=(*graph.notes, *notes))
+    return graph.update(notes=(*graph.notes, *notes))
+
+
+def _weighed(graph: Graph) -> Graph:
+    """Fills in the variables whose relaxed values an adversary sees, or its gradient passes through."""
+    reached: set[str] = set()
+    for critic in graph.critics.values():
+        reached |= {graph.factors[f].head for f in (*critic.real_makers, *critic.fake_makers)}
+        reached |= {v for v in critic.spec.sees if graph.q(v) is not None or graph.p(v) is not None}
+    named = graph.spec.objective.estimator
+    found = {
+        n: e
+        for n, e in named.items()
+        if isinstance(e, Relaxed) and n in reached and graph.variables[n].finite
+    }
+    routes = {
+        n: replace(r, estimator=found[n]) if n in found and r.how is How.SAMPLED_ONLY else r
+        for n, r in graph.routes.items()
+    }
+    return graph.update(weighed=found, routes=routes)
+
+
+def _idle_estimators(graph: Graph) -> Iterator[Diagnostic]:
+    """An estimator speaks of a discrete latent with an encoder, or of what an adversary's gradient passes."""
+    for name in graph.spec.objective.estimator:
+        route = graph.routes.get(name)
+        latent = route is not None and (route.how is How.ENUMERATED or route.estimator is not None)
+        if not latent and name not in graph.weighed:
+            yield graph.spec.diagnostic(
+                "GD507",
+                f"{name} is not a discrete latent with an encoder, and no adversary's gradient passes through it: "
+                "there is nothing to estimate",
+                ("objective", "estimator", name),
+                on="key",
+            )
 
 
 def _untrained(graph: Graph) -> Iterator[Diagnostic]:
@@ -134,8 +171,17 @@ def _penalties(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
 
 def _presented(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
     """Augmentation needs a grid to transform, a pack rows to fill it."""
-    shapes = [graph.variables[v].shape or () for v in critic.spec.sees]
-    if critic.spec.augment is not None and not any(len(s) == 3 for s in shapes):
+    images = [v for v in critic.spec.sees if len(graph.variables[v].shape or ()) == 3]
+    soft = [v for v in images if isinstance(graph.spec.objective.estimator.get(v), Relaxed)]
+    if critic.spec.augment is not None and soft:
+        yield graph.spec.diagnostic(
+            "GD520",
+            f"{critic.name} sees weights of the values of {soft[0]}, which are not built to be augmented",
+            (*critic.path, "augment"),
+            on="key",
+            help="drop `augment`, or use noise: {std: 0.1}",
+        )
+    if critic.spec.augment is not None and not images:
         yield graph.spec.diagnostic(
             "GD520",
             f"nothing that {critic.name} sees is an image [C, H, W]: there is nothing to augment",
@@ -235,15 +281,27 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
     for factor in makers:
         if factor.offers.rsample or factor.dist is None:
             continue
+        name = factor.head
+        named = graph.spec.objective.estimator.get(name)
+        options = ["a deterministic head with as: [unit]"] if factor.section == "decoder" else []
+        if graph.variables[name].finite and isinstance(named, Relaxed):
+            if not factor.product:
+                instead = options[0] if options else "a network that gives all entries at once"
+                yield not_listed(graph, name, factor, f"{instead} has a gradient")
+            continue
+        if graph.variables[name].finite and factor.product:
+            options.insert(
+                0, f"relaxed samples: objective: {{estimator: {{{name}: straight_through}}}} (or {RELAXED})"
+            )
+        if factor.section == "prior" and not _discrete(graph, factor):
+            options.append("dist: normal with a flow")
         why = "is discrete" if _discrete(graph, factor) else f"has none: {factor.dist.no_gradient}"
-        relax = (
-            "a deterministic head with as: [unit] gives real values; " if factor.section == "decoder" else ""
-        )
         yield graph.spec.diagnostic(
             "GD505",
-            f"{critic.name} has no gradient through the {side} samples of {factor.head}: {factor.dist.tag} "
-            f"{why}",
+            f"{critic.name} has no gradient through the {side} samples of {name}: {factor.dist.tag} {why}",
             (*factor.path, "dist"),
-            help=f"{relax}relaxed samples of what an adversary sees are not built in this version",
+            help="what has a gradient: " + ", or ".join(options)
+            if options
+            else f"let {critic.name} see what is not made from {name}",
             related=((f"{critic.name} sees it here", (*critic.path, "sees")),),
         )

@@ -322,8 +322,35 @@ def _autoregressive(graph: Graph, factor: Factor, target: Input) -> Diagnostic |
     return None if why is None else _refused(graph, why, path)
 
 
+def _projection(graph: Graph, critic: Critic) -> Diagnostic | None:
+    """What is wrong with `project`: it names a label that the critic sees beside something else."""
+    name = critic.spec.project
+    if name is None:
+        return None
+    variable, why = graph.variables[name], ""
+    if name not in critic.spec.sees:
+        why = f"{critic.name} does not see it"
+    elif variable.shape != () or not variable.finite:
+        why = f"{name} is not a label"
+    elif len(critic.spec.sees) == 1:
+        why = f"{critic.name} sees nothing else, whose features could meet it"
+    if not why:
+        return None
+    return graph.spec.diagnostic(
+        "GD520",
+        f"{critic.name} cannot project {name}: {why}",
+        (*critic.path, "project"),
+        help=f"project a label beside what is judged: sees: [x, {name}], project: {name}",
+        related=((f"{name} is here", variable.path),),
+    )
+
+
 def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
-    seen = (graph.variables[v].as_input() for v in critic.spec.sees)
+    wrong = _projection(graph, critic)
+    if wrong is not None:
+        return wrong
+    project = critic.spec.project
+    seen = (graph.variables[v].as_input() for v in critic.spec.sees if v != project)
     inputs = tuple(replace(i, shape=packed(i.shape, critic.spec.pack)) for i in seen)
     net = critic.net
     why = "a critic's network gives one number for each tuple; an autoregressive one cannot"
@@ -337,4 +364,8 @@ def _critic(graph: Graph, critic: Critic) -> Critic | Diagnostic:
     labels = critic.spec.pack * (told.count or 0) if told is not None else 0
     if labels:
         bill += dense(numel(features), labels)
-    return replace(critic, inputs=inputs, features=features, labels=labels, bill=bill)
+    support = graph.variables[project].support if project is not None else None
+    projected = critic.spec.pack * (support.count or 0) if support is not None else 0
+    if projected:
+        bill += dense(projected, numel(features), bias=False)
+    return replace(critic, inputs=inputs, features=features, labels=labels, projected=projected, bill=bill)

@@ -134,7 +134,8 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
                 help="it needs a corruption beneath the encoder of a code without a prior",
             )
         critic = (option.in_ or "").split(".")[0]
-        if critic and (critic not in graph.critics or name not in graph.critics[critic].spec.sees):
+        adversary = graph.critics[critic].spec if critic in graph.critics else None
+        if critic and (adversary is None or name not in adversary.sees or name == adversary.project):
             yield spec.diagnostic(
                 "GD507",
                 f"{critic!r} is not an adversary that sees {name}: it has no features of {name}",

@@ -173,7 +173,7 @@ def _summed_encoders(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _states(graph: Graph) -> Iterator[Diagnostic]:
-    """The joint states of finite latents are few; an estimator speaks of a latent that needs one."""
+    """The joint states of finite latents are few."""
     total = enumerated = 1
     for name, way in graph.routes.items():
         if way.how not in (How.ENUMERATED, How.SUMMED):
@@ -194,12 +194,3 @@ def _states(graph: Graph) -> Iterator[Diagnostic]:
                 else "use fewer or smaller finite latents",
             )
             return
-    for name in graph.spec.objective.estimator:
-        found = graph.routes.get(name)
-        if found is None or (found.how is not How.ENUMERATED and found.estimator is None):
-            yield graph.spec.diagnostic(
-                "GD507",
-                f"{name} is not a discrete latent with an encoder: there is nothing to estimate",
-                ("objective", "estimator", name),
-                on="key",
-            )

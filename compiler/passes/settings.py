@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.compiler.plans.chain import chain_of, refused
+from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.sample import uncut
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
@@ -37,8 +38,11 @@ METRICS = (
     "high_quality",
     "reverse_kl",
     "fid",
+    "kid",
     "label_accuracy",
     "linear_probe",
+    "code_accuracy",
+    "untrained_code_accuracy",
 )
 """What `evaluate: {metrics: [...]}` may name."""
 
@@ -93,7 +97,9 @@ def _metrics(graph: Graph) -> Iterator[Diagnostic]:
 
 def _undefined(graph: Graph, metric: str) -> str:
     """Why this model or its data have no such number."""
-    if metric not in ("fid", "label_accuracy"):
+    if metric in ("code_accuracy", "untrained_code_accuracy"):
+        return _uncoded(graph)
+    if metric not in ("fid", "kid", "label_accuracy"):
         return ""
     columns = graph.source.columns if graph.source is not None else {}
     labels = [n for n, c in columns.items() if c.labels and c.shape == ()]
@@ -107,6 +113,16 @@ def _undefined(graph: Graph, metric: str) -> str:
     ]
     if metric == "label_accuracy" and not given:
         return f"samples are not given their label: no condition is bound to {labels[0]}"
+    return ""
+
+
+def _uncoded(graph: Graph) -> str:
+    """Why codes tell nothing of the data's labels."""
+    if not encoded(graph):
+        return "no latent has an encoder or is the base of a flow"
+    columns = graph.source.columns if graph.source is not None else {}
+    if len([c for c in columns.values() if c.labels and c.shape == ()]) != 1:
+        return "it is how well codes tell the data's labels, and the data have no single column of labels"
     return ""
 
 

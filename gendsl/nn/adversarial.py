@@ -33,11 +33,31 @@ from gendsl.schema.components.adversary import (
 Tuples = dict[str, Tensor]
 
 
+class Projection(nn.Module):
+    """v(y)' f of a label y and features f, v(y) one learned vector for each value (Miyato and Koyama 2018, eq. 3).
+
+    Of a pack, the sum over its tuples, each with vectors of its own. Weights of the values in place of a value give the
+    same mixture of vectors.
+    """
+
+    def __init__(self, name: str, low: int, values: int, pack: int, features: int) -> None:
+        super().__init__()
+        self.name, self.low, self.values = name, low, values
+        self.table = nn.Linear(pack * values, features, bias=False)
+
+    def forward(self, label: Tensor, features: Tensor) -> Tensor:
+        """[N], [N, pack] or weights [N, ..., values], and features [N, H] -> [N]."""
+        weights = label if label.is_floating_point() else F.one_hot(label.long() - self.low, self.values)
+        vectors = self.table(weights.to(self.table.weight.dtype).flatten(1))
+        product: Tensor = vectors * features
+        return product.sum(1)
+
+
 class CriticModule(nn.Module):
     """Seen variables -> one number for each row; `features` is the last hidden layer.
 
     `labels` is the width of the second head, which tells a label (0: there is none); `augment` what its tuples go
-    through before they are judged.
+    through before they are judged; `projection` what adds a label's inner product with the features to the number.
     """
 
     def __init__(
@@ -47,17 +67,24 @@ class CriticModule(nn.Module):
         sees: tuple[str, ...],
         labels: int = 0,
         augment: Augmentation | None = None,
+        projection: Projection | None = None,
     ) -> None:
         super().__init__()
         self.body = body
         self.head = nn.Linear(features, 1)
         self.labels = nn.Linear(features, labels) if labels else None
         self.augment = augment
+        self.projection = projection
         self.sees = sees
+
+    @property
+    def projected(self) -> str | None:
+        """The label that the body does not read."""
+        return self.projection.name if self.projection is not None else None
 
     def features(self, values: Tuples) -> Tensor:
         """The last hidden layer, [N, H]."""
-        hidden: Tensor = self.body({name: values[name] for name in self.sees})
+        hidden: Tensor = self.body({n: values[n] for n in self.sees if n != self.projected})
         return as_vectors(hidden)
 
     def forward(self, values: Tuples, head: str = "number") -> Tensor:
@@ -66,7 +93,10 @@ class CriticModule(nn.Module):
         if head == "labels":
             assert self.labels is not None
             return widened(self.labels(features))
-        return widened(self.head(features).squeeze(1))
+        number = self.head(features).squeeze(1)
+        if self.projection is not None:
+            number = number + self.projection(values[self.projection.name], features)
+        return widened(number)
 
 
 class Judge(Protocol):

@@ -3,8 +3,8 @@
 Each value first becomes numbers:
 - a label (`Input.labels`) is embedded, `Input.embedding` wide; a relaxed label, floating point with one more
   dimension of `classes` weights, is read as that mixture of embeddings;
-- an integer of two values is read as 0 or 1, one of more between low and high is scaled to [-1, 1]; an unbounded
-  count is read as log(1 + n);
+- an integer of two values is read as 0 or 1, one of more between low and high is scaled to [-1, 1], weights of its
+  values to the mean of that; an unbounded count is read as log(1 + n);
 - real values are read as they are.
 
 Then it enters the net by its shape:
@@ -49,12 +49,16 @@ class Read(nn.Module):
         self.register_buffer("like", torch.empty(0), persistent=False)
 
     def forward(self, value: Tensor) -> Tensor:
+        weights = value.is_floating_point() and value.dim() == len(self.item.shape) + 2
         if self.table is not None:
-            if value.is_floating_point() and value.dim() == len(self.item.shape) + 2:
+            if weights:
                 return value.to(self.table.weight.dtype) @ self.table.weight
             embedded: Tensor = self.table(value.long())
             return embedded
         value = value.to(self.like.dtype)
+        if self.finite and weights:
+            levels = torch.arange(self.item.classes, dtype=value.dtype, device=value.device)
+            return value @ (levels * self.gain + self.start)
         if self.finite:
             return (value - self.low) * self.gain + self.start
         if self.count:

@@ -46,6 +46,28 @@ def relax(log_q: Tensor, spec: Relaxed, step: int) -> Tensor:
     return hard + soft - soft.detach()
 
 
+def as_weights(value: Tensor, variable: Variable, dtype: torch.dtype) -> Tensor:
+    """Values [N, *shape] as weights that are one at the value, [N, *shape, values]; weights as they are."""
+    assert variable.support is not None
+    assert variable.support.count is not None
+    assert variable.shape is not None
+    if value.dim() == len(variable.shape) + 2:
+        return value
+    return F.one_hot(value.long() - int(variable.support.low), variable.support.count).to(dtype)
+
+
+def settled(value: Tensor, variable: Variable) -> Tensor:
+    """Values [N, *shape] of weights, the heaviest; values as they are.
+
+    The heaviest of Gumbel-softmax weights is a draw from the law that was relaxed (Maddison et al. 2017, section 3.1).
+    """
+    assert variable.support is not None
+    assert variable.shape is not None
+    if value.dim() == len(variable.shape) + 1:
+        return value
+    return value.argmax(-1) + int(variable.support.low)
+
+
 def expected(table: Tensor, weights: Tensor) -> Tensor:
     """log p of relaxed values, linear in the weights: the log p of a value where they are one at it, [N]."""
     return flat_sum((table * weights).sum(-1))

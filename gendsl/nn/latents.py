@@ -172,6 +172,8 @@ class Latents:
                 self.values[name], self.log_q[name] = drawn
             elif self.graph.codewords(name) is not None:
                 self._quantise(name, self.condition(encoder))
+            elif name in self.relaxed:
+                self.values[name], _ = self._draw(name, self.condition(encoder), self.rows_of(encoder))
             elif route.how in POINTS:
                 self.values[name], _ = self.condition(encoder).draw()
 

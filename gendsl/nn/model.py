@@ -32,6 +32,7 @@ from gendsl.nn.corruptions import Channel
 from gendsl.nn.decoding import between, decoded
 from gendsl.nn.dequantizer import Dequantizer
 from gendsl.nn.encoding import inferred, label
+from gendsl.nn.estimators import log_probabilities, relax
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection
 from gendsl.nn.given import Given, batch_of, with_holes
 from gendsl.nn.latents import states_of
@@ -214,14 +215,16 @@ class Model(nn.Module):
         *,
         given_data: bool = False,
         latents: Mapping[str, Tensor] | None = None,
+        relaxed_at: int | None = None,
         cut: Cut | None = None,
     ) -> dict[str, Tensor]:
         """A sample of everything in p that can be drawn, parents first; conditions are taken from `given`.
 
         A sample is complete: where entries may be missing, the mask beside it says that none is.
 
-        `given_data`: observed variables are taken from `given` too. `latents`: values that are not drawn. `cut`: what
-        categorical draws are left.
+        `given_data`: observed variables are taken from `given` too. `latents`: values that are not drawn.
+        `relaxed_at`: the step of training at which `graph.weighed` variables are drawn as weights of their values.
+        `cut`: what categorical draws are left.
         """
         given, latents = given or {}, latents or {}
         values: dict[str, Tensor] = {}
@@ -241,6 +244,9 @@ class Model(nn.Module):
                 continue
             if factor is None or any(p not in values for p in factor.parents):
                 continue
+            if relaxed_at is not None and name in self.graph.weighed:
+                values[name] = self._relaxed(name, values, rows, relaxed_at)
+                continue
             values[name] = self._draw(name, values, rows, temperature, cut)
             if self.graph.variables[name].missing:
                 values[mask_name(name)] = torch.ones_like(values[name])
@@ -255,6 +261,13 @@ class Model(nn.Module):
             conditioned = self.distribution(factor.name, values, rows)
             return (conditioned if cut is None else cut.of(conditioned)).draw(temperature)[0]
         return self.through_flow(name, values)
+
+    def _relaxed(self, name: str, values: Mapping[str, Tensor], rows: int, step: int) -> Tensor:
+        factor = self.graph.p(name)
+        assert factor is not None
+        conditioned = self.distribution(factor.name, values, rows)
+        table = log_probabilities(conditioned, rows, self.graph.variables[name], self.device)
+        return relax(table, self.graph.weighed[name], step)
 
     def through_flow(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """x = f(base) of a flow section."""

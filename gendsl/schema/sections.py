@@ -117,6 +117,10 @@ class Adversary(Strict):
         default=None, description="the model's gradient goes through so many steps of the critic"
     )
     pack: Count = Field(default=1, description="tuples that the critic judges together (PacGAN)")
+    project: Name | None = Field(
+        default=None,
+        description="label that it sees as an inner product with its features (Miyato and Koyama 2018)",
+    )
     classify: Name | None = Field(
         default=None, description="label that a second head of the critic tells (AC-GAN)"
     )

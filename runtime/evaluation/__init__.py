@@ -16,6 +16,7 @@ from gendsl.nn.model import Model
 from gendsl.runtime.evaluation import (
     calibration,
     classified,
+    codes,
     densities,
     imputation,
     judged,
@@ -62,6 +63,7 @@ FAMILIES = (
     Family(modes.MODES, modes.covered, modes.possible),
     alone("linear_probe", probe.linear_probe, probe.possible),
     Family(classified.CLASSIFIED, classified.classified, lambda about: False),
+    Family(codes.CODES, codes.coded, lambda about: False),
 )
 """In the order of a result."""
 

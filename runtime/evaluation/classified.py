@@ -12,10 +12,10 @@ from gendsl.data.dataset import Part, label_of
 from gendsl.nn.rows import as_vectors
 from gendsl.runtime.evaluation.entry import Entry, none
 from gendsl.runtime.evaluation.measured import CHUNK, Measured
-from gendsl.runtime.metrics.classifier import fid, label_accuracy, train_classifier
+from gendsl.runtime.metrics.classifier import fid, kid, label_accuracy, train_classifier
 from gendsl.runtime.streams import stream
 
-CLASSIFIED = ("fid", "label_accuracy")
+CLASSIFIED = ("fid", "kid", "label_accuracy")
 
 
 def classified(about: Measured) -> dict[str, Entry]:
@@ -39,14 +39,20 @@ def classified(about: Measured) -> dict[str, Entry]:
     if not bool(torch.isfinite(samples).all()):
         return dict.fromkeys(CLASSIFIED, none("samples are not finite"))
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(about.seed))
-    floor = fid(classifier, unseen, seen[order[: len(unseen)]])
-    scores = {"fid": fid(classifier, unseen, samples).as_json(floor)}
+    real = seen[order[: len(unseen)]]
+    scores = {
+        "fid": fid(classifier, unseen, samples).as_json(fid(classifier, unseen, real)),
+        "kid": kid(classifier, unseen, samples, seed=about.seed).as_json(
+            kid(classifier, unseen, real, seed=about.seed)
+        ),
+    }
     assert about.data.facts is not None
     named = [n for n in about.conditions if about.data.bind[n].column == label_of(about.data.facts)]
     if named:
         scores["label_accuracy"] = label_accuracy(classifier, samples, torch.cat(asked)).as_json()
     missing = none("samples are not given their label")
-    entries = {n: {**entry, "split": about.split, "resize": "none"} for n, entry in scores.items()}
+    common = {"estimator": f"by a {classifier.name}", "split": about.split, "resize": "none"}
+    entries = {n: {**entry, **common} for n, entry in scores.items()}
     return {"label_accuracy": missing, **entries}
 
 

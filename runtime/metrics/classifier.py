@@ -1,10 +1,11 @@
-"""A small classifier of the data's own labels, trained on training rows only: what FID and the accuracy of samples use.
+"""A small classifier of the data's own labels, trained on training rows only, and what is measured by it.
 
 FID is the Frechet distance of two Gaussians fitted to features (Heusel et al. 2017, eq. 6):
 
     |m_r - m_f|^2 + tr(C_r + C_f - 2 (C_r C_f)^(1/2))
 
-Its value depends on the extractor and on the number of rows, so both are part of its record; values of different
+KID is the unbiased squared MMD of the same features with the kernel (x'y / D + 1)^3 (Binkowski et al. 2018, section 4).
+Both depend on the extractor and FID on the number of rows too, so both are part of the record; values of different
 extractors must not be compared. Here the features are the classifier's last hidden layer.
 """
 
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gendsl.runtime.metrics.score import Rows, Score, as_rows, proportion
+from gendsl.runtime.metrics.mmd import u_statistic
+from gendsl.runtime.metrics.score import Rows, Score, as_rows, matched, proportion
 
 HIDDEN = (128, 32)
 STEPS = 200
@@ -99,6 +101,24 @@ def fid(classifier: Classifier, real: Rows, fake: Rows) -> Score:
     cross = torch.linalg.eigvalsh(root @ second @ root).clamp_min(0).sqrt().sum()
     distance = (one.mean(0) - two.mean(0)).square().sum() + first.trace() + second.trace() - 2 * cross
     return Score(max(float(distance), 0.0), None, n, "squared feature units", classifier.name)
+
+
+def kid(classifier: Classifier, real: Rows, fake: Rows, *, seed: int) -> Score:
+    """The unbiased squared MMD of the features of equally many rows of both sides; about 0 is best.
+
+    Raises ValueError for fewer than four rows on a side.
+    """
+    one, two = matched(classifier.features(real), classifier.features(fake), seed=seed)
+    if len(one) < 4:
+        raise ValueError(f"KID needs at least four rows on each side, got {len(one)}")
+    width = one.shape[1]
+    inside, made, cross = (
+        (a @ b.T / width + 1.0) ** 3 for a, b in ((one, one), (two, two), (one, two))
+    )  # [n, n] each
+    pairs = (inside + made - cross - cross.T).fill_diagonal_(0.0)
+    value, error = u_statistic(pairs)
+    note = "unbiased MMD^2, kernel (x'y / D + 1)^3"
+    return Score(value, error, len(one), "squared MMD", classifier.name, note)
 
 
 def label_accuracy(classifier: Classifier, fake: Rows, labels: Tensor) -> Score:

@@ -45,7 +45,7 @@ def mmd(
     cross = _gaussian(distances(left, right), width)
     pairs = _gaussian(within, width) + _gaussian(distances(right, right), width) - cross - cross.T
     pairs.fill_diagonal_(0.0)
-    value, stderr = _u_statistic(pairs)
+    value, stderr = u_statistic(pairs)
     note = f"unbiased MMD^2, Gaussian kernel, bandwidth {width:.4g} ({rule})"
     return Score(value, stderr, n, "squared MMD", note=note)
 
@@ -61,7 +61,7 @@ def _gaussian(distance: Tensor, width: float) -> Tensor:
     return torch.exp(-(distance**2) / (2.0 * width**2))
 
 
-def _u_statistic(pairs: Tensor) -> tuple[float, float]:
+def u_statistic(pairs: Tensor) -> tuple[float, float]:
     """The mean off-diagonal entry of a symmetric matrix, its diagonal 0, and the jackknife standard error."""
     n = len(pairs)
     by_row = pairs.sum(dim=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gendsl.runtime.balance import balance
+from gendsl.runtime.balance import balance, overlap
 from gendsl.runtime.curves import curve, finite, names
 from gendsl.runtime.report.charts import curve_panel, judge_line
 from gendsl.runtime.report.records import Files
@@ -135,7 +135,10 @@ def judges_table(files: Files) -> str:
         return ""
     heads = ("judge", "samples", "real against real", "on its line", "rows of each", "split")
     said = "".join(f"<li><b>{esc(', '.join(who))}</b>: {esc(note)}</li>" for note, who in notes.items())
+    found = (overlap(entries) for entries in metrics_by_split(files.result).values())
+    words = "".join(f"<p>{esc(sentence)}</p>" for sentence in found if sentence)
     return (
+        f"{words}"
         '<p class="note">Each judge compares samples with real rows. Two halves of the real rows, compared '
         "in the same way, give the floor that a perfect model would reach: the tick on the line. The dot is "
         "the model.</p>"

@@ -162,7 +162,7 @@ def _plain_iwae(graph: Graph) -> bool:
 def by_hand(model: Model, batch: Batch, samples: int) -> Tensor:
     """log w of draws of every encoder, [samples, B], from the factors alone: a second way to the same number.
 
-    For graphs whose latents all have an encoder with a density.
+    Encoders read clean values in place of corrupted ones. For graphs whose latents all have an encoder with a density.
     """
     graph, rows = model.graph, samples * len(batch)
     values = {n: tile(v, samples) for n, v in batch.values.items()}

@@ -77,14 +77,12 @@ def masses(entries: Entries) -> tuple[Tensor, Tensor]:
     By one set of nodes, or, where that says something else than one, by many.
     """
     for count in (1, FINER):
-        total, seen = torch.zeros(()), None
+        total, seen = torch.zeros(()), torch.ones((), dtype=torch.bool)
         grids = list(entries.grids(count))
         for x, log_w in grids:
             log_p = entries.at(x)
-            here = resolved(log_p, log_w) | entries.support.integer
-            seen = here if seen is None else seen & here
+            seen = seen & (resolved(log_p, log_w) | entries.support.integer)
             total = total + torch.exp(torch.logsumexp(log_p + log_w, 0)) / len(grids)
-        assert seen is not None
         if entries.support.integer or bool(((total - 1).abs()[seen] < SETTLED).all()):
             break
     return total, seen

@@ -350,12 +350,78 @@ objective: {path_length: {x: {weight: 0.5}}}
 condition: [y]
 prior: {z: {dist: normal, shape: [6]}}
 decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}
-adversary: {d: {sees: [x, y], loss: hinge, penalty: spectral, net: conv_down}}
+adversary: {d: {sees: [x, y], project: y, loss: hinge, penalty: spectral, net: conv_down}}
 """,
         "adversary.d critic.d",
         "none",
         None,
         NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "projected_labels_of_both_sides": case(
+        UNIT_Y
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {y: {given: z, dist: categorical, net: mlp}, x: {given: [z, y], dist: deterministic, net: conv_up}}
+adversary: {d: {sees: [x, y], project: y, pack: 2, unroll: 2, penalty: [spectral, {type: r1, every: 2}], net: mlp}}
+objective: {estimator: {y: straight_through}}
+""",
+        "adversary.d critic.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "gan_of_levels": case(
+        ORDINAL
+        + """
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: z, dist: categorical, net: conv_up}}
+adversary: {d: {sees: x, pack: 2, penalty: [gradient, {type: r1, every: 2}], noise: {std: 0.1}, net: conv_down}}
+objective: {estimator: {x: straight_through}}
+""",
+        "adversary.d critic.d gradient.d r1.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "vae_gan_of_bits": case(
+        BINARY
+        + VAE
+        + """
+adversary: {d: {sees: x, net: mlp}}
+objective: {estimator: {x: {type: gumbel, temperature: 0.4, anneal: 10}}}
+""",
+        "reconstruction.x kl.z adversary.d critic.d",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "bigan_of_codes": case(
+        UNIT
+        + """
+prior: {c: {dist: categorical, classes: 5, shape: [3]}}
+decoder: {x: {given: c, dist: deterministic, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}}
+adversary: {d: {sees: [x, c], net: mlp}}
+objective: {estimator: {c: straight_through}}
+""",
+        "adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " interpolate",
+    ),
+    "gan_of_pixels_and_labels": case(
+        UNIT_Y
+        + """
+prior: {z: {dist: normal, shape: [6]}, c: {dist: {type: categorical, classes: 4, logits: learned}}}
+decoder: {x: {given: [z, c], dist: deterministic, net: mlp}, y: {given: [z, c], dist: categorical, net: mlp}}
+encoder: {c: {given: x, dist: categorical, net: mlp}}
+adversary: {d: {sees: [x, y], net: mlp}}
+objective: {estimator: {y: gumbel, c: straight_through}}
+""",
+        "mutual_information.c adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY + " reconstruct interpolate classify",
     ),
     "bigan": case(
         UNIT
@@ -965,6 +1031,60 @@ adversary:
         "none",
         "lower",
         NO_Y,
+    ),
+    "implicit_level_of_a_hierarchy": case(
+        BINARY
+        + """
+prior: {z2: {dist: normal, shape: [2]}, z1: {given: z2, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: z1, dist: bernoulli, net: mlp}}
+encoder: {z1: {given: x, dist: {type: implicit, noise: 4}, net: mlp}, z2: {given: z1, dist: normal, net: mlp}}
+adversary: {d: {sees: [z1, x, z2], net: mlp}}
+""",
+        "reconstruction.x kl.z2 adversary.d critic.d",
+        "none",
+        "lower",
+        NO_Y,
+    ),
+    "critic_of_each_level": case(
+        UNIT
+        + """
+prior: {a: {dist: normal, shape: [3]}, b: {given: a, dist: normal, shape: [4], net: mlp}}
+decoder: {x: {given: b, dist: deterministic, net: mlp}}
+encoder: {b: {given: x, dist: deterministic, net: mlp}, a: {given: b, dist: deterministic, net: mlp}}
+adversary: {d: {sees: [x, b], net: mlp}, e: {sees: [b, a], loss: hinge, penalty: spectral, net: mlp}}
+""",
+        "adversary.d critic.d adversary.e critic.e",
+        "none",
+        None,
+        NO_DENSITY,
+    ),
+    "packed_levels_of_a_told_label": case(
+        ORDINAL_Y
+        + """
+condition: [y]
+prior: {z: {dist: normal, shape: [6]}}
+decoder: {x: {given: [z, y], dist: categorical, net: conv_up}}
+adversary: {d: {sees: x, classify: y, pack: 2, net: conv_down}}
+objective: {estimator: {x: straight_through}}
+""",
+        "adversary.d critic.d classify.d classified.d",
+        "none",
+        None,
+        NO_DENSITY + " encode reconstruct interpolate",
+    ),
+    "reconstruction_of_bits_in_the_features_of_a_bigan": case(
+        BINARY
+        + """
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {x: {given: z, dist: bernoulli, net: conv_up}}
+encoder: {z: {given: x, dist: normal, net: mlp}}
+adversary: {d: {sees: [x, z], net: mlp}}
+objective: {reconstruction: {x: {in: d.features}}, estimator: {x: straight_through}}
+""",
+        "reconstruction.x kl.z adversary.d critic.d",
+        "none",
+        None,
+        NO_DENSITY,
     ),
     "vae_with_two_critics": case(
         UNIT
@@ -1715,8 +1835,10 @@ flow_with_a_latent_context flow_given_a_latent_that_the_prior_proposes residual_
 """
 IMPLICIT = """
 gan wgan_gp gan_instance_noise conditional_gan bigan infogan vae_gan infogan_with_densities
+gan_of_levels bigan_of_codes gan_of_pixels_and_labels
 gan_with_a_stochastic_decoder gan_beside_a_classifier unrolled_gan packed_gan auxiliary_classifier_gan stylegan2
-information_off_a_corrupted_sample
+information_off_a_corrupted_sample critic_of_each_level projected_labels_of_both_sides packed_levels_of_a_told_label
+reconstruction_of_bits_in_the_features_of_a_bigan
 """
 QUANTISED = "vq_vae quantised_code_without_prior two_quantised_levels"
 JOINT = "mixture_of_bernoullis"
@@ -1729,7 +1851,7 @@ mixture_of_logistics_given_a_label pixelcnn_pp
 """
 PLAIN_NORMAL = (
     "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk "
-    "discretized_logistic_vae denoised_integers"
+    "discretized_logistic_vae denoised_integers vae_gan_of_bits"
 )
 COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
 """Cases of discrete rows, without latents or with one level of plain normal ones."""

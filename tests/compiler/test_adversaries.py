@@ -22,6 +22,33 @@ AVB = UNIT + VAE.replace("bernoulli", "normal").replace(
 )
 
 
+def test_a_prior_of_components_is_refused_with_what_has_a_gradient() -> None:
+    body = BINARY + VAE.replace(
+        "prior: {z: {dist: normal", "prior: {z: {dist: {type: vamp, pseudo_inputs: 3}"
+    )
+    body += "adversary: {d: {sees: z, net: mlp}}"
+    assert problems(body) == [("GD505", "vamp")]
+    found = messages(body)
+    assert "the choice of a component has no gradient" in found
+    assert found.endswith("what has a gradient: dist: normal with a flow")
+
+
+def test_what_is_made_from_quantised_codes_is_refused_with_a_way_out() -> None:
+    body = (
+        UNIT
+        + """
+ordering: {c: raster}
+prior: {c: {dist: categorical, net: {type: transformer, layers: 1, width: 8, heads: 2}}}
+encoder: {c: {given: x, dist: {type: vq, codes: 8, dim: 4}, shape: [2, 2], net: conv_down}}
+decoder: {x: {given: c, dist: normal, net: conv_up}}
+adversary: {d: {sees: x, net: conv_down}}
+"""
+    )
+    found = messages(body)
+    assert "d has no gradient through the fake samples of c: categorical is discrete" in found
+    assert found.endswith("let d see what is not made from c")
+
+
 @pytest.mark.parametrize(
     ("body", "real", "fake", "stands_in"),
     [
@@ -229,7 +256,7 @@ def test_what_cannot_be_compared_is_refused_there(body: str, code: str, place: s
 
 
 def test_a_condition_that_is_not_seen_is_an_error_unless_a_likelihood_teaches_it() -> None:
-    alone = CASES["conditional_gan"].text.replace("sees: [x, y]", "sees: x")
+    alone = CASES["conditional_gan"].text.replace("sees: [x, y], project: y", "sees: x")
     assert [code for code, _ in problems(alone)] == ["GD506"]
     graph = graph_of(
         CASES["conditional_vae"].text.replace("bernoulli", "normal") + "adversary: {d: {sees: x, net: mlp}}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gendsl.nn.adversarial import CriticModule, Tuples
+from gendsl.nn.adversarial import CriticModule, Projection, Tuples
 from gendsl.nn.building import build_net, builder
 from gendsl.schema.components.adversary import Constraint
 from gendsl.schema.components.net import Mlp
@@ -142,3 +142,26 @@ def test_clipping_holds_every_weight() -> None:
     spec = table("penalty")["clip"].model_validate({"limit": 0.02})
     builder(spec)(spec)(module)
     assert max(p.abs().max().item() for p in module.parameters()) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("pack", [1, 3])
+def test_a_projected_label_adds_its_vectors_inner_product_with_the_features(pack: int) -> None:
+    torch.manual_seed(0)
+    x, shape = Input("x", (4 * pack,)), () if pack == 1 else (pack,)
+    spec = Mlp(hidden=(6,))
+    projection = Projection("y", 2, 5, pack, 6)
+    critic = CriticModule(build_net(spec, (x,), None), 6, ("x", "y"), projection=projection).double()
+    values = {"x": torch.randn(7, 4 * pack).double(), "y": 2 + torch.randint(5, (7, *shape))}
+    features = critic.features(values)
+    vectors = projection.table.weight.T.view(pack, 5, 6)  # [pack, values, H]
+    rows = values["y"].view(7, pack) - 2
+    wanted = [
+        float((critic.head(f) + sum(vectors[i, int(label)] @ f for i, label in enumerate(row))).detach())
+        for f, row in zip(features, rows, strict=True)
+    ]
+    assert critic(values).tolist() == pytest.approx(wanted, rel=1e-9)
+    assert critic(values).abs().min() > 1e-6
+    weights = nn.functional.one_hot(values["y"] - 2, 5).double().requires_grad_()
+    torch.testing.assert_close(critic({**values, "y": weights}), critic(values), rtol=1e-9, atol=0)
+    (slope,) = torch.autograd.grad(critic({**values, "y": weights}).sum(), weights)
+    torch.testing.assert_close(slope.view(7, pack, 5), torch.einsum("pvh,nh->npv", vectors, features))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gendsl.compiler.graph import Graph, How, Term
 from gendsl.compiler.passes.players import reaches
+from gendsl.compiler.paths import made, sources
 from gendsl.compiler.pipeline import analyse
 from gendsl.data.dataset import Batch
 from gendsl.nn.model import Model
@@ -27,6 +28,7 @@ from gendsl.nn.posterior import Chained
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.initial import compile_model, untrained
 from gendsl.runtime.verify.subject import doubled, perturb
+from gendsl.schema.components.estimator import StraightThrough
 from gendsl.schema.load import load, shipped
 from tests.compiler.cases import CASES, graph_of
 
@@ -75,8 +77,10 @@ def subject(name: str) -> tuple[Model, Batch]:
 
 
 def straight_through(graph: Graph) -> set[str]:
-    """Encoders whose codes are rounded, and get the gradient of what they were before."""
-    return {r.encoder for r in graph.routes.values() if r.how is How.QUANTISED and r.encoder is not None}
+    """Factors behind values that are rounded, or drawn, and get the gradient of what they were before."""
+    found = {r.encoder for r in graph.routes.values() if r.how is How.QUANTISED and r.encoder is not None}
+    drawn = [n for n, e in graph.weighed.items() if isinstance(e, StraightThrough)]
+    return found.union(*(made(graph, n) | sources(graph, n) for n in drawn))
 
 
 def value(model: Model, batch: Batch, term: Term) -> Tensor:

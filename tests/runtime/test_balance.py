@@ -14,7 +14,14 @@ import torch
 from gendsl.compiler.pipeline import analyse
 from gendsl.data.density import known_modes
 from gendsl.runtime import run as runs
-from gendsl.runtime.balance import balance, critic_leak, generator_collapse, gradient_vanished, modes_missed
+from gendsl.runtime.balance import (
+    balance,
+    critic_leak,
+    generator_collapse,
+    gradient_vanished,
+    modes_missed,
+    overlap,
+)
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.diagnoses import diagnose
 from gendsl.runtime.evaluation import evaluate
@@ -70,6 +77,7 @@ def test_a_healthy_run_is_named_neither(tmp_path: Path) -> None:
         records[-1]["diagnostics"]
     )
     (sentence,) = balance(records)
+    assert "Overlap of the supports: " in report
     assert 0.4 < records[-1]["diagnostics"]["d.accuracy"] < 0.9
     assert sentence.split(".")[0] in report
 
@@ -92,6 +100,16 @@ def test_a_generator_that_is_stuck_on_one_mode_is_named() -> None:
         assert {"split", "samples", "extractor", "resize", "stderr"} <= set(metrics[name])
     (sentence,) = diagnose([{"step": 1}], {"status": "completed", "metrics": {"test": metrics}})
     assert "reach 1 of the 8 modes" in sentence
+
+
+def test_the_overlap_of_supports_is_said_with_its_floors() -> None:
+    metrics = {"precision": {"value": 0.82, "floor": {"value": 0.92}}, "recall": {"value": 0.125}}
+    assert "82% (92%) of the samples lie among the real rows and 12% of the real rows" in overlap(metrics)
+    assert "in brackets" not in overlap(metrics)
+    metrics["recall"]["floor"] = {"value": 0.9}
+    assert "12% (90%) of the real rows among the samples, in brackets" in overlap(metrics)
+    assert overlap({"precision": {"value": 0.8}, "recall": {"value": None}}) == ""
+    assert overlap({}) == ""
 
 
 @pytest.mark.parametrize("source", [Ring(), Grid(), Ring(modes=5, noise=0.3)])

@@ -11,7 +11,7 @@ from gendsl.compiler.pipeline import analyse
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.evaluation import evaluate
 from gendsl.runtime.initial import compile_model
-from gendsl.runtime.metrics.classifier import Classifier, fid, label_accuracy, train_classifier
+from gendsl.runtime.metrics.classifier import Classifier, fid, kid, label_accuracy, train_classifier
 from gendsl.schema.load import loads
 
 SPEC = """
@@ -67,10 +67,31 @@ def test_records_state_split_rows_extractor_and_resize() -> None:
     graph = analyse(loads(SPEC))
     model, data = compile_model(graph), dataset(graph, Path())
     model.attach(data.pipelines)
-    found = evaluate(model, data, split="test", seed=0, samples=10, metrics=("fid", "label_accuracy"))
-    assert list(found) == ["fid", "label_accuracy"]
+    found = evaluate(model, data, split="test", seed=0, samples=10, metrics=("fid", "kid", "label_accuracy"))
+    assert list(found) == ["fid", "kid", "label_accuracy"]
     for entry in found.values():
         assert (entry["split"], entry["samples"], entry["resize"]) == ("test", 360, "none")
         assert "classifier of the data's labels" in entry["extractor"]
     assert found["fid"]["value"] > 5 * found["fid"]["floor"]["value"] > 0
+    assert found["kid"]["value"] > 5 * abs(found["kid"]["floor"]["value"]) > 0
     assert found["label_accuracy"]["value"] < 0.5
+
+
+def test_kid_is_about_nothing_for_the_same_law_and_grows_with_what_is_lost(
+    digits: tuple[Classifier, torch.Tensor, torch.Tensor],
+) -> None:
+    classifier, rows, labels = digits
+    half = torch.arange(len(rows)) % 2 == 0
+    near = kid(classifier, rows[half], rows[~half], seed=0)
+    one = kid(classifier, rows, rows[labels == 3], seed=0)
+    assert near.stderr is not None
+    assert abs(near.value) < 4 * near.stderr
+    assert one.value > 10 * abs(near.value) > 0
+    assert one.extractor == classifier.name
+    features = classifier.features(rows[:5]), classifier.features(rows[5:10])
+    kernel = [[(float(a @ b) / 32 + 1) ** 3 for b in torch.cat(features)] for a in torch.cat(features)]
+    within = sum(kernel[i][j] + kernel[5 + i][5 + j] for i in range(5) for j in range(5) if i != j) / 20
+    between = sum(kernel[i][5 + j] for i in range(5) for j in range(5) if i != j) / 20
+    assert kid(classifier, rows[:5], rows[5:10], seed=0).value == pytest.approx(within - 2 * between)
+    with pytest.raises(ValueError, match="at least four rows"):
+        kid(classifier, rows[:3], rows, seed=0)

@@ -73,6 +73,14 @@ prior: {z: {dist: normal, shape: [2]}}
 decoder: {x: {given: z, dist: normal, net: {type: mlp, hidden: [12]}}}
 encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [12]}}}
 """,
+    "denoising": """
+data: {source: ring, n: 200, bind: {x: point}}
+corruption: {c: {given: x, dist: gaussian, std: 0.3}}
+prior: {z: {dist: normal, shape: [2]}}
+decoder: {x: {given: z, dist: normal, net: {type: mlp, hidden: [12]}}}
+encoder: {z: {given: c, dist: normal, net: {type: mlp, hidden: [12]}}}
+adversary: {d: {sees: x, net: {type: mlp, hidden: [12]}}}
+""",
     "iwae": """
 data: {source: ring, n: 200, bind: {x: point}}
 variables: {x: {missing: {rate: 0.2}}}

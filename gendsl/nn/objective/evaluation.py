@@ -17,7 +17,7 @@ from gendsl.compiler.graph import Role, Term
 from gendsl.data.dataset import Batch
 from gendsl.nn import chain, tilt
 from gendsl.nn.adversarial import Tuples
-from gendsl.nn.estimators import leave_one_out
+from gendsl.nn.estimators import as_weights, leave_one_out, log_probabilities
 from gendsl.nn.freezing import frozen
 from gendsl.nn.inference import Trace
 
@@ -83,12 +83,12 @@ class Evaluation:
     @cached_property
     def fake(self) -> dict[str, Tensor]:
         """An ancestral sample of everything in p, given the batch's conditions."""
-        return self.model.ancestral(len(self.batch), self.batch.values)
+        return self.model.ancestral(len(self.batch), self.batch.values, relaxed_at=self.step)
 
     @cached_property
     def fake_given_data(self) -> dict[str, Tensor]:
         """The same with observed variables as data: the prior's sample that a code of the same row is compared with."""
-        return self.model.ancestral(len(self.batch), self.batch.values, given_data=True)
+        return self.model.ancestral(len(self.batch), self.batch.values, given_data=True, relaxed_at=self.step)
 
     # -- averages -------------------------------------------------------------------------------------------------
 
@@ -155,10 +155,21 @@ class Evaluation:
         factor = self.graph.p(name)
         assert factor is not None
         critic = self.model.critic(term.options["in"].split(".")[0])
-        mean = trace.condition(factor, trace.full).mean()
-        others = {n: trace.lift(trace.values[n], trace.full) for n in critic.sees if n != name}
+        conditioned, variable = trace.condition(factor, trace.full), self.graph.variables[name]
+        soft = name in self.graph.weighed
+        mean = (
+            log_probabilities(conditioned, trace.full, variable, self.model.device).exp()
+            if soft
+            else conditioned.mean()
+        )
+        seen = {n: trace.lift(trace.values[n], trace.full) for n in critic.sees}
+        seen |= {
+            n: as_weights(v, self.graph.variables[n], self.model.dtype)
+            for n, v in seen.items()
+            if n in self.graph.weighed
+        }
         with frozen(critic.parameters()):
-            real = critic.features({**others, name: trace.lift(trace.values[name], trace.full)})
-            rebuilt = critic.features({**others, name: mean})
+            real = critic.features(seen)
+            rebuilt = critic.features({**seen, name: mean})
         distance = 0.5 * (real - rebuilt).square().sum(1) + 0.5 * real.shape[1] * math.log(2 * math.pi)
         return trace.grid(distance)[:, 0]

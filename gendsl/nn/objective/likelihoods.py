@@ -7,7 +7,7 @@ import math
 import torch
 
 from gendsl.compiler.graph import How, Term
-from gendsl.nn.estimators import vimco
+from gendsl.nn.estimators import settled, vimco
 from gendsl.nn.objective.evaluation import Evaluation, Value
 
 
@@ -77,7 +77,8 @@ def information(e: Evaluation, term: Term) -> Value:
         if channel.parents[0] in values:
             values[channel.head] = e.model.channel(channel.head)(values[channel.parents[0]])
     conditioned = e.model.distribution(encoder.name, values, len(e.batch))
-    value = conditioned.log_prob(e.fake[term.subject]).mean()
+    made = settled(e.fake[term.subject], e.graph.variables[term.subject])
+    value = conditioned.log_prob(made).mean()
     return Value(value, value)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from gendsl.compiler.graph import Critic, Role
 from gendsl.nn.adversarial import Judge, Tuples
+from gendsl.nn.estimators import as_weights, settled
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.schema.facts import packed
 
@@ -24,6 +25,10 @@ def tuples(e: Evaluation, critic: Critic) -> tuple[Tuples, Tuples]:
         data = role is Role.CONDITION or role is Role.OBSERVED
         real[name] = e.batch.values[name] if data else e.trace.values[name][: len(e.batch)]
         fake[name] = (e.fake if critic.stands_in is None else e.fake_given_data).get(name, real[name])
+        if name in e.graph.weighed:
+            real[name], fake[name] = (
+                as_weights(side[name], e.graph.variables[name], e.model.dtype) for side in (real, fake)
+            )
     return presented(e, critic, real), presented(e, critic, fake)
 
 
@@ -33,11 +38,13 @@ def presented(e: Evaluation, critic: Critic, values: Tuples) -> Tuples:
     values = noisy(e, critic, values)
     if augment is not None and e.training:
         values = augment(values)
-    return {n: pack(v, critic.spec.pack) for n, v in values.items()}
+    return {n: pack(v, critic.spec.pack, weights=n in e.graph.weighed) for n, v in values.items()}
 
 
-def pack(values: Tensor, count: int) -> Tensor:
+def pack(values: Tensor, count: int, *, weights: bool = False) -> Tensor:
     """Rows side by side, [N, *shape] -> [N // count, *packed(shape)]; what does not fill a pack is left out.
+
+    `weights`: a last dimension goes along, [N, *shape, values] -> [N // count, *packed(shape), values].
 
     Fewer rows than one pack are used again to fill it.
     """
@@ -46,11 +53,13 @@ def pack(values: Tensor, count: int) -> Tensor:
     if len(values) < count:
         values = values[torch.arange(count, device=values.device) % len(values)]
     whole = len(values) // count
-    return values[: whole * count].reshape(whole, *packed(tuple(values.shape[1:]), count))
+    kept = values.shape[-1:] if weights else ()
+    shape = tuple(values.shape[1 : values.dim() - len(kept)])
+    return values[: whole * count].reshape(whole, *packed(shape, count), *kept)
 
 
 def noisy(e: Evaluation, critic: Critic, values: Tuples) -> Tuples:
-    """Instance noise on what is real-valued, annealed linearly."""
+    """Instance noise on what is real-valued, weights of discrete values included, annealed linearly."""
     noise = critic.spec.noise
     if noise is None:
         return values
@@ -67,7 +76,7 @@ def labels(e: Evaluation, critic: Critic) -> tuple[Tensor, Tensor]:
     support = e.graph.variables[name].support
     assert support is not None
     real = e.batch.values[name]
-    sides = (real, e.fake.get(name, real))
+    sides = (real, settled(e.fake.get(name, real), e.graph.variables[name]))
     known, made = (pack(side.long() - int(support.low), critic.spec.pack) for side in sides)
     return known, made
 

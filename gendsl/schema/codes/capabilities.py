@@ -68,11 +68,13 @@ CAPABILITIES: dict[str, Code] = {
         "samples without a gradient",
         page(
             "What makes the samples that an adversary sees learns by the gradient through them, and discrete samples "
-            "have none. Likewise an encoder of a discrete latent: one of few values is enumerated, any other needs an "
-            "estimator, objective: {estimator: {n: score_function}}.",
+            "have none: name an estimator that relaxes them, or use real values. Likewise an encoder of a discrete "
+            "latent: one of few values is enumerated, any other needs an estimator, objective: {estimator: {n: "
+            "score_function}}.",
             _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: conv_up}}\n"
             "adversary: {d: {sees: x, net: conv_down}}",
-            _GAN + "\nadversary: {d: {sees: x, net: conv_down}}",
+            _BINARY + _LATENT + "decoder: {x: {given: z, dist: bernoulli, net: conv_up}}\n"
+            "adversary: {d: {sees: x, net: conv_down}}\nobjective: {estimator: {x: straight_through}}",
         ),
     ),
     "GD506": Code(
@@ -185,7 +187,8 @@ CAPABILITIES: dict[str, Code] = {
     "GD520": Code(
         "an option that does not suit what the adversary sees",
         page(
-            "augment: transforms images [C, H, W]; pack: puts several rows of a batch side by side; classify: names "
+            "augment: transforms images [C, H, W]; pack: puts several rows of a batch side by side; project: "
+            "names a label that is seen beside something else; classify: names "
             "a label that is known on every row, that the decoder is given, and that the critic does not see.",
             _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
             "adversary: {d: {sees: [x, y], classify: y, net: conv_down}}",

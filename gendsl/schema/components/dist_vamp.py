@@ -21,6 +21,7 @@ class Vamp(Dist):
     pseudo_inputs: Size = Field(default=100, description="number of components")
     factorises = False
     reparameterised = False
+    no_gradient = "the choice of a component has no gradient"
     numbers = 0
     sections = ("prior",)
     follows_support = True

@@ -76,16 +76,20 @@ def masses(entries: Entries) -> tuple[Tensor, Tensor]:
 
     By one set of nodes, or, where that says something else than one, by many.
     """
-    for count in (1, FINER):
-        total, seen = torch.zeros(()), torch.ones((), dtype=torch.bool)
-        grids = list(entries.grids(count))
-        for x, log_w in grids:
-            log_p = entries.at(x)
-            seen = seen & (resolved(log_p, log_w) | entries.support.integer)
-            total = total + torch.exp(torch.logsumexp(log_p + log_w, 0)) / len(grids)
-        if entries.support.integer or bool(((total - 1).abs()[seen] < SETTLED).all()):
-            break
-    return total, seen
+    total, seen = _masses(entries, 1)
+    if entries.support.integer or bool(((total - 1).abs()[seen] < SETTLED).all()):
+        return total, seen
+    return _masses(entries, FINER)
+
+
+def _masses(entries: Entries, count: int) -> tuple[Tensor, Tensor]:
+    """The same by `count` sets of nodes, of which a discrete support has one."""
+    totals, seen = [], []
+    for x, log_w in entries.grids(count):
+        log_p = entries.at(x)
+        totals.append(torch.exp(torch.logsumexp(log_p + log_w, 0)))
+        seen.append(resolved(log_p, log_w) | entries.support.integer)
+    return torch.stack(totals).mean(0), torch.stack(seen).all(0)
 
 
 def base_of(conditioned: Conditioned) -> Conditioned:

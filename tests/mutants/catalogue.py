@@ -114,6 +114,13 @@ OBJECTIVE = (
         (ESTIMATORS + "test_score_function_gradients_are_those_of_enumeration",),
     ),
     Mutant(
+        "a score function leaves out draws that a term is downstream of",
+        "compiler/passes/players.py",
+        'return tuple(name for name in names if f"encoder.{name}" in reached)',
+        "return tuple(name for name in names if name == term.subject)",
+        (ESTIMATORS + "test_score_function_gradients_are_those_of_enumeration",),
+    ),
+    Mutant(
         "codes to which a prior is fitted are not cut",
         "gendsl/nn/latents.py",
         "return self.values[name].detach() if fitted else self.values[name]",
@@ -367,6 +374,13 @@ RUNS = (
         'optimiser.restore(f"optim/{i}/{name}", found.tensors)',
         'optimiser.tensors(f"optim/{i}/{name}")',
         (RESUME + "test_shipped_specs[vae_planar_flow]",),
+    ),
+    Mutant(
+        "a run goes on with other data",
+        "runtime/run.py",
+        "        if other is not None:\n            raise DataError(",
+        "        if other is not None and False:\n            raise DataError(",
+        ("tests/runtime/test_data_record.py::test_other_values_are_not_gone_on_with",),
     ),
 )
 

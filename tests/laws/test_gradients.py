@@ -72,7 +72,7 @@ def subject(name: str) -> tuple[Model, Batch]:
         graph = graph_of(CASES[name].text)
         model, data = compile_model(graph), dataset(graph, Path())
     model = model.double().eval()
-    perturb(model, 0.1)
+    perturb(model, 0.2)
     return model, doubled(data.parts["train"].batch(torch.arange(ROWS)))
 
 

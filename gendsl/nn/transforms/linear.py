@@ -158,7 +158,7 @@ class WhiteningMatrix(Starting, LUMatrix):
 @torch.no_grad()
 def batch_root(value: Tensor) -> tuple[Tensor, Tensor]:
     """The mean [D], and a root A [D, D] of the covariance of rows; an entry that does not vary keeps its scale."""
-    rows = value.detach().flatten(1).double()  # [N, D]
+    rows = as_vectors(value.detach()).double()  # [N, D]
     mean = rows.mean(0)
     covariance = (rows - mean).T @ (rows - mean) / len(rows)
     root, singular = torch.linalg.cholesky_ex(covariance)

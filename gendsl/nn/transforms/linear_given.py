@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gendsl.nn.rows import as_vectors
 from gendsl.nn.starting import Starting
 from gendsl.nn.transforms.linear import LUMatrix, WhiteningMatrix, batch_root
 from gendsl.nn.transforms.stack import Transform
@@ -43,7 +44,7 @@ class GivenMatrix(Starting, Transform):
         return self._move(y, context, inverse=True)
 
     def _move(self, value: Tensor, context: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        flat = value.flatten(1)
+        flat = as_vectors(value)
         index = torch.unique(context.detach(), dim=0, return_inverse=True)[1]
         groups = int(index.max()) + 1
         if self.whiten and self.starts_now:

@@ -29,6 +29,13 @@ class _Row:
 _NO_DIRECTIVES = "remove the line that begins with '%'"
 _ROWS = (
     _Row(
+        "maximum nesting depth",
+        "",
+        "far more lists and maps inside each other than a spec may hold",
+        "close the brackets that were opened before",
+        code="GD116",
+    ),
+    _Row(
         "found unexpected end of stream",
         "quoted scalar",
         "this quote is never closed",

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 
 def inferred(model: Model, batch: Batch, *, mean: bool) -> dict[str, Tensor]:
-    """Every value that the batch and q give: data, masks, clean values for corrupted ones, latents, bases of
-    flows.
+    """Every value that the batch and q give: data, masks, latents, bases of flows.
 
     `mean`: means (of labels: the most probable) instead of draws. A label that is not known is filled in by
     its encoder, or by Bayes' rule. Raises UsageError where a value that an encoder reads is not there.
@@ -37,9 +36,7 @@ def inferred(model: Model, batch: Batch, *, mean: bool) -> dict[str, Tensor]:
             values[name] = torch.where(known, values[name], _by_rule(model, name, batch))
     for name in graph.order("q"):
         role, encoder = graph.variables[name].role, graph.q(name)
-        if role is Role.CORRUPTED:
-            values[name] = values[graph.factors[f"corruption.{name}"].parents[0]]
-        elif encoder is not None and role is Role.LATENT:
+        if encoder is not None and role is Role.LATENT:
             values[name] = _value(model, encoder, values, len(batch), mean)
         elif encoder is not None and role is Role.PARTIAL and not bool(batch.known[name].all()):
             guess = _value(model, encoder, values, len(batch), mean)

@@ -125,8 +125,14 @@ class Model(nn.Module):
         return tuple(dict.fromkeys(i.name for i in inputs if i.name != NOISE))
 
     def read(self, factor: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Those of the values that a factor's module reads; codewords are looked up by their indices."""
+        """Those of the values that a factor's module reads.
+
+        Codewords are looked up by their indices; a corrupted value that is not there is read clean.
+        """
         found = {n: values[n] for n in self.reads(factor) if n in values}
+        for name in self.graph.factors[factor].parents:
+            if self.graph.variables[name].role is Role.CORRUPTED and name not in found:
+                found[name] = values[self.graph.factors[f"corruption.{name}"].parents[0]]
         for name in self.graph.factors[factor].parents:
             code = code_name(name)
             if code in self.reads(factor) and code not in found and name in values:

@@ -36,6 +36,15 @@ encoder:
   z: {given: [x, w], dist: normal, net: {type: mlp, hidden: [12]}}
 """
 
+DENOISER = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+corruption: {x_noisy: {given: x, dist: salt_and_pepper, rate: 0.3}}
+prior: {z: {dist: normal, shape: [3]}}
+decoder: {x: {given: z, dist: bernoulli, net: {type: mlp, hidden: [12]}}}
+encoder: {z: {given: x_noisy, dist: normal, net: {type: mlp, hidden: [12]}}}
+"""
+
 
 def model_of(spec: str, rows: int) -> tuple[Model, dict[str, Tensor]]:
     """A model at drawn parameters, and rows of its data."""
@@ -49,8 +58,14 @@ def model_of(spec: str, rows: int) -> tuple[Model, dict[str, Tensor]]:
 
 @pytest.mark.parametrize(
     ("spec", "rows", "within"),
-    [(LABELLED, 100, 0.002), (TWO_LATENTS, 150, 0.05), ("vae", 150, 0.05), ("pixelcnn", 3, 0.05)],
-    ids=["labelled", "two_latents", "vae", "pixelcnn"],
+    [
+        (LABELLED, 100, 0.002),
+        (TWO_LATENTS, 150, 0.05),
+        (DENOISER, 150, 0.05),
+        ("vae", 150, 0.05),
+        ("pixelcnn", 3, 0.05),
+    ],
+    ids=["labelled", "two_latents", "denoiser", "vae", "pixelcnn"],
 )
 def test_rows_come_back_exactly_in_as_many_bits_as_claimed(spec: str, rows: int, within: float) -> None:
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from gendsl.compiler.derive.energies import Way, negatives, way
+from gendsl.compiler.derive.energies import Way, conditions, negatives, way
 from gendsl.compiler.derive.made_of import pseudo_parents
 from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.compiler.passes.shapes import flow_shape
@@ -138,7 +138,13 @@ def _energy(graph: Graph, factor: Factor, bodies: dict[str, nn.Module]) -> Energ
         return EnergyModule(builder(factor.net)(factor.net, factor.inputs, None), shape, chains)
     body = _body(factor, None, bodies)
     assert factor.features is not None
-    return EnergyModule(NetEnergy(factor.head, body, numel(factor.features)), shape, chains)
+    given = {}
+    for name in conditions(graph, factor.head):
+        condition = graph.variables[name]
+        assert condition.shape is not None
+        given[name] = condition.shape, torch.int64 if condition.labels else torch.get_default_dtype()
+    energy = NetEnergy(factor.head, body, numel(factor.features))
+    return EnergyModule(energy, shape, chains, factor.parents, given)
 
 
 def _body(factor: Factor, target: Shape | None, bodies: dict[str, nn.Module]) -> nn.Module:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gendsl.compiler.derive.energies import conditions as given_to
+from gendsl.compiler.derive.energies import density
 from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Critic, Factor, Graph, Role, Stage, Term
 from gendsl.compiler.resolve import model_hash
@@ -119,8 +121,10 @@ def factorisation(graph: Graph) -> Iterator[str]:
         yield f"p({joint}{given}) = {' '.join(parts)}"
     for factor in graph.side("e"):
         beneath = graph.p(factor.head)
-        inside = "" if beneath is None else f"p({factor.head}) "
-        yield f"p'({factor.head}) = {inside}{says(factor)} / Z"
+        inside = "" if beneath is None else density(graph, factor.head) + " "
+        of = given_to(graph, factor.head)
+        bar, over = (f" | {', '.join(of)}", f"Z({', '.join(of)})") if of else ("", "Z")
+        yield f"p'({factor.head}{bar}) = {inside}{says(factor)} / {over}"
     inferred = (Role.LATENT, Role.PARTIAL)
     for factor in sorted(graph.side("q"), key=lambda f: graph.variables[f.head].role not in inferred):
         yield says(factor)

@@ -371,11 +371,12 @@ class Graph:
     def parents(self, side: Side) -> dict[str, tuple[str, ...]]:
         """Variable -> the parents of all its factors of one side, for every variable.
 
-        A channel belongs to the q side too: it feeds encoders.
+        A channel belongs to the q side too: it feeds encoders; an energy to the p side, which it tilts.
         """
         found: dict[str, tuple[str, ...]] = dict.fromkeys(self.variables, ())
+        with_it = {"p": "e", "q": "c"}.get(side)
         for factor in self.factors.values():
-            if factor.side == side or (side == "q" and factor.side == "c"):
+            if factor.side in (side, with_it):
                 found[factor.head] += factor.parents
         return found
 

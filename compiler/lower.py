@@ -286,7 +286,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
                 name=f"energy.{head}",
                 side="e",
                 head=head,
-                parents=(),
+                parents=energy.given,
                 path=("energy", head),
                 net=net,
                 net_name=name,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gendsl.compiler.derive.energies import Way, sampler, targets, way
+from gendsl.compiler.derive.energies import Way, conditions, sampler, targets, way
 from gendsl.nn import tilt
 from gendsl.nn.model import Model
 from gendsl.runtime import pictures
@@ -21,11 +21,13 @@ CHAINS, MOVES = 5, 60
 
 
 def save_planes(folder: Path, model: Model, seed: int) -> list[Path]:
-    """One picture for each variable of shape [2] with an energy: E, exp(-U) / Z, and samples, on the same axes."""
+    """One picture for each variable of shape [2] with an energy, given nothing: E, exp(-U) / Z, and samples, on the
+    same axes.
+    """
     return [
         save_plane(folder / f"energy_{name}.png", model, name, seed)
         for name in model.graph.spec.energy
-        if model.graph.variables[name].shape == (2,)
+        if model.graph.variables[name].shape == (2,) and not conditions(model.graph, name)
     ]
 
 

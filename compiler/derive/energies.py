@@ -7,10 +7,11 @@ With p0 the density beneath (or the flat measure) and U = E - log p0, the variab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 
-from gendsl.compiler.derive.notation import says
+from gendsl.compiler.derive.notation import says, tilt
 from gendsl.compiler.graph import Factor, Graph, Kind, Role, Term
 from gendsl.schema.components.energy_objective import NoiseContrastive, ScoreMatching
 from gendsl.schema.components.negatives import ContrastiveDivergence, Langevin, Negatives
@@ -22,6 +23,8 @@ LONGER = 10
 """How much longer chains that go on run to give samples, so that those that have just started anew arrive."""
 LATE_STEPS = 1000
 """Steps of the chains that sample an energy for which no negatives are written."""
+MOST_NORMALISERS = 256
+"""Values of what a density is given for which log Z is computed, at most: one for each."""
 
 
 class Way(StrEnum):
@@ -49,6 +52,14 @@ def way(graph: Graph, name: str) -> Way | None:
     if option is not None and isinstance(option.type, NoiseContrastive):
         return Way.CONTRAST
     return Way.NEGATIVES if written.negatives is not None or machine(graph, name) else None
+
+
+def conditions(graph: Graph, name: str) -> tuple[str, ...]:
+    """What the density of a variable with an energy is given, by its energy and by the factors beneath it."""
+    factor, energy = graph.p(name), energy_of(graph, name)
+    base = None if factor is None or factor.base is None else graph.p(factor.base)
+    given = [n for f in (energy, factor, base) if f is not None for n in f.parents]
+    return tuple(dict.fromkeys(n for n in given if graph.variables[n].role is Role.CONDITION))
 
 
 def machine(graph: Graph, name: str) -> bool:
@@ -91,6 +102,26 @@ def targets(graph: Graph) -> list[str]:
     return [n for n in graph.spec.energy if way(graph, n) is Way.FIXED]
 
 
+LEARNED = ("learned with the energy", Kind.ESTIMATE)
+QUADRATURE = ("quadrature", Kind.ESTIMATE)
+
+
+def unnormalised(graph: Graph, name: str) -> str:
+    """Why log Z of an energy is not known, or an empty string."""
+    if normaliser(graph, name) is not None:
+        return ""
+    if _normalisers(graph, name) > MOST_NORMALISERS:
+        return f"log Z of {name} is another number for each value of {', '.join(conditions(graph, name))}"
+    return f"log Z of {name} is not known: no density beneath its energy, and too many entries"
+
+
+def _normalisers(graph: Graph, name: str) -> float:
+    """How many values of log Z there are: one for each of what the density is given."""
+    supports = [graph.variables[n] for n in conditions(graph, name)]
+    counts = [math.inf if v.support is None else v.support.count or math.inf for v in supports]
+    return math.prod(c ** numel(v.shape or ()) for c, v in zip(counts, supports, strict=True))
+
+
 def normaliser(graph: Graph, name: str) -> tuple[str, Kind] | None:
     """How log Z of an energy is computed and what kind of number it is; None where nothing can be said."""
     factor, variable = energy_of(graph, name), graph.variables[name]
@@ -101,11 +132,13 @@ def normaliser(graph: Graph, name: str) -> tuple[str, Kind] | None:
         few = factor.net.sums_exactly(numel(variable.shape))
         return ("sum over states", Kind.EXACT) if few else ("annealed importance sampling", Kind.ESTIMATE)
     if way(graph, name) is Way.CONTRAST:
-        return "learned with the energy", Kind.ESTIMATE
+        return LEARNED
+    if _normalisers(graph, name) > MOST_NORMALISERS:
+        return None
     if graph.p(name) is not None:
         return "importance sampling from the density beneath", Kind.ESTIMATE
     if numel(variable.shape) <= PLANE:
-        return "quadrature", Kind.ESTIMATE
+        return QUADRATURE
     return None
 
 
@@ -115,16 +148,16 @@ def energies(graph: Graph) -> Iterator[Term]:
         chosen, variable = way(graph, name), graph.variables[name]
         if chosen is Way.FIXED:
             continue
-        density = _density(graph, name)
-        inside = f"E({name})" + (f" - log {density}" if density else "")
+        below = density(graph, name)
+        inside = tilt(graph, name).removeprefix(" + ") + (f" - log {below}" if below else "")
         path = ("energy", name)
         if chosen is Way.CONTRAST:
             yield Term(
                 f"energy.{name}",
-                f"-E log s(-E({name})) - E log s(E({name}~)), {name}~ from {density}, which is not moved",
+                f"-E log s(-E({name})) - E log s(E({name}~)), {name}~ from {below}, which is not moved",
                 "model",
                 Kind.ESTIMATE,
-                f"cross-entropy of telling {name} from {density}",
+                f"cross-entropy of telling {name} from {below}",
                 "noise contrastive, one sample",
                 path=path,
             )
@@ -161,12 +194,15 @@ def energies(graph: Graph) -> Iterator[Term]:
             )
 
 
-def _density(graph: Graph, name: str) -> str:
+def density(graph: Graph, name: str) -> str:
     """The density beneath an energy in notation, or an empty string; a flow's is that of its head alone."""
     factor = graph.p(name)
     if factor is None:
         return ""
-    return says(factor) if factor.base is None else f"p({name})"
+    if factor.base is None:
+        return says(factor)
+    given = conditions(graph, name)
+    return f"p({name} | {', '.join(given)})" if given else f"p({name})"
 
 
 def chain_words(graph: Graph, name: str, spec: Negatives, *, sampling: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gendsl.compiler.derive.notation import says, summed_over
+from gendsl.compiler.derive.notation import says, summed_over, tilt
 from gendsl.compiler.derive.posterior_chains import steps_of
 from gendsl.compiler.derive.sampling import COMPARED, sampled
 from gendsl.compiler.graph import Graph, How, Kind, Role, Route, Term
@@ -17,11 +17,11 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
     encoder, prior = graph.q(name), graph.p(name)
     if route.how in (How.CLOSED, How.SAMPLED, How.ENUMERATED):
         assert encoder is not None
-        tilt = f" + E({name})" if name in graph.spec.energy else ""
+        energy = graph.factors.get(f"energy.{name}")
         if prior is None:
             yield Term(
                 f"kl.{name}",
-                f"E_q[log {says(encoder)}{tilt}]",
+                f"E_q[log {says(encoder)}{tilt(graph, name)}]",
                 "model",
                 Kind.UPPER,
                 f"-log Z of exp(-E({name}))",
@@ -40,12 +40,12 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         }
         yield Term(
             f"kl.{name}",
-            f"E_q[log {says(encoder)} - log {summed_over(graph, name)}{says(prior)}{tilt}]{unknown}",
+            f"E_q[log {says(encoder)} - log {summed_over(graph, name)}{says(prior)}{tilt(graph, name)}]{unknown}",
             "model",
             Kind.EXACT if exact else Kind.ESTIMATE,
             f"KL({says(encoder)} || {says(prior)})"
-            if not tilt
-            else f"KL({says(encoder)} || {says(prior)} exp(-E({name})) / Z) - log Z",
+            if energy is None
+            else f"KL({says(encoder)} || {says(prior)} {says(energy)} / Z) - log Z",
             words[route.how] + drawn,
             path=encoder.path,
         )
@@ -63,10 +63,9 @@ def latent(graph: Graph, name: str, route: Route, bound: Bound) -> Iterator[Term
         )
     elif route.how is How.CHAIN:
         assert prior is not None
-        tilt = f" + E({name})" if name in graph.spec.energy else ""
         yield Term(
             f"prior.{name}",
-            f"-log {summed_over(graph, name)}{says(prior)}{tilt} at the chain's end, which is cut",
+            f"-log {summed_over(graph, name)}{says(prior)}{tilt(graph, name)} at the chain's end, which is cut",
             "model",
             Kind.NONE,
             "its part of the gradient of -log p of the data, if the chain has come to the posterior",

@@ -9,11 +9,22 @@ from gendsl.compiler.paths import above, how, joint
 def says(factor: Factor) -> str:
     """The factor in mathematical notation: p(x | z, y)."""
     if factor.side == "e":
-        return f"exp(-E({factor.head}))"
+        return f"exp(-{energy_of(factor)})"
     if factor.side == "d":
         return f"q(u | {factor.head})"
     given = f" | {', '.join(factor.parents)}" if factor.parents else ""
     return f"{factor.side}({factor.head}{given})"
+
+
+def energy_of(factor: Factor) -> str:
+    """An energy, without the exponential: E(z, y)."""
+    return f"E({', '.join((factor.head, *factor.parents))})"
+
+
+def tilt(graph: Graph, name: str) -> str:
+    """` + E(z)`: what the energy of a variable adds to minus the log of its density; empty without one."""
+    factor = graph.factors.get(f"energy.{name}")
+    return "" if factor is None else f" + {energy_of(factor)}"
 
 
 def summed_over(graph: Graph, name: str) -> str:

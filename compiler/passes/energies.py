@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gendsl.compiler.derive.energies import Way, energy_of, machine, way
+from gendsl.compiler.derive.energies import Way, conditions, energy_of, machine, way
 from gendsl.compiler.graph import Graph, Role
 from gendsl.compiler.paths import above
 from gendsl.errors import Diagnostic, SpecError
@@ -22,17 +22,18 @@ def energies(graph: Graph) -> Graph:
 
 def _problems(graph: Graph, name: str) -> Iterator[Diagnostic]:
     """Everything that is wrong with one energy, the first thing first."""
-    role, given = graph.variables[name].role, graph.spec.energy[name].given
-    if given:
-        shown = ", ".join(given)
-        yield graph.spec.diagnostic(
-            "GD211",
-            f"an energy of {name} that is given {shown} needs a normaliser and chains for each value of {shown}, which "
-            "is not built yet in this version",
-            ("energy", name, "given"),
-            help=f"drop it: E reads {name} alone",
-        )
-        return
+    role = graph.variables[name].role
+    for i, given in enumerate(graph.spec.energy[name].given):
+        if graph.variables[given].role is not Role.CONDITION:
+            yield graph.spec.diagnostic(
+                "GD211",
+                f"an energy of {name} that is given {given} tilts both of them, which is not built yet in this version",
+                ("energy", name, "given", i),
+                help=f"make {given} a condition, or drop it: E reads {name} alone"
+                if graph.variables[given].bound
+                else f"drop it: E reads {name} alone",
+            )
+            return
     if role not in (Role.OBSERVED, Role.LATENT) or graph.variables[name].missing:
         what = "has missing entries" if role is Role.OBSERVED else f"is {role}"
         yield _refused(graph, name, f"{name} {what}: an energy is on what is observed whole, or latent")
@@ -100,7 +101,7 @@ def _trained(graph: Graph, name: str) -> Iterator[Diagnostic]:
 
 
 def _beneath(graph: Graph, name: str) -> Iterator[Diagnostic]:
-    """The factor that the energy multiplies: a density of its own, given nothing."""
+    """The factor that the energy multiplies: a density of its own, given nothing but conditions."""
     factor = graph.p(name)
     if factor is None:
         return
@@ -114,22 +115,14 @@ def _beneath(graph: Graph, name: str) -> Iterator[Diagnostic]:
             "its Gibbs steps and log Z are those of the machine alone",
             f"drop {factor.name}, or use another net, such as mlp",
         )
-    elif factor.parents[1:] or (factor.base is None and factor.parents):
-        shown = ", ".join(factor.parents if factor.base is None else factor.parents[1:])
+    elif drawn := above(graph, "p", name) - {factor.base, *conditions(graph, name)}:
+        shown = ", ".join(n for n in graph.variables if n in drawn)
         yield _later(
             graph,
             name,
             f"an energy over a factor that is given {shown}",
-            f"the normaliser would be another number for each value of {shown}",
-            f"put the energy on a latent with a prior of its own, or give {name} a factor without parents",
-        )
-    elif factor.base is not None and above(graph, "p", name) != {factor.base}:
-        yield _later(
-            graph,
-            name,
-            "an energy over a flow whose base is given something",
-            "the normaliser would be another number for each of its values",
-            f"give the base a prior without parents: prior: {{{factor.base}: {{dist: normal}}}}",
+            f"it would tilt {shown} too",
+            f"put the energy on a latent with a prior of its own, or give {name} a factor whose parents are conditions",
         )
 
 
@@ -139,7 +132,16 @@ def _moves(graph: Graph, name: str) -> Iterator[Diagnostic]:
     assert support is not None
     option = graph.spec.objective.energy.get(name)
     if machine(graph, name):
-        if support != BINARY:
+        given = graph.spec.energy[name].given
+        if given:
+            yield _later(
+                graph,
+                name,
+                f"a restricted Boltzmann machine that is given {', '.join(given)}",
+                "its Gibbs steps and log Z are those of the machine alone",
+                "drop what is given, or use another net, such as mlp",
+            )
+        elif support != BINARY:
             yield graph.spec.diagnostic(
                 "GD516",
                 f"a restricted Boltzmann machine is over zeros and ones, and {name} lies in {support}",

@@ -152,8 +152,10 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
 
 
 def _energy(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor | Diagnostic:
-    """An energy reads its variable and gives one number for each row; a fixed one has no cost."""
-    net, inputs = factor.net, (graph.variables[factor.head].as_input(),)
+    """An energy reads its variable and conditions and gives one number for each row; a fixed one has no cost."""
+    net, inputs = factor.net, (graph.variables[factor.head].as_input(), *_inputs(graph, factor))
+    if net is None and factor.parents:
+        return _refused(graph, "a fixed energy reads its variable alone", (*factor.path, "given"))
     if net is None:
         return replace(factor, inputs=inputs)
     path = (*factor.path, "net")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gendsl.compiler.derive.energies import normaliser, targets, tilted
+from gendsl.compiler.derive.energies import normaliser, targets, tilted, unnormalised
 from gendsl.compiler.derive.layers import estimated
 from gendsl.compiler.graph import Capability, Graph, How, Kind, worst
 from gendsl.compiler.paths import DRAWN, above, agnostic
@@ -33,8 +33,7 @@ def plan(graph: Graph) -> Capability:
     for name in tilts(graph):
         known = normaliser(graph, name)
         if known is None:
-            why = f"log Z of {name} is not known: no density beneath its energy, and too many entries"
-            return Capability(None, Kind.NONE, why)
+            return Capability(None, Kind.NONE, unnormalised(graph, name))
         how, kind = known
         whole = kind if kind is Kind.EXACT else Kind.ESTIMATE
         why = found.why or (f"log Z of {name} is not exact" if whole is Kind.ESTIMATE else "")

@@ -1,4 +1,5 @@
-"""Energies: a variable's value [N, *shape] -> E [N]. Fixed formulas, and networks with one output.
+"""Energies: a variable's value [N, *shape] -> E [N]. Fixed formulas, and networks with one output, which may read
+conditions too.
 
 Rezende and Mohamed 2015, table 1, with w1 = sin(pi z1 / 2), w2 = 3 exp(-1/2 ((z1 - 1)/0.6)^2),
 w3 = 3 sigmoid((z1 - 1)/0.3); U2 to U4 get a wall at |z1| = 4, because exp(-U) has no finite integral without one.
@@ -7,6 +8,8 @@ w3 = 3 sigmoid((z1 - 1)/0.3); U2 to U4 get a wall at |z1| = 4, because exp(-U) h
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -60,27 +63,38 @@ class NetEnergy(nn.Module):
         super().__init__()
         self.body, self.head, self.name = body, nn.Linear(features, 1), name
 
-    def forward(self, value: Tensor) -> Tensor:
-        return widened(self.head(as_vectors(self.body({self.name: value}))).squeeze(1))
+    def forward(self, value: Tensor, given: Mapping[str, Tensor] = MappingProxyType({})) -> Tensor:
+        return widened(self.head(as_vectors(self.body({self.name: value, **given}))).squeeze(1))
 
 
 class EnergyModule(nn.Module):
     """E of a variable, and the chains [C, *shape] that go on between training steps (none if C is 0).
 
-    The chains are part of the state that a checkpoint holds; `started` says whether they have been filled.
+    The chains, and beside each what its density is given, are part of the state that a checkpoint holds; `started`
+    says whether they have been filled. `parents`: what E reads beside the variable. `given`: every condition of the
+    density, with its shape and dtype.
     """
 
     chains: Tensor
     started: Tensor
 
-    def __init__(self, energy: nn.Module, shape: tuple[int, ...], chains: int) -> None:
+    def __init__(
+        self,
+        energy: nn.Module,
+        shape: tuple[int, ...],
+        chains: int,
+        parents: tuple[str, ...] = (),
+        given: Mapping[str, tuple[tuple[int, ...], torch.dtype]] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
-        self.energy = energy
-        self.known: tuple[tuple[int, ...], Tensor] | None = None
-        """log Z with the versions of the parameters that it was computed at."""
+        self.energy, self.parents, self.conditions = energy, parents, tuple(given)
+        self.known: tuple[tuple[object, ...], dict[tuple[float, ...], Tensor]] | None = None
+        """log Z for each value of the conditions, with the versions of the parameters that it was computed at."""
         if chains:
             self.register_buffer("chains", torch.zeros(chains, *shape))
             self.register_buffer("started", torch.zeros((), dtype=torch.int64))
+            for name, (of, dtype) in given.items():
+                self.register_buffer(f"chains_{name}", torch.zeros(chains, *of, dtype=dtype))
 
     @property
     def keeps(self) -> bool:
@@ -94,8 +108,20 @@ class EnergyModule(nn.Module):
             raise TypeError("this energy is no restricted Boltzmann machine")
         return self.energy
 
-    def forward(self, value: Tensor) -> Tensor:
-        energy: Tensor = self.energy(value)
+    def kept(self, rows: Tensor | slice) -> tuple[Tensor, dict[str, Tensor]]:
+        """Some of the chains, and what each is given."""
+        return self.chains[rows], {n: self.get_buffer(f"chains_{n}")[rows] for n in self.conditions}
+
+    def keep(self, rows: Tensor | slice, chains: Tensor, given: Mapping[str, Tensor]) -> None:
+        """Puts chains, and what each is given, in the place of some."""
+        self.chains[rows] = chains.to(self.chains.dtype)
+        for name in self.conditions:
+            buffer = self.get_buffer(f"chains_{name}")
+            buffer[rows] = given[name].to(buffer.dtype)
+
+    def forward(self, value: Tensor, given: Mapping[str, Tensor] = MappingProxyType({})) -> Tensor:
+        beside = ({n: given[n] for n in self.parents},) if self.parents else ()
+        energy: Tensor = self.energy(value, *beside)
         return energy
 
 

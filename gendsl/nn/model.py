@@ -246,7 +246,7 @@ class Model(nn.Module):
                     values[name] = given[name]
                 continue
             if name in self.graph.spec.energy:
-                values[name] = tilt.draw(self, name, rows)
+                values[name] = tilt.draw(self, name, rows, values)
                 continue
             if factor is None or any(p not in values for p in factor.parents):
                 continue
@@ -382,7 +382,9 @@ class Model(nn.Module):
         if not decodable(self.graph):
             raise UsageError("this model is sampled by a chain, which has no latents of its own to decode")
         values = self.ancestral(n, given, list(rebuilt(self.graph)))
-        latents = {name: v for name, v in values.items() if self.graph.variables[name].role is Role.LATENT}
+        latents = {
+            n: values[n] for n, v in self.graph.variables.items() if v.role is Role.LATENT and n in values
+        }
         return self.decode(latents, values)
 
     @torch.no_grad()
@@ -426,7 +428,7 @@ class Model(nn.Module):
         self._refuse("ood")
         if self.graph.capabilities["log_prob"].how is None:
             values = self.batch(data, "ood").values
-            return torch.stack([tilt.energy(self, n)(values[n]) for n in tilted(self.graph)]).sum(0)
+            return torch.stack([tilt.energy(self, n)(values[n], values) for n in tilted(self.graph)]).sum(0)
         return -self.log_prob(data, samples)
 
     @torch.no_grad()

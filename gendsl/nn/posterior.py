@@ -56,7 +56,7 @@ class PosteriorChain(FactorModule):
         def of(value: Tensor) -> Tensor:
             trace = Trace(model, batch, corrupt=False, given={self.name: value}, only=latents | data)
             log_p = torch.stack(list(trace.contributions.values())).sum((0, 1, 2))
-            return -log_p + tilt.energy(model, self.name)(value) if tilted else -log_p
+            return -log_p + tilt.energy(model, self.name)(*tilt.read(trace, self.name)) if tilted else -log_p
 
         return of
 
@@ -66,7 +66,7 @@ class PosteriorChain(FactorModule):
         (model,) = self._not_owned
         rows = len(batch)
         if self.name in model.graph.spec.energy:
-            return tilt.proposal(model, self.name, rows)
+            return tilt.proposal(model, self.name, rows, tilt.given_of(model, self.name, batch.values))
         return model.ancestral(rows, batch.values, [self.name], given_data=True)[self.name]
 
 

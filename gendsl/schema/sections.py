@@ -60,7 +60,7 @@ class EnergyFactor(Strict):
     """A fixed energy by `type`, or a network's output; `negatives` says how the network is trained."""
 
     bare = "energy"
-    given: Names = Field(default=(), description="what E reads beside the variable; not built yet")
+    given: Names = Field(default=(), description="the conditions that E reads beside the variable")
     type: Annotated[Energy, Slot("energy")] | None = None
     net: NetField | None = None
     shape: ShapeField | None = None

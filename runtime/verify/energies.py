@@ -10,9 +10,10 @@ with dU/dv by finite differences of U. Its variance sees the noise's scale, its 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
+from torch import Tensor
 
 from gendsl.compiler.derive.energies import PLANE, machine, sampler, targets
 from gendsl.compiler.graph import Graph
@@ -43,12 +44,13 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
     """log_z where it can be computed twice; chain of every energy that Langevin steps sample."""
     for name in subject.graph.spec.energy:
         with subject.draws(f"energies/{name}"):
-            yield from _log_z(subject.drawn, name)
+            given = tilt.given_of(subject.drawn, name, subject.rows.values)
+            yield from _log_z(subject.drawn, name, {n: v[:1] for n, v in given.items()})
             if not machine(subject.graph, name) and name not in targets(subject.graph):
-                yield _chain(subject.drawn, name)
+                yield _chain(subject.drawn, name, given)
 
 
-def _log_z(model: Model, name: str) -> Iterator[Certificate]:
+def _log_z(model: Model, name: str, given: Mapping[str, Tensor]) -> Iterator[Certificate]:
     module, shape = tilt.energy(model, name), model.graph.variables[name].shape
     assert shape is not None
     if isinstance(module.energy, Machine) and module.energy.exact:
@@ -59,27 +61,31 @@ def _log_z(model: Model, name: str) -> Iterator[Certificate]:
         points, cell = tilt.plane(model, name)
         low, high = points.min(), points.max()
         draws = low + (high - low) * torch.rand(DRAWS, *shape, dtype=model.dtype, device=model.device)
-        parts = [-tilt.potential(model, name)(d) for d in torch.split(draws, 10_000)]
+        parts = [
+            -tilt.potential(model, name, tilt.repeated(given, len(d)))(d) for d in torch.split(draws, 10_000)
+        ]
         area = math.log(len(points)) + cell
-        shift = float(tilt.quadrature(model, name)) - area
+        shift = float(tilt.quadrature(model, name, given)) - area
         ratios = torch.exp(torch.cat(parts) - shift)
         error = float(ratios.std()) / math.sqrt(DRAWS)
         note = f"standard errors between a grid and {DRAWS} uniform draws, drawn parameters"
+        note += ", the first row's conditions" if given else ""
         yield at_most(
             f"log_z:energy.{name}", abs(float(ratios.mean()) - 1) / max(error, 1e-12), BOUND, POWER, note
         )
 
 
-def _chain(model: Model, name: str) -> Certificate:
+def _chain(model: Model, name: str, given: Mapping[str, Tensor]) -> Certificate:
     shape = model.graph.variables[name].shape
     assert shape is not None
     spec = sampler(model.graph, name).model_copy(update={"steps": 1, "step_size": STEP})
     value, slope, steps = [], [], rows(model.graph, name)
+    given = {n: v[torch.arange(CHUNK, device=v.device) % len(v)] for n, v in given.items()}
     for _ in range(steps // CHUNK):
-        start = tilt.fresh(model, name, CHUNK)
+        start = tilt.fresh(model, name, CHUNK, given)
         direction = as_vectors(torch.randn_like(start))
         direction = (direction / direction.norm(dim=1, keepdim=True)).view_as(start)
-        potential = tilt.potential(model, name)
+        potential = tilt.potential(model, name, given)
         with tilt.held(model, name):
             end = langevin(potential, start, spec, REAL)
         along = (potential(start + NEAR * direction) - potential(start - NEAR * direction)) / (2 * NEAR)

@@ -1764,6 +1764,54 @@ ENERGIES = {
         "estimate",
         "impute compress classify reconstruct interpolate",
     ),
+    "energy_given_a_label": case(
+        MOONS_Y
+        + "\ncondition: [y]\n"
+        + f"energy: {{x: {{given: y, {SMOOTH}, negatives: {{type: langevin, steps: 2, buffer: 20}}}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "energy_given_an_image": case(
+        "data: {source: digits, bind: {x: {column: image, as: [unit]}, c: {column: image, as: [unit]}}}\n"
+        "condition: [c]\n"
+        "energy: {x: {given: c, net: conv_down, negatives: {type: langevin, steps: 2, buffer: 20}}}",
+        "energy.x",
+        "none",
+        None,
+        NO_CODE + " log_prob",
+    ),
+    "energy_over_a_density_given_a_label": case(
+        MOONS_Y
+        + "\ncondition: [y]\ndecoder: {x: {given: y, dist: normal, net: mlp}}\n"
+        + f"energy: {{x: {{{SMOOTH}, negatives: {{type: langevin, steps: 2}}}}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
+    ),
+    "latent_energy_given_a_label": case(
+        BINARY_Y
+        + "\ncondition: [y]\nprior: {z: {given: y, dist: normal, shape: [4], net: mlp}}\n"
+        + "energy: {z: {given: y, net: mlp, negatives: {type: langevin, steps: 3}}}\n"
+        + "decoder: {x: {given: [z, y], dist: bernoulli, net: mlp}}\n"
+        + "encoder: {z: {given: [x, y], dist: normal, net: mlp}}",
+        "reconstruction.x kl.z energy.z",
+        "none",
+        "estimate",
+        "impute compress classify",
+    ),
+    "flow_energy_nce_given_a_label": case(
+        MOONS_Y
+        + "\ncondition: [y]\nprior: {u: {given: y, dist: normal, net: mlp}}\n"
+        + "flow: {x: {given: [u, y], stack: [{type: coupling, repeat: 2}]}}\n"
+        + "energy: {x: {given: y, net: mlp}}\nobjective: {energy: {x: noise_contrastive}}",
+        "likelihood.x energy.x",
+        "none",
+        "estimate",
+        "impute compress classify reconstruct interpolate",
+    ),
     "energy_over_a_density_with_a_label": case(
         MOONS_Y
         + "\ndecoder: {x: {dist: normal}, y: {given: x, dist: categorical, net: mlp}}\n"

@@ -15,7 +15,7 @@ from gendsl.compiler.graph import Graph, Role
 from gendsl.compiler.passes.players import reaches
 from gendsl.compiler.plans.encode import encoded
 from gendsl.compiler.plans.impute import filled
-from gendsl.compiler.plans.reconstruct import rebuilt
+from gendsl.compiler.plans.reconstruct import decodable, rebuilt
 from gendsl.compiler.plans.sample import drawn
 from gendsl.data.dataset import Batch, Dataset
 from gendsl.errors import UsageError
@@ -176,6 +176,9 @@ def test_everything_that_is_offered_answers_and_the_rest_says_why(name: str) -> 
                 ask(model, query, batch)
             continue
         answer = ask(model, query, batch)
+        if query == "sample" and decodable(graph):
+            conditions = {n: v for n, v in batch.values.items() if graph.variables[n].role is Role.CONDITION}
+            assert set(model.means(4, conditions)) <= set(rebuilt(graph))
         if query in names:
             assert set(answer) == names[query]
         for variable, value in answer.items():

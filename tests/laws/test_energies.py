@@ -21,7 +21,7 @@ from gendsl.runtime.initial import compile_model
 from gendsl.schema.components.energy import U1, U2, U3, U4
 from gendsl.schema.components.negatives import Langevin
 from gendsl.schema.facts import POSITIVE, REAL, UNIT, Support
-from tests.compiler.cases import BINARY, CASES, MOONS, VAE, graph_of
+from tests.compiler.cases import BINARY, CASES, MOONS, MOONS_Y, VAE, graph_of
 
 MEAN, PRECISION = 0.7, 2.0
 
@@ -156,10 +156,87 @@ def test_the_cost_of_the_contrast_has_the_mean_squares_of_the_energy(monkeypatch
         "energy: {x: {net: mlp, negatives: {type: langevin, steps: 1, magnitude: 0.7}}}"
     )
     data, ends = torch.randn(2, 50, 2, dtype=torch.float64)
-    monkeypatch.setattr(tilt, "chain_ends", lambda *_, **__: ends)
+    monkeypatch.setattr(tilt, "chain_ends", lambda *_, **__: (ends, {}))
     found = model.loss("model", rows(data), terms=["energy.x"])
     squares = own(data).square().mean() + own(ends).square().mean()
     assert float((found.total - found.terms["energy.x"]).detach()) == pytest.approx(0.7 * squares.item())
+
+
+# -- energies that are given conditions --------------------------------------------------------------------------------
+
+
+class Given(Quadratic):
+    """E = a/2 |x - m (1 + y)|^2, y a label."""
+
+    def forward(self, x: Tensor, given: dict[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return super().forward(x - self.mean * given["y"].unsqueeze(1))
+
+
+def labelled(extra: str, chains: int = 0) -> tuple[Model, Given]:
+    body = "condition: [y]\nenergy: {x: {given: y, net: mlp, negatives: {type: langevin, " + extra + "}}}"
+    model = compile_model(graph_of(MOONS_Y + "\n" + body)).double()
+    own = Given().double()
+    model.energy["x"] = EnergyModule(own, (2,), chains, ("y",), {"y": ((), torch.int64)}).double()
+    return model, own
+
+
+def pairs(count: int) -> tuple[Tensor, Batch]:
+    """Labels of which a quarter are 1, and points around means that depend on them."""
+    y = (torch.arange(count) % 4 == 0).long()
+    x = torch.randn(count, 2, dtype=torch.float64) * 0.5 + 1.5 * y.unsqueeze(1) - 0.5
+    zeros = torch.zeros(count, dtype=torch.float64)
+    return y, Batch({"x": x, "y": y}, {"x": zeros, "y": zeros}, {}, {}, torch.arange(count))
+
+
+@pytest.mark.parametrize("chains", [0, 20_000])
+def test_the_contrast_under_conditions_has_the_gradient_of_their_likelihood(chains: int) -> None:
+    """p(x | y) = N(m (1 + y), 1/a): d/dm = a mean (1 + y) (m (1 + y) - x), by chains of every label."""
+    buffer = f", buffer: {chains}, fresh: 0" if chains else ""
+    model, own = labelled(f"steps: 100, step_size: 0.04{buffer}", chains)
+    y, batch = pairs(20_000)
+    loss = model.loss("model", batch).total
+    if chains:
+        loss = model.loss("model", batch).total
+    mean, precision = torch.autograd.grad(loss, [own.mean, own.precision])
+    times = 1 + y.unsqueeze(1).double()
+    gap = MEAN * times - batch.values["x"]
+    torch.testing.assert_close(mean, PRECISION * (times * gap).mean(0), rtol=0.04, atol=0.03)
+    wanted = 0.5 * gap.square().sum(1).mean() - 1 / PRECISION
+    assert float(precision) == pytest.approx(float(wanted), rel=0.04)
+
+
+def test_log_prob_under_conditions_has_a_normaliser_for_each_of_their_values() -> None:
+    """One E(x | y) of another height for each label: log p(x | y) is that of a normal density all the same."""
+    model, own = labelled("steps: 1")
+
+    class Higher(Given):
+        def forward(self, x: Tensor, given: dict[str, Tensor]) -> Tensor:  # type: ignore[override]
+            return super().forward(x, given) + 3.0 * given["y"]
+
+    module = EnergyModule(Higher().double(), (2,), 0, ("y",), {"y": ((), torch.int64)}).double()
+    model.energy["x"] = module
+    y, batch = pairs(100)
+    exact = torch.distributions.Normal(own.mean * (1 + y.unsqueeze(1)), PRECISION**-0.5)
+    wanted = exact.log_prob(batch.values["x"]).sum(1)
+    torch.testing.assert_close(model.log_prob(batch), wanted.detach(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("chains", [0, 4000])
+def test_samples_under_conditions_follow_the_density_of_their_values(chains: int) -> None:
+    buffer = f", buffer: {chains}" if chains else ""
+    model, _ = labelled(f"steps: 100, step_size: 0.04{buffer}", chains)
+    y, batch = pairs(4000)
+    model.loss("model", batch)
+    x = model.sample(4000, {"y": y})["x"]
+    for label in (0, 1):
+        assert float(x[y == label].mean()) == pytest.approx(MEAN * (1 + label), abs=0.05)
+        assert float(x[y == label].var()) == pytest.approx(1 / PRECISION, rel=0.08)
+    if chains:
+        module = tilt.energy(model, "x")
+        kept, beside = module.kept(slice(None))
+        assert set(beside) == {"y"}
+        for label in (0, 1):
+            assert float(kept[beside["y"] == label].mean()) == pytest.approx(MEAN * (1 + label), abs=0.05)
 
 
 # -- the chains are state ---------------------------------------------------------------------------------------------
@@ -191,9 +268,11 @@ def test_some_chains_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         chains=4000,
     )
     tilt.energy(model, "x").started.fill_(1)
-    monkeypatch.setattr(tilt, "move", lambda model, name, start, spec: start)
-    monkeypatch.setattr(tilt, "fresh", lambda model, name, rows: torch.ones(rows, 2, dtype=torch.float64))
-    ends = tilt.chain_ends(model, "x", 4000, None, keep=False)
+    monkeypatch.setattr(tilt, "move", lambda model, name, start, spec, given: start)
+    monkeypatch.setattr(
+        tilt, "fresh", lambda model, name, rows, given: torch.ones(rows, 2, dtype=torch.float64)
+    )
+    ends, _ = tilt.chain_ends(model, "x", 4000, None, keep=False)
     assert set(ends.unique().tolist()) == {0.0, 1.0}
     assert float(ends.mean()) == pytest.approx(0.25, abs=0.03)
 

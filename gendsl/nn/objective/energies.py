@@ -35,24 +35,29 @@ def contrast(e: Evaluation, name: str) -> Value:
     The cost has the weighted mean squares of E at both, a latent's values cut.
     """
     observed = e.graph.variables[name].role is Role.OBSERVED
-    data = e.batch.values[name].to(e.model.dtype) if observed else None
-    ends = tilt.chain_ends(e.model, name, len(e.batch), data, keep=e.training)
-    potential = tilt.potential(e.model, name)
-    below = potential(ends).mean()
-    value = -below if data is None else potential(data).mean() - below
+    data, given = e.batch.values[name].to(e.model.dtype) if observed else None, of_batch(e, name)
+    ends, beside = tilt.chain_ends(e.model, name, len(e.batch), data, given, keep=e.training)
+    below = tilt.potential(e.model, name, beside)(ends).mean()
+    value = -below if data is None else tilt.potential(e.model, name, given)(data).mean() - below
     weight = negatives(e.graph, name).magnitude
     if not weight:
         return Value(value, value)
-    module, above = tilt.energy(e.model, name), data if data is not None else e.trace.values[name].detach()
-    squares = module(above).square().mean() + module(ends).square().mean()
+    module, (above, over) = tilt.energy(e.model, name), tilt.read(e.trace, name)
+    squares = module(above.detach(), over).square().mean() + module(ends, beside).square().mean()
     return Value(value, value + weight * squares)
+
+
+def of_batch(e: Evaluation, name: str) -> dict[str, Tensor]:
+    """What the density of a variable with an energy is given on the rows of the batch."""
+    return tilt.given_of(e.model, name, e.batch.values)
 
 
 def score_matching(e: Evaluation, name: str) -> Tensor:
     """Denoising (Vincent 2011) or sliced (Song et al. 2019) score matching of s = -grad U."""
     spec = e.graph.spec.objective.energy[name].type
     assert isinstance(spec, ScoreMatching)
-    data, potential = e.batch.values[name].to(e.model.dtype), tilt.potential(e.model, name)
+    data = e.batch.values[name].to(e.model.dtype)
+    potential = tilt.potential(e.model, name, of_batch(e, name))
     if spec.how == "denoising":
         noise = torch.randn_like(data)
         score = score_at(potential, data + spec.noise * noise)
@@ -77,6 +82,7 @@ def score_at(potential: Potential, x: Tensor) -> Tensor:
 def noise_contrastive(e: Evaluation, name: str) -> Tensor:
     """-log s(u(data)) - log s(-u(noise)), u = log p - log p0 = -E; the noise is drawn from p0 and cut."""
     module = tilt.energy(e.model, name)
-    noise = tilt.proposal(e.model, name, len(e.batch))
+    given = of_batch(e, name)
+    noise = tilt.proposal(e.model, name, len(e.batch), given)
     data = e.batch.values[name].to(e.model.dtype)
-    return F.softplus(module(data)).mean() + F.softplus(-module(noise)).mean()
+    return F.softplus(module(data, given)).mean() + F.softplus(-module(noise, given)).mean()

@@ -147,7 +147,7 @@ class Evaluation:
         """E of a latent at its drawn values, [S_E, k, B]; 0 where it has no energy."""
         if name not in self.graph.spec.energy:
             return torch.zeros((), dtype=self.model.dtype, device=self.model.device)
-        return self.trace.grid(tilt.energy(self.model, name)(self.trace.values[name]))[:, 0]
+        return self.trace.grid(tilt.energy(self.model, name)(*tilt.read(self.trace, name)))[:, 0]
 
     def _in_features(self, term: Term) -> Tensor:
         """-log N(f(x); f(mean), 1), f an adversary's last hidden layer, which this term does not train."""

@@ -15,6 +15,7 @@ from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.data.dataset import Batch
 from gendsl.nn.distributions import LocationScaleFamily
 from gendsl.nn.factor import Plain, tile
+from gendsl.nn.gaussian import FullNormal
 from gendsl.nn.model import Model
 from gendsl.schema.components.dist import Normal
 from gendsl.schema.components.net import Mlp
@@ -38,7 +39,7 @@ def _linear(graph: Graph, factor: Factor) -> bool:
     if factor.net is not None and not (isinstance(factor.net, Mlp) and not factor.net.hidden):
         return False
     discrete = any(graph.variables[p].labels for p in factor.parents)
-    return not discrete and (factor.dist.scale != "learned" or not factor.parents)
+    return not discrete and (factor.dist.scale not in ("learned", "full") or not factor.parents)
 
 
 @torch.no_grad()
@@ -65,9 +66,7 @@ def whitened(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
         at_mean = _loc(model, factor, means, rows)
         step = {p: tile(means[p][:1], total) + loadings[p] for p in factor.parents}
         loading = (_loc(model, factor, step, total) - at_mean[:1]).reshape(total, -1)
-        scale = _scale(model, factor, means, rows)
-        own = torch.arange(sizes[name])
-        loading[start + own, own] = scale
+        loading[start : start + sizes[name]] = _factor(model, factor, means, rows).T
         start += sizes[name]
         shape = graph.variables[name].shape
         assert shape is not None
@@ -90,9 +89,12 @@ def _loc(model: Model, factor: Factor, values: dict[str, Tensor], rows: int) -> 
     return model.distribution(factor.name, values, rows).mean()
 
 
-def _scale(model: Model, factor: Factor, values: dict[str, Tensor], rows: int) -> Tensor:
-    """The constant scale of every entry, flat."""
+def _factor(model: Model, factor: Factor, values: dict[str, Tensor], rows: int) -> Tensor:
+    """L of the constant covariance L L^T given the parents, [D, D]."""
     conditioned = model.distribution(factor.name, values, rows)
     assert isinstance(conditioned, Plain)
+    found = conditioned.distribution()
+    if isinstance(found, FullNormal):
+        return found.tril[0]
     assert isinstance(conditioned.family, LocationScaleFamily)
-    return conditioned.family.scale(conditioned.raw)[0].reshape(-1)
+    return conditioned.family.scale(conditioned.raw)[0].flatten().diag()

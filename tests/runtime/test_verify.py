@@ -96,6 +96,13 @@ prior: {z: {dist: normal, shape: [2]}}
 decoder: {x: {given: z, dist: normal, scale: fixed, net: {type: mlp, hidden: []}}}
 encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: []}}}
 """,
+    "covariance": """
+data: {source: memory, rows: 60, columns: {a: {shape: [3]}}, bind: {x: a}}
+train: {batch_size: 20}
+prior: {z: {dist: {type: normal, scale: full}, shape: [2]}}
+decoder: {x: {given: z, dist: normal, scale: fixed, net: {type: mlp, hidden: []}}}
+encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: []}}}
+""",
     "mixture": """
 data: {source: ring, n: 200, bind: {x: point}}
 prior: {c: {dist: categorical, classes: 3, logits: learned}}
@@ -503,6 +510,7 @@ PLANTED: list[tuple[str, str, Callable[[Patch], None]]] = [
     ("vae", "elbo:factors", lambda p: wrong_elbo(p, bounds.POWER)),
     ("vae", "bound:elbo<=iwae", lambda p: wrong_elbo(p, bounds.ORDER_POWER)),
     ("iwae", "objective:iwae", lambda p: wrong_log_prob(p, bounds.POWER)),
+    ("covariance", "moments:p(x)", lambda p: warm(p, moments.POWER)),
     ("linear", "bound:iwae<=log_p", lambda p: wrong_log_prob(p, bounds.ORDER_POWER)),
     ("semi", "bound:objective<=log_p", lambda p: wrong_log_prob(p, -bounds.ORDER_POWER)),
     ("mixture", "log_p:states", lambda p: wrong_log_prob(p, states.POWER)),

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from gendsl.nn.building import builder
+from gendsl.nn.transforms.coupling import build_coupling
+from gendsl.nn.transforms.linear import LUMatrix
+from gendsl.nn.transforms.permute import Permutation
 from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.schema import registry
-from gendsl.schema.components.flow import FlowLayer, base_of
+from gendsl.schema.components.flow import Coupling, FlowLayer, base_of
 from gendsl.schema.facts import REAL, Cost, Shape, numel
 
 ROWS = 5
@@ -361,3 +364,27 @@ def test_a_spline_of_extreme_raw_numbers_stays_finite(size: float) -> None:
             image, slope = rational_quadratic(value, raw, 5.0, inverse=inverse)
             gradients = torch.autograd.grad(image.sum() + slope.sum(), (raw, value))
             assert all(bool(torch.isfinite(t).all()) for t in (image, slope, *gradients))
+
+
+@pytest.mark.parametrize("how", [None, "reverse", "shuffle", "lu_linear"])
+@pytest.mark.parametrize(
+    ("mask", "shape"), [("half", (5,)), ("half", (6,)), ("checkerboard", (1, 4, 4)), ("channel", (4, 2, 2))]
+)
+def test_two_couplings_transform_most_entries_whatever_stands_between(
+    how: str | None, mask: str, shape: tuple[int, ...]
+) -> None:
+    """A reversal of a checkerboard keeps its colours, one of halves exchanges them: neither may undo the alternation."""
+    spec = Coupling(mask=mask, repeat=2, between=how, hidden=(8,), transform="additive")
+    stack = build_coupling(spec, shape, 0, "auto")
+    for parameter in stack.parameters():
+        torch.nn.init.normal_(parameter) if parameter.dim() > 1 else parameter.data.normal_()
+    if how == "lu_linear":
+        for layer in stack.modules():
+            if isinstance(layer, LUMatrix):
+                for parameter in layer.parameters():
+                    parameter.data.zero_()
+    one, other = torch.randn(2, 1, *shape)
+    bijection = stack(torch.cat([one, other]))[0]
+    order = next((m.order for m in stack.modules() if isinstance(m, Permutation)), torch.arange(one.numel()))
+    moved = bijection.flatten(1) - torch.cat([one, other]).flatten(1)[:, order]
+    assert float((moved.abs() > 1e-6).all(0).float().mean()) >= 0.75

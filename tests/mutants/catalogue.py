@@ -212,17 +212,31 @@ DRAWS = (
     Mutant(
         "the negative phase of an energy has lost its sign",
         "gendsl/nn/objective/energies.py",
-        "potential(data).mean() - below",
-        "potential(data).mean() + below",
+        "(data).mean() - below",
+        "(data).mean() + below",
         (ENERGIES + "test_the_contrast_has_the_gradient_of_the_negative_log_likelihood",),
     ),
 )
 
 CHAINED = (
     Mutant(
+        "one normaliser for every value of the conditions",
+        "gendsl/nn/tilt.py",
+        "return torch.stack(found)[which]",
+        "return found[0]",
+        (ENERGIES + "test_log_prob_under_conditions_has_a_normaliser_for_each_of_their_values",),
+    ),
+    Mutant(
+        "a chain that goes on forgets the condition that it began with",
+        "gendsl/nn/energies.py",
+        "buffer[rows] = given[name].to(buffer.dtype)",
+        "pass",
+        (ENERGIES + "test_samples_under_conditions_follow_the_density_of_their_values",),
+    ),
+    Mutant(
         "posterior chains leave the prior's energy out",
         "gendsl/nn/posterior.py",
-        "return -log_p + tilt.energy(model, self.name)(value) if tilted else -log_p",
+        "return -log_p + tilt.energy(model, self.name)(*tilt.read(trace, self.name)) if tilted else -log_p",
         "return -log_p",
         (CHAINS + "test_the_potential_is_minus_log_p",),
     ),

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from gendsl.nn.networks.made import MADE, MaskedLinear
 from gendsl.nn.rows import as_vectors
+from gendsl.nn.transforms.between import between
 from gendsl.nn.transforms.entries import Entries
-from gendsl.nn.transforms.linear import LUMatrix
-from gendsl.nn.transforms.permute import Permutation
 from gendsl.nn.transforms.stack import Stack, Transform
 from gendsl.schema.components.flow_autoregressive import AutoregressiveLayer, InverseAR, MaskedAR
 from gendsl.schema.facts import Input, Shape, numel
@@ -67,22 +66,12 @@ class AutoregressiveTransform(Transform):
         return torch.stack(images, 1)[:, self.order].view_as(value), torch.stack(slopes).sum(0)
 
 
-def _between(spec: AutoregressiveLayer, size: int, index: int) -> Transform:
-    if spec.between == "lu_linear":
-        return LUMatrix(size, bias=True)
-    order = torch.arange(size - 1, -1, -1)
-    if spec.between == "shuffle":
-        drawn = torch.randperm(size, generator=torch.Generator().manual_seed(index))
-        order = order if torch.equal(drawn, torch.arange(size)) else drawn
-    return Permutation(order)
-
-
 def _build(spec: AutoregressiveLayer, shape: Shape, context: int, reads_base: bool) -> Stack:
     size = numel(shape)
     layers: list[Transform] = []
     for i in range(spec.repeat):
         if i:
-            layers.append(_between(spec, size, i))
+            layers.append(between(spec.between, size, i))
         layers.append(AutoregressiveTransform(spec, size, context, reads_base))
     return Stack(layers, [isinstance(layer, AutoregressiveTransform) for layer in layers])
 

@@ -1,7 +1,8 @@
 """Coupling layers: the part under the mask passes through and sets the transform of the rest.
 
 Off the mask y is a scalar bijection of x (`gendsl.nn.transforms.entries`) whose raw numbers the conditioner
-gives (Dinh et al. 2017, eq. 7-8). `repeat` layers take the mask and its complement in turn.
+gives (Dinh et al. 2017, eq. 7-8). Of `repeat` layers each takes the mask or its complement, whichever transforms
+more of what passed through the layer before; so they alternate where nothing stands between them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from gendsl.nn.building import build_net
 from gendsl.nn.head import Head
+from gendsl.nn.transforms.between import between
 from gendsl.nn.transforms.entries import Entries
+from gendsl.nn.transforms.permute import Permutation
 from gendsl.nn.transforms.stack import Stack, Transform, flat_sum
 from gendsl.schema.components.flow import Coupling, Mask
 from gendsl.schema.facts import Shape, numel
@@ -61,7 +64,14 @@ class CouplingLayer(Transform):
 
 def build_coupling(spec: Coupling, shape: Shape, context: int, kernels: str) -> Transform:
     mask = passes_through(spec.mask, shape)
-    layers = [
-        CouplingLayer(spec, shape, context, mask if i % 2 == 0 else 1 - mask) for i in range(spec.repeat)
-    ]
-    return Stack(layers, [True] * spec.repeat)
+    layers: list[Transform] = []
+    passed = 1 - mask
+    for i in range(spec.repeat):
+        if i and spec.between is not None:
+            moved = between(spec.between, numel(shape), i)
+            layers.append(moved)
+            if isinstance(moved, Permutation):
+                passed = passed.flatten()[moved.order].view(shape)
+        passed = mask if float((passed * (1 - mask)).sum()) > float((passed * mask).sum()) else 1 - mask
+        layers.append(CouplingLayer(spec, shape, context, passed))
+    return Stack(layers, [isinstance(layer, CouplingLayer) for layer in layers])

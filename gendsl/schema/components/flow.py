@@ -89,6 +89,16 @@ def estimates(layers: Sequence[FlowLayer], shape: Shape) -> tuple[FlowLayer, ...
     return tuple(found)
 
 
+Between = Literal["reverse", "shuffle", "lu_linear"]
+
+
+def between_bill(how: Between | None, size: int) -> Bill:
+    """What stands between two layers on `size` entries: an order of them, or an LU matrix and a shift."""
+    if how is None:
+        return Bill()
+    return Bill(size * (size + 1) if how == "lu_linear" else 0, 0, size)
+
+
 class EntryLayer(FlowLayer):
     """Base of the layers that move each entry by a scalar bijection whose raw numbers a conditioner gives.
 
@@ -159,6 +169,9 @@ class Coupling(EntryLayer):
 
     mask: Mask = "half"
     repeat: Count = 1
+    between: Between | None = Field(
+        default=None, description="what stands between two of the `repeat` layers; nothing if not written"
+    )
     net: Annotated[Net, Slot("net")] | None = Field(
         default=None, description="conditioner; an mlp if not written"
     )
@@ -171,6 +184,8 @@ class Coupling(EntryLayer):
         {"transform": "additive", "repeat": 2, "hidden": [16]},
         {"mask": "checkerboard", "repeat": 2, "hidden": [16]},
         {"transform": "rq_spline", "repeat": 2, "bins": 4, "bound": 3.0, "hidden": [16]},
+        {"repeat": 2, "between": "shuffle", "hidden": [16]},
+        {"repeat": 2, "between": "lu_linear", "hidden": [16]},
     )
 
     def conditioner(self) -> Net:
@@ -205,7 +220,8 @@ class Coupling(EntryLayer):
     def bill(self, shape: Shape, context: int) -> Bill:
         net, inputs, size = self.conditioner(), self.inputs(shape, context), numel(shape)
         head = head_bill(net.features(inputs, shape), (self.numbers(), *shape))
-        return (net.bill(inputs, shape) + head + self.entry_bill(size)) * self.repeat
+        layers = (net.bill(inputs, shape) + head + self.entry_bill(size)) * self.repeat
+        return layers + between_bill(self.between, size) * (self.repeat - 1)
 
 
 @component("flow", "permute", build="gendsl.nn.transforms.permute:build_permute")

@@ -5,18 +5,16 @@ of the variable (`masked_ar`, density in one pass) or those of the base (`invers
 pass).
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from gendsl.schema.components.flow import EntryLayer
+from gendsl.schema.components.flow import Between, EntryLayer, between_bill
 from gendsl.schema.components.net import Bill
 from gendsl.schema.components.net_ar import Made
 from gendsl.schema.facts import Cost, Input, Inputs, Shape, numel
 from gendsl.schema.fields import Count
 from gendsl.schema.registry import component
-
-Between = Literal["reverse", "shuffle", "lu_linear"]
 
 
 class AutoregressiveLayer(EntryLayer):
@@ -55,8 +53,8 @@ class AutoregressiveLayer(EntryLayer):
     def bill(self, shape: Shape, context: int) -> Bill:
         size = numel(shape)
         net = self.conditioner().bill(self.inputs(context), (size,), self.numbers())
-        between = Bill(size * (size + 1) if self.between == "lu_linear" else 0, 0, size)
-        return (net + self.entry_bill(size)) * self.repeat + between * (self.repeat - 1)
+        layers = (net + self.entry_bill(size)) * self.repeat
+        return layers + between_bill(self.between, size) * (self.repeat - 1)
 
 
 @component("flow", "masked_ar", build="gendsl.nn.transforms.autoregressive:build_masked_ar")

@@ -212,11 +212,14 @@ def _nets(spec: Spec, problems: list[Diagnostic], notes: list[Diagnostic]) -> di
 
 
 def _given(spec: Spec, section: str, head: str) -> tuple[str, ...]:
-    """The parents of a factor; those of a prior that is made of the encoder are the encoder's conditions."""
+    """The parents of a factor; those of a prior that is made of the encoder are the encoder's conditions.
+
+    Where others are written for it, they are kept, and refused later.
+    """
     written: FactorSection = getattr(spec, section)[head]
-    if not written.dist.uses_encoder or written.given or head not in spec.encoder:
+    if not written.dist.uses_encoder or head not in spec.encoder:
         return written.given
-    return tuple(n for n in spec.encoder[head].given if n in spec.condition)
+    return written.given or tuple(n for n in spec.encoder[head].given if n in spec.condition)
 
 
 def _uses_factor(section: str, head: str, dist: Dist) -> str | None:
@@ -242,7 +245,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
     for section in ("prior", "decoder", "encoder"):
         for head, written in getattr(spec, section).items():
             net, name = _named(written.net, nets.get((section, head)))
-            if net is None and written.given and not written.dist.chained:
+            if net is None and written.given and not (written.dist.chained or written.dist.uses_encoder):
                 net = Mlp()
             yield (
                 f"{section}.{head}",

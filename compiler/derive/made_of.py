@@ -38,11 +38,14 @@ def _vamp(graph: Graph, factor: Factor) -> Iterator[Diagnostic]:
             help=f"add encoder: {{{head}: ...}}",
         )
         return
-    if written.given or written.net is not None:
+    follows = [n for n in encoder.parents if graph.variables[n].role is Role.CONDITION]
+    if written.net is not None or (written.given and set(written.given) != set(follows)):
         yield graph.spec.diagnostic(
             "GD409",
-            f"what vamp is given follows from the encoder of {head}: its conditions",
-            (*factor.path, "given" if written.given else "net"),
+            f"what vamp is given follows from the encoder of {head}: its conditions, {', '.join(follows) or 'none'}"
+            if written.net is None
+            else f"vamp has the network of the encoder of {head}",
+            (*factor.path, "given" if written.net is None else "net"),
             help="drop it",
         )
     if encoder.dist.density is not Density.ANY or encoder.uses is not None:

@@ -117,7 +117,7 @@ def _options(graph: Graph, terms: list[Term]) -> Iterator[Diagnostic]:
             near = nearest(wanted, names)
             yield spec.diagnostic(
                 "GD507",
-                f"the objective has no term {wanted}",
+                f"the objective has no term {wanted}{_underived(graph, family, subject)}",
                 ("objective", family, subject),
                 on="key",
                 label=f"did you mean {near[0]}?" if near else "",
@@ -190,6 +190,17 @@ def _bound_problems(graph: Graph) -> Iterator[Diagnostic]:
                 path,
                 related=((f"the encoder of {name}", ("encoder", name)),),
             )
+
+
+def _underived(graph: Graph, family: str, name: str) -> str:
+    """Why a term that a spec asks for does not follow from the graph, where more than its name is to be said."""
+    encoder = graph.q(name)
+    if family == "total_correlation" and encoder is not None and not encoder.product:
+        what = "goes through a flow" if encoder.flow else "is no product over its entries"
+        return f": it compares q({name}) with the product of its entries, and the encoder of {name} {what}"
+    if family in ("total_correlation", "mmd") and encoder is None and name in graph.variables:
+        return f": {name} has no encoder"
+    return ""
 
 
 def _compared(graph: Graph) -> Iterator[Diagnostic]:

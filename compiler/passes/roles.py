@@ -174,7 +174,10 @@ def _parents(graph: Graph) -> Iterator[Diagnostic]:
                     f"{parent} cannot be a parent in {factor.section}.{factor.head}: it is neither bound to data, "
                     "nor a corruption's output, nor does it have an encoder",
                     path,
-                    help=f"add encoder: {{{parent}: ...}}",
+                    help=f"add encoder: {{{parent}: ...}}"
+                    if parent not in graph.bases()
+                    else f"{parent} follows from {graph.bases()[parent].head} by the flow: give it "
+                    f"{graph.bases()[parent].head} in its place",
                     related=((f"{parent} is declared here", variable.path),),
                 )
 

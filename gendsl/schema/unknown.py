@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pydantic import BaseModel
 
@@ -15,6 +16,13 @@ from gendsl.schema.suggest import did_you_mean, edit_distance, listing, nearest
 from gendsl.schema.walk import Spot, fields, homes, tag_of, type_of
 
 SETTINGS = ("train", "evaluate", "sample", "run")
+WEIGHING = ("weight", "warmup")
+WEIGHED = MappingProxyType(
+    {"encoder": "kl", "decoder": "reconstruction", "adversary": "adversary", "energy": "energy"}
+)
+"""Section -> the terms of its factors, which only `objective:` weighs."""
+SAME = MappingProxyType({"hidden": ("width",), "width": ("hidden",), "std": ("scale",), "scale": ("std",)})
+"""Keys that one component has and another has under another name."""
 MODEL = ("variables", "prior", "decoder", "flow", "encoder", "energy", "ordering")
 
 
@@ -83,6 +91,13 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
     label, help_, meant = did_you_mean(near), listed, near[0] if near else ""
     if near and edit_distance(key.lower(), near[0].lower()) <= 1:
         pass
+    elif key in WEIGHING and path and path[0] in WEIGHED and "objective" not in path:
+        family = WEIGHED[str(path[0])]
+        label = "belongs under objective:"
+        help_ = f"write objective: {{{family}: {{{path[1]}: {{{key}: ...}}}}}}" if len(path) > 1 else ""
+        meant = ""
+    elif same := next((k for k in SAME.get(key, ()) if k in known), ""):
+        label, meant = did_you_mean([same]), same
     elif inside and not (foreign is not None and _deeper(foreign.ours, path)):
         label, help_, meant = inside, "", ""
     elif foreign is not None:

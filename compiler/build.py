@@ -17,8 +17,9 @@ from gendsl.nn.conditioning import Vector
 from gendsl.nn.corruptions import Channel
 from gendsl.nn.dequantizer import Dequantizer
 from gendsl.nn.energies import EnergyModule, NetEnergy
-from gendsl.nn.factor import Autoregressive, Direct, FactorModule, FlowSection, Unconditional
+from gendsl.nn.factor import Autoregressive, Direct, FactorModule, FlowSection, FromRows, Unconditional
 from gendsl.nn.head import Head
+from gendsl.nn.mixtures import MixtureFamily
 from gendsl.nn.model import Model
 from gendsl.nn.networks.ended import Ended
 from gendsl.nn.ordering import rank_tensor, turns
@@ -86,6 +87,8 @@ def _factor(
     stack = _stack(graph, factor)
     parents = tuple(i.name for i in factor.inputs if i.name != NOISE)
     if factor.net is None:
+        if isinstance(family, MixtureFamily) and family.joint and not factor.standard:
+            return FromRows(family, stack, density, factor.raw)
         return Unconditional(family, stack, density, factor.raw, learned=not factor.standard)
     if factor.net.autoregressive:
         assert factor.ordering is not None

@@ -43,6 +43,9 @@ FREE_GAIN = 4.0
 and from 1 to 0.1 is far at the rate of weights.
 """
 
+NEARBY = 0.1
+"""How far from the rows that they begin at the components of a mixture are, so that two at one row part."""
+
 SMALL_LOGIT = 0.02
 """Below this the continuous Bernoulli is taken from its series around zero."""
 
@@ -95,6 +98,12 @@ class Family(nn.Module):
         """Raw numbers at which the components of a mixture begin, from standard normal ones [K, P, *shape]."""
         return noise
 
+    def around(self, raw: Tensor, value: Tensor) -> Tensor:
+        """Raw numbers [K, P, *shape] of distributions around values [K, *shape], where the family has such: of a
+        mixture whose components begin at rows of data, `raw` being those at which they stand apart.
+        """
+        return raw
+
 
 def positive(raw: Tensor) -> Tensor:
     """A positive number, at least the floor, 1 at raw 0."""
@@ -144,6 +153,10 @@ class LocationScaleFamily(Family):
 
     def mean(self, raw: Tensor) -> Tensor:
         return raw[:, 0]
+
+    def around(self, raw: Tensor, value: Tensor) -> Tensor:
+        """Locations near the values; a learned scale is 1."""
+        return torch.cat([(value + NEARBY * raw[:, 0]).unsqueeze(1), torch.zeros_like(raw[:, 1:])], 1)
 
 
 def build_laplace(spec: Laplace, shape: Shape, support: Support) -> Family:
@@ -215,6 +228,10 @@ class BernoulliFamily(Family):
 
     def forward(self, raw: Tensor, temperature: float = 1.0) -> td.Bernoulli:
         return td.Bernoulli(logits=raw[:, 0] / temperature, validate_args=False)
+
+    def around(self, raw: Tensor, value: Tensor) -> Tensor:
+        """Each value with a probability of about 0.73."""
+        return (2 * value - 1).unsqueeze(1) + NEARBY * raw
 
 
 def build_bernoulli(spec: Bernoulli, shape: Shape, support: Support) -> Family:
@@ -291,6 +308,10 @@ class CategoricalFamily(Family):
         weights = torch.softmax(raw, 1)
         values = torch.arange(raw.shape[1], dtype=raw.dtype, device=raw.device)
         return torch.einsum("np...,p->n...", weights, values)
+
+    def around(self, raw: Tensor, value: Tensor) -> Tensor:
+        """The logit of each value is higher by 2."""
+        return 2 * F.one_hot(value.long(), raw.shape[1]).movedim(-1, 1).to(raw.dtype) + NEARBY * raw
 
 
 def build_categorical(spec: Categorical, shape: Shape, support: Support) -> Family:

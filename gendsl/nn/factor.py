@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.nn.distributions import Drawn, Family
+from gendsl.nn.mixtures import MixtureFamily
 from gendsl.nn.rows import as_vectors
+from gendsl.nn.starting import Starting
 from gendsl.nn.stepping import Framed, walk
 from gendsl.nn.transforms.stack import Stack, flat_sum, widened
 from gendsl.schema.facts import NOISE
@@ -236,6 +238,45 @@ class Unconditional(FactorModule):
     def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
         raw = self.raw.expand(rows, *self.raw.shape)
         return Plain(self.family, raw, self.density), None
+
+
+class FromRows(Starting, Unconditional):
+    """A mixture without parents: the first values that are scored in training set its components around some of
+    them.
+    """
+
+    def __init__(
+        self, family: MixtureFamily, stack: Stack | None, density: bool, raw: tuple[int, ...]
+    ) -> None:
+        super().__init__(family, stack, density, raw, learned=True)
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    def parts(self, values: Values, rows: int) -> tuple[Conditioned, Tensor | None]:
+        found = super().parts(values, rows)
+        return (Waiting(self, rows), None) if self.starts_now else found
+
+    @torch.no_grad()
+    def begin(self, value: Tensor) -> None:
+        """Set the components, if the values are the ones to start from."""
+        if self.starts_now:
+            assert isinstance(self.family, MixtureFamily)
+            self.raw.copy_(self.family.start_at(self.raw, value))
+            self.started.fill_(True)
+
+
+class Waiting(Plain):
+    """The distribution of a factor that starts from the first values whose density it is asked for."""
+
+    def __init__(self, module: FromRows, rows: int) -> None:
+        super().__init__(module.family, module.raw.expand(rows, *module.raw.shape), module.density)
+        self.module, self.rows = module, rows
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        self.module.begin(value.detach())
+        return super().log_prob(value)
+
+    def repeat(self, times: int) -> Waiting:
+        return Waiting(self.module, times * self.rows)
 
 
 class Direct(FactorModule):

@@ -15,7 +15,7 @@ import torch.distributions as td
 from torch import Tensor
 from torch.distributions.kl import register_kl
 
-from gendsl.nn.distributions import Family, LocationScaleFamily, positive
+from gendsl.nn.distributions import NEARBY, Family, LocationScaleFamily, positive
 from gendsl.schema.components.dist import Normal
 from gendsl.schema.facts import Shape, Support, numel
 
@@ -76,6 +76,11 @@ class FullNormalFamily(Family):
     def apart(self, noise: Tensor) -> Tensor:
         """Locations apart, covariances I: a random L of many entries has a far larger one."""
         return torch.cat([noise[:, : self.size], torch.zeros_like(noise[:, self.size :])], 1)
+
+    def around(self, raw: Tensor, value: Tensor) -> Tensor:
+        """Locations near the values, covariances I."""
+        near = value.reshape(len(value), -1) + NEARBY * raw[:, : self.size]
+        return torch.cat([near, torch.zeros_like(raw[:, self.size :])], 1)
 
     def marginal(self, raw: Tensor, value: Tensor) -> Tensor:
         found = self.forward(raw)

@@ -103,17 +103,27 @@ class MixtureFamily(Family):
 
     def start(self, raw: Shape) -> Tensor:
         """Equal weights; components apart, each where its family puts standard normal numbers."""
-        found = torch.randn(raw)
+        return self._begin(torch.randn(raw), None)
+
+    def start_at(self, raw: Tensor, rows: Tensor) -> Tensor:
+        """Equal weights; each component around a row of [N, *shape], no two around one while there are enough."""
+        order = torch.randperm(len(rows), device=rows.device)
+        chosen = rows[order[torch.arange(self.total, device=rows.device) % len(rows)]]
+        return self._begin(torch.randn_like(raw), chosen.to(raw.dtype))
+
+    def _begin(self, found: Tensor, rows: Tensor | None) -> Tensor:
+        """Raw numbers from standard normal ones, in place."""
         found[: self.total] = 0.0
-        done = self.total
+        done, first = self.total, 0
         for family, (count, own) in zip(self.components, self.parts, strict=True):
             assert isinstance(family, Family)
             wide = count * numel(own)
             if self.joint:
-                found[done : done + wide] = family.apart(
-                    found[done : done + wide].view(count, *own)
-                ).flatten()
-            done += wide
+                part = family.apart(found[done : done + wide].view(count, *own))
+                if rows is not None:
+                    part = family.around(part, rows[first : first + count])
+                found[done : done + wide] = part.flatten()
+            done, first = done + wide, first + count
         return found
 
     def forward(self, raw: Tensor, temperature: float = 1.0) -> MixtureDistribution:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gendsl.nn.factor import FromRows
 from gendsl.nn.quantised import VqFamily
 from gendsl.nn.transforms.linear import ActNormTransform
 from gendsl.runtime.streams import stream
@@ -100,3 +101,33 @@ def test_killed_around_the_second_stage(spec: str, tmp_path: Path) -> None:
         cut(begin(spec, path, SETS), step)
         go_on(path)
         same(right, path)
+
+
+MIXTURE = """
+gendsl: 1
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+decoder: {x: {dist: mixture, of: bernoulli, components: 20}}
+train: {batch_size: 50}
+"""
+
+
+def test_the_components_of_a_mixture_begin_around_rows_of_the_first_batch(tmp_path: Path) -> None:
+    trainer = begin(MIXTURE, tmp_path, SETS).trainer
+    module = trainer.model.factor("decoder.x")
+    assert isinstance(module, FromRows)
+    rows = batch_at(trainer)["x"].flatten(1)
+    before = module.raw.detach().clone()
+    trainer.model.eval().loss("model", trainer.model.batch(batch_at(trainer)), training=False)
+    trainer.model.log_prob({"x": batch_at(trainer)["x"]}, 1)
+    torch.testing.assert_close(module.raw.detach(), before, rtol=0, atol=0)
+    trainer.model.train().loss("model", trainer.model.batch(batch_at(trainer)))
+    assert bool(module.started)
+    logits = module.raw.detach()[20:].view(20, 64)
+    nearest = (logits.sign().unsqueeze(1) == (2 * rows - 1).unsqueeze(0)).all(2)
+    assert bool(nearest.any(1).all()), "each component is around a row"
+    assert int(nearest.any(0).sum()) >= 20, "and no two around one"
+    torch.testing.assert_close(logits.abs().mean(), torch.tensor(1.0), rtol=0.05, atol=0)
+    torch.testing.assert_close(module.raw.detach()[:20], torch.zeros(20))
+    after = module.raw.detach().clone()
+    trainer.model.loss("model", trainer.model.batch(batch_at(trainer)))
+    torch.testing.assert_close(module.raw.detach(), after, rtol=0, atol=0)

@@ -160,6 +160,8 @@ def _unknown(spec: Spec, use: Use, roles: dict[str, Role], source: SourceFacts |
         help_ = f"bind it: data: {{bind: {{{use.name}: COLUMN}}}}{columns}"
     elif use.path[0] == "flow" and not near:
         help_ = f"a flow starts from a latent: prior: {{{use.name}: {{dist: normal}}}}"
+    elif use.path[0] == "decoder" and not near:
+        help_ = f"variables here: {', '.join(roles)}; a latent: prior: {{{use.name}: {{dist: normal, shape: [16]}}}}"
     else:
         help_ = f"variables here: {', '.join(roles) or 'none'}"
     on = "key" if use.path[0] in ("ordering", "variables") else "value"

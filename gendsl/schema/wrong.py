@@ -6,6 +6,7 @@ Each says what the key takes, what it was given, and, where that is plain, how t
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 from gendsl.errors import Diagnostic, Related
@@ -57,6 +58,12 @@ def wrong_value(spot: Spot, code: str, root: Map) -> Diagnostic:
     return Diagnostic(code, message, at, label=label or rewritten(spot), help=help_)
 
 
+SAID = MappingProxyType(
+    {"yes": "true", "on": "true", "y": "true", "true": "true", "no": "false", "off": "false", "n": "false"}
+)
+"""Words that older YAML, or a quoted truth, has for true and false."""
+
+
 def rewritten(spot: Spot) -> str:
     """The way to write what was probably meant, where it is plain."""
     items = spot.expects.items if get_origin(spot.expects.bare) is tuple else ()
@@ -71,6 +78,8 @@ def rewritten(spot: Spot) -> str:
         return f"write [{value}]"
     if part is not None and value in table(part[1]):
         return f"write {{{part[0]}: {value}}}"
+    if spot.expects.bare is bool and isinstance(value, str) and value.lower() in SAID:
+        return f"write {SAID[value.lower()]}"
     return f"write {number} without quotes" if number is not None and _takes_numbers(spot.expects) else ""
 
 

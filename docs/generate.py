@@ -100,12 +100,11 @@ def transcribed(text: str) -> str:
 
 
 def catalogue(folder: str) -> str:
-    """A row for each kind: what is built, and what the language has that is not."""
-    rows = ["| kind | built | not built yet |", "|---|---|---|"]
+    """A row for each kind."""
+    rows = ["| kind | components |", "|---|---|"]
     for kind, words in KINDS.items():
         built = ", ".join(listing(kind)[kind]) or "none"
-        later = ", ".join(sorted(LATER.get(kind, ())))
-        rows.append(_row(f"[{words}]({folder}{kind}.md)", built, later))
+        rows.append(_row(f"[{words}]({folder}{kind}.md)", built))
     return "\n".join(rows)
 
 

@@ -57,7 +57,7 @@ def test_what_is_shown_of_explain_is_what_it_says(
     assert [block for block in shown if block.rstrip() not in said] == []
 
 
-TOLD = ("dist", "bound", "estimator", "corruption", "step")
+TOLD = ("dist", "flow", "bound", "estimator", "corruption", "step")
 """Kinds whose pages have a formula, shapes, what is offered and where it fails."""
 
 

@@ -29,6 +29,13 @@ class _Row:
 _NO_DIRECTIVES = "remove the line that begins with '%'"
 _ROWS = (
     _Row(
+        "exceeded maximum nesting depth",  # of parsers that read ahead so far before the first event
+        "",
+        "too many lists and maps inside each other",
+        "close the brackets and braces that are open",
+        code="GD116",
+    ),
+    _Row(
         "found unexpected end of stream",
         "quoted scalar",
         "this quote is never closed",

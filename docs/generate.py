@@ -18,7 +18,7 @@ from typing import Any
 
 from gendsl.cli import main as gendsl
 from gendsl.compiler.pipeline import analyse
-from gendsl.schema.catalogue import detail, listing
+from gendsl.schema.catalogue import PARTS, detail, listing
 from gendsl.schema.codes import CODES
 from gendsl.schema.components.later import LATER
 from gendsl.schema.load import load, shipped
@@ -126,15 +126,17 @@ def kind_page(kind: str) -> str:
 
 def _section(component: Mapping[str, Any]) -> str:
     parts = [f"## {component['tag']}", component["description"]]
+    said = [f"- **{word}**: {component[word.lower()]}" for word in PARTS if word.lower() in component]
+    if said:
+        parts.append("\n".join(said))
     if component["parameters"]:
         rows = ["| parameter | takes | default | |", "|---|---|---|---|"]
         for name, about in component["parameters"].items():
             default = "required" if about["default"] == "required" else f"`{flow_style(about['default'])}`"
             rows.append(_row(f"`{name}`", about["type"], default, about["description"]))
         parts.append("\n".join(rows))
-    examples = [e for e in component["examples"] if e]
-    if examples:
-        shown = "\n".join(flow_style({"type": component["tag"], **e}) for e in examples)
+    shown = "\n".join(flow_style({"type": component["tag"], **e}) for e in component["examples"])
+    if shown:
         parts.append(f"```yaml\n{shown}\n```")
     return "\n\n".join(parts)
 

@@ -65,11 +65,12 @@ def settings(graph: Graph) -> Graph:
 
 
 def _complete(graph: Graph) -> Iterator[Diagnostic]:
-    """A note where `missing: true` is said of data that are complete."""
+    """A note where `missing: true` is said of data that are known to be complete."""
     for name, variable in graph.variables.items():
         facts = graph.spec.variables.get(name)
         written = facts is not None and facts.missing is True
-        if written and variable.raw_column is not None and not variable.raw_column.missing:
+        column = variable.raw_column
+        if written and column is not None and not column.missing and not column.unseen:
             yield graph.spec.diagnostic(
                 "GD510",
                 f"{name} has no missing entries: `missing: true` changes nothing",

@@ -31,7 +31,7 @@ def components(
     json_: Json = False,
 ) -> int:
     """What a spec can name: the kinds, the components of a kind, or one with its parameters."""
-    from gendsl.schema.catalogue import detail, listing
+    from gendsl.schema.catalogue import PARTS, detail, listing
     from gendsl.schema.registry import KINDS
     from gendsl.schema.suggest import did_you_mean, nearest
 
@@ -50,6 +50,9 @@ def components(
             put_json(body)
             return DONE
         print(f"{KINDS[kind]} {tag}\n\n{body['description']}\n")
+        for word in PARTS:
+            if word.lower() in body:
+                print(f"{word}: {body[word.lower()]}\n")
         for name, about in body["parameters"].items():
             print(f"  {name}: {about['type']} = {about['default']}  {about['description']}".rstrip())
         return DONE

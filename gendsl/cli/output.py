@@ -118,6 +118,6 @@ def number_words(entry: Mapping[str, Any] | None) -> str:
     count = entry.get("samples") if entry.get("estimator") else None
     draws = f" with {count} sample{'s' if count > 1 else ''}" if count else ""
     floor = f"; real against real {entry['floor']['value']:.4g}" if "floor" in entry else ""
-    return (
-        f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}{how}{draws}{floor}"
-    )
+    plain = f"; baseline {entry['baseline']['value']:.4g}" if "baseline" in entry else ""
+    value = f"{KIND_WORDS[entry['kind']]} {entry['value']:.4f}{error} {entry.get('unit', '')}"
+    return f"{value}{how}{draws}{floor}{plain}"

@@ -6,7 +6,7 @@ Values are dicts from variable names to tensors [N, *shape], in the space of the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -297,6 +297,12 @@ class Model(nn.Module):
 
     # -- queries --------------------------------------------------------------------------------------------------
 
+    def _need(self, names: Sequence[str], given: Mapping[str, Tensor]) -> None:
+        """Raises UsageError where a condition among the names is not given."""
+        for name in names:
+            if self.graph.variables[name].role is Role.CONDITION and name not in given:
+                raise UsageError(f"sampling needs the condition {name}: given={{{name!r}: values}}")
+
     def _refuse(self, query: str) -> None:
         plan = self.graph.capabilities[query]
         if plan.how is None:
@@ -325,9 +331,7 @@ class Model(nn.Module):
         if why:
             raise UsageError(f"top_k and top_p: {why}")
         targets = drawn(self.graph)
-        for name in ordered(self.graph, targets):
-            if self.graph.variables[name].role is Role.CONDITION and name not in (given or {}):
-                raise UsageError(f"sampling needs the condition {name}: given={{{name!r}: values}}")
+        self._need(ordered(self.graph, targets), given or {})
         if chain_of(self.graph) is not None:
             steps = self.graph.spec.sample.chain.steps
             values = chain.run(self, chain.noise(self, n), steps, given or {}, temperature)
@@ -375,17 +379,17 @@ class Model(nn.Module):
         """Means of p(x | z) at `n` samples of the latents: what papers show of a decoder, without its own noise.
 
         No samples of p(x), and of what `decode` gives only. Raises UsageError where the latents cannot be sampled or
-        nothing can be rebuilt from them.
+        nothing can be rebuilt from them, or where a condition is missing.
         """
         self._refuse("sample")
         self._refuse("reconstruct")
         if not decodable(self.graph):
             raise UsageError("this model is sampled by a chain, which has no latents of its own to decode")
-        values = self.ancestral(n, given, list(rebuilt(self.graph)))
-        latents = {
-            n: values[n] for n, v in self.graph.variables.items() if v.role is Role.LATENT and n in values
-        }
-        return self.decode(latents, values)
+        targets = list(rebuilt(self.graph))
+        self._need(ordered(self.graph, targets), given or {})
+        values = self.ancestral(n, given, targets)
+        latents = {n for n, variable in self.graph.variables.items() if variable.role is Role.LATENT}
+        return self.decode({name: v for name, v in values.items() if name in latents}, values)
 
     @torch.no_grad()
     def reconstruct(self, data: Given) -> dict[str, Tensor]:

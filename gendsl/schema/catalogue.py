@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,6 +13,8 @@ from pydantic.fields import FieldInfo
 from gendsl.schema.registry import KINDS, Component, Slot, table
 
 WORDS = {int: "integer", float: "number", bool: "true or false", str: "text"}
+PARTS = ("Formula", "Shapes", "Offers", "Fails")
+"""What a component says of itself beside its description; those that follow from its facts are `told` by it."""
 BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 
@@ -25,8 +28,9 @@ def listing(kind: str | None = None) -> dict[str, dict[str, str]]:
 
 
 def detail(kind: str, tag: str) -> dict[str, Any]:
-    """One component: its description, its parameters with type, default and meaning. Raises KeyError."""
+    """One component: what it says of itself, its parameters with type, default and meaning. Raises KeyError."""
     model = table(kind)[tag]
+    description, said = parts(model)
     parameters = {}
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else field.get_default(call_default_factory=True)
@@ -39,10 +43,23 @@ def detail(kind: str, tag: str) -> dict[str, Any]:
     return {
         "kind": kind,
         "tag": tag,
-        "description": "\n".join(_lines(model)),
+        "description": "\n\n".join(description),
+        **{word.lower(): text for word, text in (said | model.told()).items()},
         "parameters": parameters,
         "examples": list(model.examples),
     }
+
+
+def parts(model: type[Component]) -> tuple[list[str], dict[str, str]]:
+    """The paragraphs of a component's docstring, and those that open with one of PARTS, under that word."""
+    description, said = [], {}
+    for paragraph in inspect.cleandoc(model.__doc__ or "").split("\n\n"):
+        word, colon, text = paragraph.partition(": ")
+        if colon and word in PARTS:
+            said[word] = " ".join(text.split())
+        else:
+            description.append(paragraph)
+    return description, said
 
 
 def words(annotation: Any, metadata: Sequence[Any] = ()) -> str:

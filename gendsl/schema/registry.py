@@ -105,6 +105,11 @@ class Component(Strict):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
     """Parameters at which the laws are checked."""
 
+    @classmethod
+    def told(cls) -> dict[str, str]:
+        """What its page says by its facts: `Shapes` and `Offers`, where these follow from them."""
+        return {}
+
     @model_serializer(mode="wrap")
     def _with_tag(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return {"type": self.tag, **handler(self)}

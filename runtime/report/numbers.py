@@ -67,6 +67,7 @@ def _card(name: str, entry: Metric) -> str:
     floor = _floor(entry)
     if floor is not None:
         how.append(f"real against real: {with_error(*floor)[0]}")
+    how += _baseline(entry)
     meaning = JUDGES[name].meaning + "; " + JUDGES[name].best if name in JUDGES else meaning
     return (
         f'<div class="card"><div class="over"><h3>{esc(title(name))}</h3>'
@@ -94,7 +95,9 @@ def metrics_table(files: Files) -> str:
                 continue
             value, error = with_error(entry.get("value"), entry.get("stderr"))
             kind = str(entry.get("kind", "estimate"))
-            remark = entry.get("why") or entry.get("note") or kind_words(kind)[1]
+            remark = "; ".join(
+                [str(entry.get("why") or entry.get("note") or kind_words(kind)[1]), *_baseline(entry)]
+            )
             cells = [
                 f"<td>{esc(split)}</td><th scope='row'>{esc(title(name))} <code>{esc(name)}</code></th>",
                 f"<td class='n'>{esc(value)}</td><td class='n'>{esc(error)}</td>",
@@ -207,6 +210,14 @@ def _floor(entry: Metric) -> tuple[float, object] | None:
     value, stderr = (floor.get("value"), floor.get("stderr")) if isinstance(floor, dict) else (floor, None)
     known = finite(value)
     return None if known is None else (known, stderr)
+
+
+def _baseline(entry: Metric) -> list[str]:
+    """What the same metric gives without a model, and how; nothing where there is none."""
+    baseline = entry.get("baseline")
+    if not isinstance(baseline, dict) or finite(baseline.get("value")) is None:
+        return []
+    return [f"baseline {with_error(baseline['value'], baseline.get('stderr'))[0]}, {baseline.get('of', '')}"]
 
 
 def _unit(name: str, entry: Metric) -> str:

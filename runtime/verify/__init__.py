@@ -12,6 +12,7 @@ from gendsl.nn.model import Model
 from gendsl.runtime.verify import (
     bounds,
     causality,
+    coding,
     densities,
     divergences,
     energies,
@@ -41,6 +42,7 @@ FAMILIES = (
     kernels,
     preprocessing,
     players,
+    coding,
 )
 
 

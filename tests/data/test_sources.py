@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gendsl.compiler.pipeline import analyse
 from gendsl.data.loaded import load
 from gendsl.data.memory import describe, gather
 from gendsl.errors import DataError, UsageError
@@ -18,6 +19,7 @@ from gendsl.schema.components.source_files import Idx, Npy, Npz
 from gendsl.schema.components.source_generated import Digits, TwoMoons
 from gendsl.schema.components.source_media import Audio, Images, Text
 from gendsl.schema.components.source_tables import Csv
+from gendsl.schema.load import load as load_spec
 from gendsl.schema.registry import table
 
 ROOT = Path(__file__).parents[2]
@@ -250,6 +252,10 @@ def test_memory_describes_and_gathers_arrays(tmp_path: Path) -> None:
         (Images(path="."), "path", "no images"),
         (Audio(path="table.csv"), "path", "not a wav file"),
         (Memory(), "columns", "not known"),
+        (Npy(path="empty.npy"), "path", "no rows"),
+        (Npz(path="empty.npz"), "path", "no rows"),
+        (Csv(path="empty.csv"), "path", "no rows"),
+        (Csv(path="headless.csv"), "path", "names no columns"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -258,6 +264,10 @@ def test_problems_are_told_at_their_field(
 ) -> None:
     make_files("csv")
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n", encoding="utf-8")
+    (tmp_path / "empty.csv").write_text("a,b\n", encoding="utf-8")
+    (tmp_path / "headless.csv").write_text("0.5,1\n1.5,2\n", encoding="utf-8")
+    np.save(tmp_path / "empty.npy", np.zeros((0, 2)))
+    np.savez(tmp_path / "empty.npz", a=np.zeros((0, 2)))
     np.save(tmp_path / "words.npy", np.array(["a", "b"]))
     np.savez(tmp_path / "ragged.npz", a=np.zeros(3), b=np.zeros(4))
     with pytest.raises(SourceProblem, match=message) as caught:
@@ -356,3 +366,19 @@ def test_digits_are_scikit_learns(tmp_path: Path) -> None:
     loaded = load(Digits(), tmp_path)
     assert np.array_equal(loaded.columns["image"].reshape(-1, 64), pixels)
     assert np.array_equal(loaded.columns["label"], labels)
+
+
+def test_a_header_does_not_tell_whether_entries_are_missing(tmp_path: Path) -> None:
+    """So `missing: true` is not called needless; columns of whole numbers are complete."""
+    np.savez(tmp_path / "some.npz", a=np.array([[0.5], [np.nan]]), b=np.array([1, 2]))
+    columns = Npz(path="some.npz").facts(tmp_path).columns
+    assert {name: column.unseen for name, column in columns.items()} == {"a": True, "b": False}
+    text = (
+        "gendsl: 1\ndata: {source: npz, path: some.npz, bind: {x: COLUMN}}\nvariables: {x: {missing: true}}\n"
+    )
+    for column, notes in (("a", 0), ("b", 1)):
+        (tmp_path / "spec.yaml").write_text(
+            text.replace("COLUMN", column) + "decoder: {x: {dist: normal}}\n", encoding="utf-8"
+        )
+        found = analyse(load_spec(tmp_path / "spec.yaml"))
+        assert len([n for n in found.notes if "changes nothing" in n.message]) == notes

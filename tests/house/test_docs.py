@@ -14,8 +14,9 @@ from gendsl.cli import commands
 from gendsl.compiler.explain import as_text
 from gendsl.compiler.pipeline import analyse
 from gendsl.schema import sections, settings, spec
+from gendsl.schema.catalogue import PARTS
 from gendsl.schema.load import load
-from gendsl.schema.registry import Strict
+from gendsl.schema.registry import Strict, table
 from tests.house.checkout import ROOT
 
 
@@ -54,6 +55,24 @@ def test_what_is_shown_of_explain_is_what_it_says(
     shown = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     assert shown
     assert [block for block in shown if block.rstrip() not in said] == []
+
+
+TOLD = ("dist", "flow", "bound", "estimator", "corruption", "step")
+"""Kinds whose pages have a formula, shapes, what is offered and where it fails."""
+
+
+@pytest.mark.parametrize(("kind", "tag"), [(kind, tag) for kind in TOLD for tag in table(kind)])
+def test_a_component_says_what_it_computes_and_where_it_fails(kind: str, tag: str) -> None:
+    page = pages()[ROOT / "docs" / "components" / f"{kind}.md"]
+    section = page.split(f"\n## {tag}\n")[1].split("\n## ")[0]
+    assert [
+        word for word in PARTS if not re.search(rf"^- \*\*{word}\*\*: .{{10,}}", section, re.MULTILINE)
+    ] == []
+    assert f"{{type: {tag}" in section, "no example"
+    if kind != "step":
+        assert re.search(r"\*\*Formula\*\*: .*(\b(19|20)\d\d\b|NIST)", section), (
+            "a formula without its source"
+        )
 
 
 SECTIONS = (

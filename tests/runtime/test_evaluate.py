@@ -17,7 +17,7 @@ from gendsl.nn import model as models
 from gendsl.nn.inference import Trace
 from gendsl.runtime import checkpoint
 from gendsl.runtime.evaluation import FAMILIES, evaluate
-from gendsl.runtime.evaluation.imputation import imputation_scores
+from gendsl.runtime.evaluation.imputation import imputation_scores, usual
 from gendsl.runtime.initial import untrained
 from gendsl.schema.load import load, loads
 from tests.runtime.runs import SMALL, begin, whole
@@ -285,6 +285,26 @@ def test_imputation_is_scored_at_removed_entries_alone() -> None:
     wrong = imputation_scores(model.graph, batch, {"x": 1 - draws["x"]}, ["x"])
     assert (wrong["imputation_error"] == 1).all()
     assert (wrong["imputation_accuracy"] == 0).all()
+
+
+def test_a_baseline_of_imputation_is_the_usual_value_of_each_entry() -> None:
+    """By hand from the first entries of the training part, and as the metrics report it."""
+    _, model, data = untrained(loads(MISSING))
+    batch = data.parts["train"].batch(torch.arange(data.parts["train"].rows))
+    constants = usual(model.graph, data.parts["train"], ["x"])
+    for i, j in ((3, 3), (2, 4), (6, 1)):
+        seen = batch.values["x"][batch.known["x"][:, 0, i, j], 0, i, j].double()
+        torch.testing.assert_close(constants["imputation_error"]["x"][0, i, j], seen.mean())
+        assert constants["imputation_accuracy"]["x"][0, i, j] == seen.mode().values
+    found = measured(MISSING, "imputation_error", "imputation_accuracy")
+    test = data.parts["test"].batch(torch.arange(data.parts["test"].rows))
+    for metric, entry in found.items():
+        same = {"x": constants[metric]["x"].expand(1, len(test), 1, 8, 8)}
+        by_hand = imputation_scores(model.graph, test, same, ["x"])[metric].mean()
+        assert entry["baseline"]["value"] == pytest.approx(float(by_hand))
+        assert "training rows" in entry["baseline"]["of"]
+    assert 0.1 < found["imputation_error"]["baseline"]["value"] < 0.2
+    assert 0.7 < found["imputation_accuracy"]["baseline"]["value"] < 0.9
 
 
 ENTRY_BY_ENTRY = """

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from gendsl.compiler.build import build
+from gendsl.compiler.plans.reconstruct import decodable
+from gendsl.data.dataset import Part
 from gendsl.errors import UsageError
 from gendsl.runtime.evaluation import evaluate
 from gendsl.runtime.initial import untrained
-from gendsl.runtime.samples import save_pictures
+from gendsl.runtime.samples import conditions, given_values, save_pictures
 from gendsl.schema.load import loads
+from tests.compiler.cases import CASES, graph_of
 
 VAE = """
 gendsl: 1
@@ -58,6 +62,26 @@ def test_without_a_mean_there_is_a_reason() -> None:
     entry = evaluate(model, data, split="test", seed=0, samples=1, metrics=("sliced_wasserstein",))
     assert entry["sliced_wasserstein"]["value"] is None
     assert "no mean" in entry["sliced_wasserstein"]["why"]
+
+
+def _no_rows() -> Part:
+    raise AssertionError("every condition is given")
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_whatever_can_be_sampled_and_rebuilt_has_means(name: str) -> None:
+    graph = graph_of(CASES[name].text)
+    asked = {graph.capabilities[query].how for query in ("sample", "reconstruct")}
+    if None in asked or not decodable(graph):
+        pytest.skip("it is not sampled and rebuilt")
+    model = build(graph)
+    given = given_values(model, 2, _no_rows, dict.fromkeys(conditions(graph), 0.0), 0)
+    if given:
+        with pytest.raises(UsageError, match="needs the condition"):
+            model.means(2)
+    found = model.means(2, given)
+    assert found
+    assert {n: v.shape[1:] for n, v in found.items()} == {n: graph.variables[n].shape for n in found}
 
 
 def test_means_are_drawn_beside_samples(tmp_path: Path) -> None:

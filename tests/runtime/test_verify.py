@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import importlib.util
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -25,6 +27,7 @@ from gendsl.nn.networks.made import MADE
 from gendsl.nn.objective import adversarial
 from gendsl.nn.transforms.coupling import CouplingLayer, build_coupling
 from gendsl.nn.transforms.planar import PlanarFlow
+from gendsl.runtime.compress import Packed
 from gendsl.runtime.dataset import dataset
 from gendsl.runtime.initial import compile_model
 from gendsl.runtime.verify import (
@@ -33,6 +36,7 @@ from gendsl.runtime.verify import (
     as_json,
     bounds,
     causality,
+    coding,
     densities,
     divergences,
     energies,
@@ -49,6 +53,7 @@ from gendsl.runtime.verify.subject import perturb, subject
 from gendsl.schema.components.flow import Coupling
 from gendsl.schema.load import load, loads
 
+CODER = importlib.util.find_spec("constriction") is not None
 SPECS = {
     "flow": """
 data: {source: two_moons, n: 200, bind: {x: {column: point, as: [standardize]}, y: label}}
@@ -72,6 +77,16 @@ data: {source: ring, n: 200, bind: {x: point}}
 prior: {z: {dist: normal, shape: [2]}}
 decoder: {x: {given: z, dist: normal, net: {type: mlp, hidden: [12]}}}
 encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [12]}}}
+""",
+    "bits_back": """
+data: {source: digits, bind: {x: {column: image, as: [{binarize: static}]}}}
+prior: {z: {dist: normal, shape: [2]}}
+decoder: {x: {given: z, dist: bernoulli, net: {type: mlp, hidden: [12]}}}
+encoder: {z: {given: x, dist: normal, net: {type: mlp, hidden: [12]}}}
+""",
+    "range_coded": """
+data: {source: digits, bind: {x: {column: image, as: [ordinal]}}}
+decoder: {x: {dist: categorical}}
 """,
     "denoising": """
 data: {source: ring, n: 200, bind: {x: point}}
@@ -220,6 +235,7 @@ OF = {
     "players": ("players",),
     "log_z": ("energies",),
     "chain": ("energies",),
+    "coding": ("coding",),
 }
 """Kind of certificate -> the modules that give it."""
 
@@ -474,6 +490,12 @@ def thawed(patch: Patch) -> None:
     patch.setattr(adversarial, "frozen", nullcontext)
 
 
+def reversed_rows(patch: Patch) -> None:
+    """A file whose rows come back in another order."""
+    decompress = coding.decompress
+    patch.setattr(coding, "decompress", lambda *args: {n: v.flip(0) for n, v in decompress(*args).items()})
+
+
 def uncut(patch: Patch) -> None:
     """The generator is moved by the critic's term."""
     patch.setattr(adversarial, "detached_tuples", adversarial.tuples)
@@ -529,6 +551,7 @@ PLANTED: list[tuple[str, str, Callable[[Patch], None]]] = [
     ("energy", "chain:energy.x", lambda p: wrong_noise(p, energies.CHAIN_POWER)),
     ("gan", "players:adversary.d", thawed),
     ("bigan", "players:critic.d", uncut),
+    *([("bits_back", "coding:x", reversed_rows)] if CODER else []),
 ]
 
 
@@ -539,6 +562,25 @@ def test_a_planted_error_of_the_stated_power_fails(
     assert sound(name)[certificate].passed
     plant(monkeypatch)
     assert not certified(name, certificate).passed
+
+
+@pytest.mark.parametrize("name", ["bits_back", "range_coded"])
+def test_a_file_of_other_bits_than_claimed_fails(monkeypatch: Patch, name: str) -> None:
+    pytest.importorskip("constriction")
+    found = sound(name)["coding:x"]
+    assert found.passed
+    assert found.power < 0.05
+    compress = coding.compress
+    if name == "bits_back":
+        monkeypatch.setattr(coding, "compress", lambda *args: dearer(compress(*args), found.power))
+    else:
+        wrong_log_prob(monkeypatch, -found.power)
+    assert not certified(name, "coding:x").passed
+
+
+def dearer(packed: Packed, power: float) -> Packed:
+    """A file that claims too many bits by (1 + power)."""
+    return dataclasses.replace(packed, claimed=packed.claimed * (1 + power))
 
 
 def steep() -> Certificate:

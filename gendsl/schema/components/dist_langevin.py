@@ -16,6 +16,12 @@ class LangevinPosterior(Pointwise):
 
     Short-run inference (Nijkamp et al. 2019; Pang et al. 2020, eq. 9): no network and no parameters; p(x, z) is
     trained at the chain's end, which is cut. Its density is not known.
+
+    Formula: z_t+1 = z_t - (eps / 2) grad U(z_t) + sqrt(eps T) n_t, n_t ~ N(0, 1), U(z) = -log p(x, z) (Pang
+    et al. 2020, eq. 9).
+
+    Fails: Short chains do not reach the posterior: what is trained is biased, and no number of it is a bound.
+    Every step costs a gradient through the decoder. Discrete latents are refused.
     """
 
     steps: Size = Field(default=20, description="steps of each chain")

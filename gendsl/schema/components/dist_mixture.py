@@ -20,6 +20,13 @@ class Mixture(Dist):
     One component is drawn for the whole vector, or (`over: entry`) one for each entry. Weights and components
     come from the net; without one they are learned, also in a prior, and begin apart, at standard normal raw
     numbers (full covariances at identities). Samples have no gradient: the choice of the component has none.
+
+    Formula: log p(x) = logsumexp_k (log w_k + log p_k(x)) (Bishop 2006, eq. 2.188); over entries: that sum
+    for each entry.
+
+    Fails: Components must have one support and a density at any point. A KL with it is sampled. Components of
+    normals may shrink onto single rows, down to the floor of the scale. Samples have no gradient: in an
+    encoder it needs score_function.
     """
 
     of: Annotated[tuple[Annotated[Dist, Slot("dist")], ...], Field(strict=False, min_length=1)]

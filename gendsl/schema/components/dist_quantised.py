@@ -16,6 +16,12 @@ class Vq(Dist):
 
     A point mass: log q = 0. Networks of encoders and decoders read the codewords, `dim` channels; the prior reads
     the indices. The first batch of training sets the codewords to vectors of its own.
+
+    Formula: c = argmin_k |e(x) - v_k|^2, codebook term |sg(e) - v_c|^2 + `commitment` |e - sg(v_c)|^2 (van
+    den Oord et al. 2017, eq. 1 to 3).
+
+    Fails: Codewords that no row is near to are never moved. Without a fitted prior the codes cannot be
+    sampled. log p(x) is bounded by the one code alone, log p(c) + log p(x | c).
     """
 
     codes: Size = Field(default=64, description="number of codewords")

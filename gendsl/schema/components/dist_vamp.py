@@ -16,6 +16,11 @@ class Vamp(Dist):
 
     q is the latent's encoder before its flow. Pseudo-inputs stand for its observed parents, between the ends of
     their support (for a label: weights of its values); conditions are those of the row.
+
+    Formula: log p(z) = logsumexp_k log q(z | u_k) - log K (Tomczak and Welling 2018, eq. 9).
+
+    Fails: It needs an encoder with a density and observed parents to stand in for. A draw or a density costs
+    K passes of the encoder. With many pseudo-inputs and few rows they come to be the rows.
     """
 
     pseudo_inputs: Size = Field(default=100, description="number of components")

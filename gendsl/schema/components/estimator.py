@@ -28,7 +28,17 @@ class Estimator(Component):
 
 @component("estimator", "enumerate", build="gendsl.nn.estimators:exact")
 class Enumerate(Estimator):
-    """Every value, weighted by q: exact. The default where all joint states are at most 256."""
+    """Every value, weighted by q: exact. The default where all joint states are at most 256.
+
+    Formula: E_q[f] = sum_c q(c | x) f(c) (Kingma et al. 2014, eq. 7, for the label of M2).
+
+    Shapes: Terms downstream of the latent are computed for each of S joint states, [S, B], and weighted by q.
+
+    Offers: The exact expectation and its exact gradient; the bound stays a bound.
+
+    Fails: Cost and memory grow with the number of joint states: above 256, or for infinitely many values, it
+    is refused, and another estimator has to be named.
+    """
 
     words = "enumerated"
 
@@ -40,6 +50,16 @@ class ScoreFunction(Estimator):
     The baseline b of a draw is the mean of f over the other draws for the same row (Kool et al. 2019): an
     objective of one sample takes two draws. Under iwae and renyi, f is the bound and b the bound with the
     draw's log w replaced by the mean of the others (VIMCO, Mnih and Rezende 2016, eq. 9 and 10).
+
+    Formula: (1/n) sum_j (f_j - b_j) grad log q(c_j | x), b_j the mean of f over the other draws (Williams
+    1992; Kool et al. 2019).
+
+    Shapes: f and log q [samples, B]; at least two samples.
+
+    Offers: An unbiased gradient for every discrete latent with a density; the reported value is untouched.
+
+    Fails: Its variance is larger than that of relaxed gradients and grows with the number of latents above a
+    term: small learning rates, more samples.
     """
 
     finite = False
@@ -66,6 +86,17 @@ class Gumbel(Relaxed):
     """Gumbel-softmax, or Concrete, weights in place of the value (Jang et al. 2017, eq. 2; Maddison et al. 2017).
 
     Networks embed weights as the mixture of embeddings. The objective is then an estimate, not a bound.
+
+    Formula: w = softmax((log q + g) / t), g = -log(-log u) (Jang et al. 2017, eq. 2; Maddison et al. 2017).
+
+    Shapes: Weights [B, *shape, classes] in place of values [B, *shape]; networks read the mixture of
+    embeddings.
+
+    Offers: A gradient of low variance through the relaxed model; log_prob and elbo are computed afresh with
+    real draws.
+
+    Fails: The training objective is that of the relaxed model, an estimate and no bound. A low temperature
+    has gradients of large variance, a high one lets networks read mixtures that they never meet in sampling.
     """
 
     words = "relaxed by gumbel"
@@ -74,6 +105,17 @@ class Gumbel(Relaxed):
 
 @component("estimator", "straight_through", build="gendsl.nn.estimators:straight_through")
 class StraightThrough(Relaxed):
-    """A value forwards, the gradient of Gumbel-softmax weights backwards: biased (Jang et al. 2017, section 2.2)."""
+    """A value forwards, the gradient of Gumbel-softmax weights backwards: biased (Jang et al. 2017, section 2.2).
+
+    Formula: forwards onehot(argmax w), backwards w = softmax((log q + g) / t) (Jang et al. 2017, section 2.2;
+    Bengio et al. 2013).
+
+    Shapes: One-hot values [B, *shape, classes] forwards, weights of that shape backwards.
+
+    Offers: Real values forwards, so networks meet what they meet in sampling; a gradient of low variance.
+
+    Fails: The gradient is biased and the bias does not vanish with more samples; at a low temperature it also
+    has a large variance.
+    """
 
     words = "straight-through (biased gradient)"

@@ -18,6 +18,9 @@ from gendsl.schema.registry import Component, Slot, component
 Mask = Literal["half", "checkerboard", "channel"]
 EntryTransform = Literal["affine", "additive", "rq_spline"]
 BINS = 8
+SHOWN: tuple[Shape, ...] = ((4,), (2, 4, 4))
+"""Shapes of a variable at which a page shows a layer."""
+DIRECTIONS = {Cost.CHEAP: "one pass", Cost.SEQUENTIAL: "many passes", Cost.NONE: "no way"}
 
 
 class FlowLayer(Component):
@@ -63,6 +66,19 @@ class FlowLayer(Component):
     def problem(self, shape: Shape) -> str | None:
         """Why the layer cannot act on this shape, or None."""
         return None
+
+    @classmethod
+    def told(cls) -> dict[str, str]:
+        """The shapes on both sides, and what each direction costs, at the first of the examples."""
+        layer = cls.model_validate(cls.examples[0], strict=False)
+        shape = next(s for s in SHOWN if layer.problem(s) is None)
+        supports = {str(s) for s in (REAL,) if layer.base_support(s) is not None}
+        on = f"values in {supports.pop()}" if supports else f"values in {layer.acts_on}"
+        return {
+            "Shapes": f"Variable {list(shape)}, base {list(base_of([layer], shape))}; one log-determinant a row.",
+            "Offers": f"{DIRECTIONS[layer.inverse_cost]} to the base (density of given points), "
+            f"{DIRECTIONS[layer.forward_cost]} from it (samples, and the density of own ones); {on}.",
+        }
 
     def bill(self, shape: Shape, context: int) -> Bill:
         """Cost of one row of `shape` with a context of width `context` (0: none), the cheap way."""
@@ -146,6 +162,13 @@ class Planar(FlowLayer):
     Cheap from base to variable, so densities of its own samples only; the inverse has no closed form. Fine
     inside an encoder, refused where a density at given points is needed. `repeat` layers run as one fused
     stack.
+
+    Formula: x = z + u' tanh(w.z + b), log |det| = log |1 + tanh'(w.z + b) w.u'| (Rezende and Mohamed 2015,
+    eq. 10 to 12), u' = u + (m(w.u) - w.u) w / |w|^2 with m(a) = softplus(a) - 1, so that w.u' > -1 (appendix
+    A.1).
+
+    Fails: Refused in a prior or under observed data: the inverse has no closed form. One layer bends along
+    one direction only, so many are needed in many dimensions.
     """
 
     repeat: Count = 1
@@ -165,6 +188,13 @@ class Coupling(EntryLayer):
     """Coupling layer: one part passes through and sets the transform of the other (NICE; RealNVP, eq. 7-8).
 
     `repeat` layers alternate which part passes through. Cheap in both directions.
+
+    Formula: x_a = z_a, x_b = z_b exp(s(z_a)) + t(z_a), log |det| = sum s (Dinh et al. 2017, eq. 7 and 8);
+    additive: s = 0 (Dinh et al. 2015, eq. 8); rq_spline: Durkan et al. 2019, eq. 4. s is bounded by a learned
+    tanh.
+
+    Fails: One layer leaves half of the entries as they are: at least two, with alternating parts, are needed.
+    checkerboard and channel need a grid, channel two channels. Distant modes stay joined by thin bridges.
     """
 
     mask: Mask = "half"
@@ -226,7 +256,14 @@ class Coupling(EntryLayer):
 
 @component("flow", "permute", build="gendsl.nn.transforms.permute:build_permute")
 class Permute(FlowLayer):
-    """A fixed permutation of the flattened entries: reversed, or shuffled by a seed. Volume-preserving."""
+    """A fixed permutation of the flattened entries: reversed, or shuffled by a seed. Volume-preserving.
+
+    Formula: x_i = z_pi(i), log |det| = 0 (Kingma and Dhariwal 2018, section 3.2, of which it is the fixed
+    case).
+
+    Fails: It learns nothing, and two reversals in a row undo each other: put it between couplings or
+    autoregressive layers.
+    """
 
     how: Literal["reverse", "shuffle"] = "reverse"
     seed: Annotated[int, Field(ge=0)] = 0

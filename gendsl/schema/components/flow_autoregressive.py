@@ -62,6 +62,12 @@ class MaskedAR(AutoregressiveLayer):
     """Masked autoregressive flow, x_i from u_i and x_<i (Papamakarios et al. 2017): densities in one pass.
 
     Samples take the entries in turn, with the arithmetic of about one pass.
+
+    Formula: x_i = u_i exp(a_i) + m_i with m_i, a_i functions of x_<i, log |det| = sum a_i (Papamakarios et
+    al. 2017, eq. 3 to 5).
+
+    Fails: Samples take one step for each entry: slow in many dimensions. One layer depends on the order; put
+    `between: reverse` between layers. Errors of a sample add up along the order.
     """
 
     forward_cost = Cost.SEQUENTIAL
@@ -72,6 +78,12 @@ class InverseAR(AutoregressiveLayer):
     """Inverse autoregressive flow, z_i from e_i and e_<i (Kingma et al. 2016): own samples in one pass.
 
     Densities at given points take the entries in turn, with the arithmetic of about one pass.
+
+    Formula: z_i = e_i exp(a_i) + m_i with m_i, a_i functions of e_<i, log |det| = sum a_i (Kingma et al.
+    2016, eq. 9 to 11).
+
+    Fails: Densities at given points take one step for each entry: in a prior or under data it is slow, and
+    masked_ar is meant there. One entry alone has nothing before it.
     """
 
     inverse_cost = Cost.SEQUENTIAL

@@ -24,6 +24,12 @@ class Elementwise(FlowLayer):
 
     `sigmoid` brings reals to [0, 1], `logit` [0, 1] to the reals, `softplus` reals to the positive ones,
     `tanh` to [-1, 1]. Parents condition `affine` only.
+
+    Formula: x = f(z) entry by entry, log |det| = sum log |f'(z)|, f one of sigmoid, logit, softplus, tanh, or
+    x exp(s) + t (Papamakarios et al. 2021, section 3.1).
+
+    Fails: A logit at 0 or 1, an inverse tanh at -1 or 1 are infinite: values at the ends are clamped in
+    rounding only. The supports on both sides must be those of f, else it is refused.
     """
 
     how: How = "affine"

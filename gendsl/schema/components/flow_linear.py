@@ -26,6 +26,12 @@ class ActNorm(FlowLayer):
     """A learned shift and scale per channel, or per entry of a vector (Kingma and Dhariwal 2018).
 
     The first training batch leaves it with mean 0 and variance 1. Parents do not condition it.
+
+    Formula: x = (z - b) / s per channel, log |det| = -H W sum log |s| (Kingma and Dhariwal 2018, section
+    3.1).
+
+    Fails: It depends on the first batch: a small or odd one starts it badly. A channel that never varies gets
+    the scale of the floor.
     """
 
     def bill(self, shape: Shape, context: int) -> Bill:
@@ -39,6 +45,12 @@ class LULinear(FlowLayer):
     With `start: whiten` the first training batch leaves it with mean 0 and covariance I, if it has more rows than
     entries, else with variances 1. Over a normal base that is the normal distribution of the batch's moments; with
     `given` too, one for each value of a label.
+
+    Formula: y = L U x + b, log |det| = sum log |U_ii| (Kingma and Dhariwal 2018, eq. 11; Durkan et al. 2019,
+    section 3.2).
+
+    Fails: D^2 parameters for D entries: not for large images. Without a permutation beside it some matrices
+    are out of reach.
     """
 
     start: Literal["identity", "whiten"] = Field(
@@ -66,6 +78,11 @@ class Inv1x1Conv(FlowLayer):
     """One matrix P L U over the channels at every position (Kingma and Dhariwal 2018, eq. 10).
 
     It begins at a random rotation. On a vector it mixes all entries. Parents do not condition it.
+
+    Formula: x_hw = W z_hw, log |det| = H W log |det W|, W = P L (U + diag(s)) (Kingma and Dhariwal 2018, eq.
+    9 to 11).
+
+    Fails: P stays what it was at the start. One channel is mixed with nothing: squeeze first.
     """
 
     def bill(self, shape: Shape, context: int) -> Bill:
@@ -75,7 +92,13 @@ class Inv1x1Conv(FlowLayer):
 
 @component("flow", "householder", build="gendsl.nn.transforms.linear:build_householder")
 class Householder(FlowLayer):
-    """`repeat` reflections x - 2 v (v.x) / |v|^2 (Tomczak and Welling 2016); volume-preserving."""
+    """`repeat` reflections x - 2 v (v.x) / |v|^2 (Tomczak and Welling 2016); volume-preserving.
+
+    Formula: x = (I - 2 v v^T / |v|^2) z, log |det| = 0 (Tomczak and Welling 2016, eq. 7).
+
+    Fails: A rotation alone makes no normal base less normal: put it between other layers. Single numbers are
+    refused.
+    """
 
     repeat: Count = 1
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"repeat": 4})

@@ -16,6 +16,12 @@ class Radial(FlowLayer):
     """Radial flow z + beta (z - z0) / (alpha + |z - z0|) (Rezende and Mohamed 2015, eq. 14).
 
     Cheap in both directions: the inverse solves a quadratic for the radius.
+
+    Formula: x = z + b h(a, r) (z - z0), h = 1 / (a + r), r = |z - z0|, b >= -a (Rezende and Mohamed 2015, eq.
+    14; appendix A.2).
+
+    Fails: It moves mass towards or from one centre alone: many layers are needed. In many dimensions its
+    effect at typical distances is small.
     """
 
     repeat: Count = 1
@@ -34,6 +40,12 @@ class Sylvester(FlowLayer):
 
     Q is orthogonal, a product of `reflections`; R and S are upper triangular of width `units`. Cheap from
     base to variable; the inverse has no closed form.
+
+    Formula: x = z + Q R tanh(S Q^T z + b), log |det| = sum_i log |1 + tanh'_i R_ii S_ii| (van den Berg et al.
+    2018, eq. 8 and 9 with 13), R_ii S_ii > -1.
+
+    Fails: Refused in a prior or under observed data: the inverse has no closed form. `units` of at most the
+    number of entries.
     """
 
     repeat: Count = 1

@@ -23,7 +23,12 @@ class Rearrangement(FlowLayer):
 
 @component("flow", "squeeze", build="gendsl.nn.transforms.rearrange:build_squeeze")
 class Squeeze(Rearrangement):
-    """Towards the base, [C, H, W] becomes [4C, H/2, W/2]: each 2 x 2 square becomes channels."""
+    """Towards the base, [C, H, W] becomes [4C, H/2, W/2]: each 2 x 2 square becomes channels.
+
+    Formula: [C, H, W] -> [4 C, H / 2, W / 2], log |det| = 0 (Dinh et al. 2017, section 3.6).
+
+    Fails: Odd heights or widths, and vectors, are refused.
+    """
 
     def base_shape(self, shape: Shape) -> Shape:
         channels, height, width = shape
@@ -40,6 +45,12 @@ class Split(Rearrangement):
     """The second half of the channels, or of a vector's entries, goes straight to the base, then flat.
 
     The layers after it see the first half only (Dinh et al. 2017, section 3.6).
+
+    Formula: z = (z1, z2), x = (f(z1), z2), log |det| = that of f (Dinh et al. 2017, section 3.6, eq. 15 and
+    16).
+
+    Fails: What it sends to the base is not moved by later layers: too early a split costs fit. A single
+    channel is refused, and so is a split in a chain.
     """
 
     def base_shape(self, shape: Shape) -> Shape:
@@ -53,7 +64,14 @@ class Split(Rearrangement):
 
 @component("flow", "chain", build="gendsl.nn.transforms.rearrange:build_chain")
 class Chain(FlowLayer):
-    """The layers under `stack`, from the variable inwards, `repeat` times with parameters of their own."""
+    """The layers under `stack`, from the variable inwards, `repeat` times with parameters of their own.
+
+    Formula: x = f_1(f_2(...(z))), log |det| = the sum of the layers' (Rezende and Mohamed 2015, eq. 7;
+    Papamakarios et al. 2021, eq. 6).
+
+    Fails: A layer that cannot take the shape at its place is refused with its place. Each repeat has
+    parameters of its own.
+    """
 
     stack: Annotated[tuple[Annotated[FlowLayer, Slot("flow")], ...], Field(strict=False, min_length=1)]
     repeat: Count = 1

@@ -70,5 +70,7 @@ class Memory(Source):
             )
         columns = {}
         for name, given in self.columns.items():
-            columns[name] = given.refine(name, Column(given.dtype, given.shape, dtype_support(given.dtype)))
+            unseen = given.dtype.startswith("float")
+            column = Column(given.dtype, given.shape, dtype_support(given.dtype), unseen=unseen)
+            columns[name] = given.refine(name, column)
         return SourceFacts(columns, self.rows)

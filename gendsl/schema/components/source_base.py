@@ -48,6 +48,8 @@ class Column:
     missing: bool = False
     end: int | None = None
     ragged: bool = False
+    unseen: bool = False
+    """NaN entries may occur: the values are not read before the data are."""
 
     @property
     def levels(self) -> int | None:

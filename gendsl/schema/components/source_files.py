@@ -130,6 +130,8 @@ class Idx(Source):
         if all(pair.labels is not None for pair in files.values()):
             columns["label"] = label_column(self.classes)
         rows = {part: header.shape[0] for part, header in headers.items()}
+        if not all(rows.values()):
+            raise SourceProblem("path", "the file has no images")
         return SourceFacts(columns, sum(rows.values()), parts=rows if "train" in rows else None)
 
     def files(self, base: Path) -> dict[str, IdxFiles]:
@@ -347,7 +349,7 @@ def array_facts(
 ) -> SourceFacts:
     """Facts of arrays, rows first, refined by what is declared; `rowwise`: those that are no images in any case.
 
-    Raises SourceProblem at `columns`.
+    Raises SourceProblem at `columns`, and where there are no rows.
     """
     for name in declared:
         if name not in headers:
@@ -356,9 +358,13 @@ def array_facts(
     for name, header in headers.items():
         shape = header.shape[1:]
         shape = shape if name in rowwise else image_shape(header.dtype, shape)
-        column = Column(header.dtype, shape, dtype_support(header.dtype))
+        unseen = header.dtype.startswith("float")
+        column = Column(header.dtype, shape, dtype_support(header.dtype), unseen=unseen)
         columns[name] = declared[name].refine(name, column) if name in declared else column
-    return SourceFacts(columns, next(iter(headers.values())).shape[0], parts)
+    rows = next(iter(headers.values())).shape[0]
+    if not rows:
+        raise SourceProblem("path", "the arrays have no rows")
+    return SourceFacts(columns, rows, parts)
 
 
 def _rows(of: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@
 import csv
 import importlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -52,8 +52,6 @@ class Csv(Source):
             rows += 1
             for scan, cell in zip(scans, line, strict=True):
                 scan.see(cell.strip())
-        if not rows:
-            raise SourceProblem("path", f"{self.path} has no rows")
         found = {name: scan.column() for name, scan in zip(names, scans, strict=True)}
         return table_facts(found, self.columns, rows)
 
@@ -65,6 +63,12 @@ class Csv(Source):
         if first is None:
             raise SourceProblem("path", f"{self.path} is empty")
         names = [cell.strip() for cell in first] if self.header else [f"c{i + 1}" for i in range(len(first))]
+        if self.header and _values(names):
+            raise SourceProblem(
+                "path",
+                f"the first line of {self.path} names no columns: {', '.join(names[:3])} are numbers",
+                "write header: false, or name the columns in the first line",
+            )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise SourceProblem("path", f"{self.path} has two columns {twice[0]!r}")
@@ -76,6 +80,15 @@ class Csv(Source):
                 yield from (line for line in csv.reader(file, delimiter=self.delimiter, strict=True) if line)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise SourceProblem("path", f"{self.path} cannot be read as csv: {error}") from error
+
+
+def _values(names: Sequence[str]) -> bool:
+    """Whether the names are a row of numbers; whole ones alone may be names."""
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return False
+    return not all(number.is_integer() for number in numbers)
 
 
 @component("source", "parquet", build="gendsl.data.tables:load_parquet")
@@ -129,6 +142,8 @@ def table_facts(found: Mapping[str, Column], declared: Mapping[str, Declared], r
             Support(low, high, integer),
             missing=any(part.missing for part in parts),
         )
+    if not rows:
+        raise SourceProblem("path", "the table has no rows")
     return SourceFacts(columns, rows)
 
 

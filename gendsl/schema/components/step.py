@@ -84,7 +84,17 @@ def through(column: Column, steps: tuple[Step, ...]) -> Through:
 
 @component("step", "unit", build="gendsl.nn.steps:build_unit")
 class Unit(Step):
-    """To 0 .. 1: (x - low) / (high - low), so uint8 is divided by 255 and the digits by 16."""
+    """To 0 .. 1: (x - low) / (high - low), so uint8 is divided by 255 and the digits by 16.
+
+    Formula: y = (x - low) / (high - low), log |dy/dx| = -log(high - low) for each entry.
+
+    Shapes: Those of the column.
+
+    Offers: Invertible; the grid of the integers stays known, so dequantize may follow.
+
+    Fails: Columns without known bounds, and labels, are refused. Its values are not 0 or 1: under bernoulli
+    they are refused.
+    """
 
     def apply(self, column: Column) -> Column:
         """Real values in [0, 1]; those of integers stay on their grid (`levels`)."""
@@ -99,6 +109,16 @@ class Binarize(Step):
     static: one Bernoulli draw for each entry, made once and for all, a function of the run's seed and of
     the row's place in the source. dynamic: a fresh draw at every visit. threshold: 1 where the grey value
     is above `at`.
+
+    Formula: y ~ Bernoulli(g), g the grey value in 0 .. 1 (Salakhutdinov and Murray 2008, for MNIST);
+    threshold: y = 1 where g > `at`.
+
+    Shapes: Those of the column.
+
+    Offers: Values in {0, 1} that bernoulli scores; log_prob is of the binary image.
+
+    Fails: The grey values are lost: bits per dimension are those of the binary image, not of the column's
+    levels, and numbers of static and dynamic binarization are not to be compared.
     """
 
     primary = "how"
@@ -130,6 +150,17 @@ class Dequantize(Step):
 
     uniform: u is uniform. variational: u is drawn by a density of its own, trained with the model (Ho et al. 2019):
     uniform numbers through a logit, a `flow` that is given what `net` makes of k, and a sigmoid.
+
+    Formula: y = (k + u) / L, log |dy/dx| = -log L for each entry; E_u[log p(y)] - D log L <= log P(k) (Theis
+    et al. 2016, section 3.1); variational: minus E log q(u | k) (Ho et al. 2019, section 3.1).
+
+    Shapes: Those of the column.
+
+    Offers: A density on the reals bounds the probability of the integers: bits per dimension are upper
+    bounds. Undone by rounding down.
+
+    Fails: Values that are not on a grid, or of unknown ends, are refused. Fresh noise at every visit: an
+    evaluation has noise too. After standardize the ends of the grid are not known: write it before.
     """
 
     primary = "how"
@@ -188,6 +219,16 @@ class Logit(Step):
 
     alpha is 0.05 as in RealNVP (Dinh et al. 2017, arXiv 1605.08803, section 4.1), here at both ends; MAF
     takes 1e-6 for MNIST (Papamakarios et al. 2017, arXiv 1705.07057).
+
+    Formula: y = log(s / (1 - s)), s = alpha + (1 - 2 alpha) x, log |dy/dx| = log(1 - 2 alpha) - log s - log(1
+    - s) (Dinh et al. 2017, section 4.1).
+
+    Shapes: Those of the column.
+
+    Offers: Invertible, from [0, 1] to the reals, so that flows and normal distributions fit the support.
+
+    Fails: Values on a grid, or outside [0, 1], are refused. With a tiny alpha values at the ends go to
+    +-log(1 / alpha), and log_prob in nats is not comparable between alphas; bits per dimension are.
     """
 
     primary = "alpha"
@@ -213,7 +254,18 @@ class Logit(Step):
 
 @component("step", "standardize", build="gendsl.nn.steps:build_standardize")
 class Standardize(Step):
-    """(x - mean) / std of each entry, fitted on the training rows and recorded; constant entries: std 1."""
+    """(x - mean) / std of each entry, fitted on the training rows and recorded; constant entries: std 1.
+
+    Formula: y = (x - m) / s with the training rows' mean and standard deviation, log |dy/dx| = -log s for
+    each entry.
+
+    Shapes: Those of the column; m and s have one row's shape and are in the checkpoint.
+
+    Offers: Invertible; the log-Jacobian is tracked.
+
+    Fails: Entries that never vary keep s = 1. Labels are refused. Outliers widen s: what is between them is
+    squeezed.
+    """
 
     def apply(self, column: Column) -> Column:
         """Reals; those of integers stay on a grid (`levels`), whose spacing differs between entries."""
@@ -224,7 +276,17 @@ class Standardize(Step):
 
 @component("step", "one_hot", build="gendsl.nn.steps:build_one_hot")
 class OneHot(Step):
-    """Integers as indicator vectors of K values: [K], for a sequence [T, K], for a grid [C K, H, W]."""
+    """Integers as indicator vectors of K values: [K], for a sequence [T, K], for a grid [C K, H, W].
+
+    Formula: y_k = 1 where x = k, else 0.
+
+    Shapes: [] -> [K], [T] -> [T, K], [C, H, W] -> [C K, H, W].
+
+    Offers: Invertible on its image, values in [0, 1] on two levels.
+
+    Fails: A density on one-hot vectors is not one of the labels, so bits_per_dim is refused. The number of
+    values must be known.
+    """
 
     def apply(self, column: Column) -> Column:
         """Reals in [0, 1] on a grid of two levels."""
@@ -240,7 +302,16 @@ def one_hot_shape(shape: Shape, classes: int) -> Shape:
 
 @component("step", "ordinal", build="gendsl.nn.steps:build_integers")
 class Ordinal(Step):
-    """Integers as the ordered values 0 .. levels - 1, which networks read scaled, not by embedding."""
+    """Integers as the ordered values 0 .. levels - 1, which networks read scaled, not by embedding.
+
+    Formula: y = x, integers 0 .. L - 1 with their order.
+
+    Shapes: Those of the column.
+
+    Offers: Exact: log p is the probability of the integers; networks read 2 y / (L - 1) - 1.
+
+    Fails: Integers of unknown bounds are refused. For symbols without an order use tokens.
+    """
 
     def apply(self, column: Column) -> Column:
         """int64 without labels."""
@@ -250,7 +321,16 @@ class Ordinal(Step):
 
 @component("step", "tokens", build="gendsl.nn.steps:build_integers")
 class Tokens(Step):
-    """Integers as the symbols 0 .. levels - 1, which networks read by embedding."""
+    """Integers as the symbols 0 .. levels - 1, which networks read by embedding.
+
+    Formula: y = x, symbols 0 .. L - 1 without order.
+
+    Shapes: Those of the column.
+
+    Offers: Exact: log p is the probability of the symbols; networks read embeddings.
+
+    Fails: Integers of unknown bounds are refused. For grey values embeddings lose the order: use ordinal.
+    """
 
     def apply(self, column: Column) -> Column:
         """int64 labels."""
@@ -263,6 +343,16 @@ class MuLaw(Step):
 
     sign(s) log(1 + mu |s|) / log(1 + mu), with s in [-1, 1] and mu = classes - 1, cut into equal cells.
     ITU-T G.711, as in WaveNet (van den Oord et al. 2016, arXiv 1609.03499, section 2.2).
+
+    Formula: y = floor((1 + sign(s) log(1 + mu |s|) / log(1 + mu)) / 2 classes), at most classes - 1 (van den
+    Oord et al. 2016, section 2.2).
+
+    Shapes: Those of the column.
+
+    Offers: A few hundred integers that categorical scores, ordered, finer near silence.
+
+    Fails: Lossy: log_prob is of the codes, bits per dimension of the wave are null with the reason. Columns
+    without known bounds are refused.
     """
 
     primary = "classes"

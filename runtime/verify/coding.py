@@ -42,9 +42,7 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
     model = copy.deepcopy(subject.model).eval()
     turns = sum(numel(graph.variables[n].shape or ()) for n in coded(graph) if _in_turn(graph.p(n)))
     rows = min(ROWS, max(4, TURNS // turns)) if turns else ROWS
-    values = {
-        n: tile(subject.rows.values[n], math.ceil(rows / len(subject.rows)))[:rows] for n in coded(graph)
-    }
+    values = {n: tile(_within(subject, n), math.ceil(rows / len(subject.rows)))[:rows] for n in coded(graph)}
     with subject.draws("coding"):
         whole = compress(model, values)
         same = _same(values, decompress(model, whole))
@@ -53,6 +51,13 @@ def certificates(subject: Subject) -> Iterator[Certificate]:
     found = abs(size / claimed - 1) if same else math.inf
     note = f"{rows} rows, {claimed:.0f} bits claimed; own parameters; {'exact' if same else 'WRONG'} after decoding"
     yield at_most(f"coding:{', '.join(coded(graph))}", found, bound, 2 * bound, note)
+
+
+def _within(subject: Subject, name: str) -> Tensor:
+    """The rows of a variable; samples of a distribution that reaches beyond the data's values are put at their ends."""
+    support, rows = subject.graph.variables[name].support, subject.rows.values[name]
+    assert support is not None
+    return rows.clamp(support.low, support.high).round()
 
 
 def _in_turn(factor: Factor | None) -> bool:

@@ -262,6 +262,44 @@ ROWS = (
             ("r1", "grid", "Mescheder et al. 2018", (23.0, 0.6), ("", "", "")),
         )
     ),
+    Row(
+        "bigan_digits",
+        "",
+        "digits",
+        "Donahue et al. 2017",
+        (
+            Number(
+                "1-NN accuracy of codes, points above the encoder untrained",
+                "estimate",
+                lambda m: (
+                    100 * (float(m["code_accuracy"]["value"]) - float(m["untrained_code_accuracy"]["value"]))
+                ),
+                3.0,
+                "",
+                1,
+                least=True,
+            ),
+            Number("1-NN accuracy of codes", "estimate", value_of("code_accuracy"), math.nan, "", 3),
+        ),
+    ),
+    Row(
+        "conditional_gan_digits",
+        "",
+        "digits",
+        "Miyato and Koyama 2018",
+        (
+            Number(
+                "samples classified as their label",
+                "estimate",
+                value_of("label_accuracy"),
+                0.95,
+                "",
+                3,
+                error_of("label_accuracy"),
+                least=True,
+            ),
+        ),
+    ),
 )
 HEAD = (
     "row",

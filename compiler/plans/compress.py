@@ -43,6 +43,8 @@ def _refused(graph: Graph) -> str:
             return f"{name} is real-valued: it takes infinitely many bits"
         if support.count is None or support.count > MOST_VALUES:
             return f"{name} takes more than {MOST_VALUES} values"
+        if factor.dist is not None and not factor.dist.support(support).integer:
+            return f"{factor.dist.tag} is a density over reals: it gives the values of {name} no probability"
         if factor.flow or factor.dist is None or not factor.dist.factorises:
             return f"p({name}) is not a product over its entries, one by one or in an order"
         if factor.agnostic:

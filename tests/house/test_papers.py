@@ -77,6 +77,9 @@ def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
         "modes": (8.0, None),
         "high_quality": (0.7, 0.1),
         "reverse_kl": (0.2, None),
+        "code_accuracy": (0.87, 0.02),
+        "untrained_code_accuracy": (0.72, 0.02),
+        "label_accuracy": (0.96, 0.01),
     }
     metrics = {n: {"value": v, "stderr": e} for n, (v, e) in values.items()}
     result = {

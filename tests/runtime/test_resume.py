@@ -93,6 +93,19 @@ energy: {x: {net: {type: mlp, hidden: [16]}, negatives: {type: langevin, steps: 
 train: {ema: 0.9, validate: {every: 4, patience: 3}}
 """
 
+GIVEN_CHAINS = """
+gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}, y: label}}
+condition: [y]
+energy: {x: {given: y, net: {type: mlp, hidden: [16]}, negatives: {type: langevin, steps: 3, buffer: 40, fresh: 0.2}}}
+"""
+
+MIXTURE = """
+gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}}}
+decoder: {x: {dist: mixture, of: normal, components: 6}}
+"""
+
 NO_DATA = """
 gendsl: 1
 energy: {z: {type: u1}}
@@ -197,6 +210,8 @@ FAMILIES = {
     "some labels": PARTLY_LABELLED,
     "walk-back": WALK_BACK,
     "machine": MACHINE,
+    "chains under conditions": GIVEN_CHAINS,
+    "components around rows": MIXTURE,
     "unrolled": UNROLLED,
     "learned dequantization": DEQUANTIZED,
 }

@@ -240,7 +240,7 @@ def _critic(name: str, adversary: Adversary, nets: dict[Path, Net]) -> Critic:
     path = ("adversary", name)
     net, net_name = _named(adversary.net, nets.get(path))
     assert net is not None
-    return Critic(name, adversary, path, net, net_name)
+    return Critic(name, adversary, path, net.reading(), net_name)
 
 
 def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
@@ -249,6 +249,8 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
             net, name = _named(written.net, nets.get((section, head)))
             if net is None and written.given and not (written.dist.chained or written.dist.uses_encoder):
                 net = Mlp()
+            if net is not None and written.given and head not in spec.ordering:
+                net = net.reading()
             yield (
                 f"{section}.{head}",
                 Factor(
@@ -285,6 +287,7 @@ def _factors(spec: Spec, nets: dict[Path, Net]) -> Iterator[tuple[str, Factor]]:
         )
     for head, energy in spec.energy.items():
         net, name = _named(energy.net, nets.get(("energy", head)))
+        net = net.reading() if net is not None else None
         yield (
             f"energy.{head}",
             Factor(

@@ -310,7 +310,10 @@ class Trainer:
         validate, out_of_patience = self.train.validate_, False
         if self.valid is not None and validate is not None and self.step % validate.every == 0:
             loss = self._validate(stretch)
-            if loss is not None and validate.patience is not None:
+            settled = all(
+                t.warmup <= self.step for t in self.model.graph.terms
+            )  # else the losses are of other weights
+            if loss is not None and validate.patience is not None and settled:
                 out_of_patience = self.state.judge(loss)
         last = stretch is self.stretches[-1]
         if out_of_patience and last:

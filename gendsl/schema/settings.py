@@ -93,7 +93,11 @@ class Checkpoints(Strict):
 
 
 class Validate(Strict):
-    """How often the objective is computed on the validation rows; stops after `patience` times without a better one."""
+    """How often the objective is computed on the validation rows; stops after `patience` times without a better one.
+
+    While the weight of a term warms up, its losses are of other objectives: none of them is the best, and none is
+    waited for.
+    """
 
     every: Count = 500
     patience: Count | None = None

@@ -1684,6 +1684,39 @@ flow: {x: {given: z, stack: [{type: coupling, transform: affine, mask: checkerbo
 SMOOTH = "net: {type: mlp, hidden: [12], activation: silu}"
 NO_CODE = "impute compress classify encode reconstruct interpolate"
 
+TURNS = "{type: transformer, layers: 1, width: 8, heads: 2}"
+READERS = {
+    "encoder_that_reads_tokens": case(
+        ORDINAL_Y
+        + "\ncondition: [y]\nprior: {z: {dist: normal, shape: [4]}}\n"
+        + "decoder: {x: {given: [z, y], dist: categorical, net: mlp}}\n"
+        + "encoder: {z: {given: [x, y], dist: normal, net: {type: gru, width: 6, layers: 2}, flow: [planar]}}",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        "classify compress",
+    ),
+    "encoder_that_attends": case(
+        BINARY
+        + "\nprior: {z: {dist: normal, shape: [4]}}\ndecoder: {x: {given: z, dist: bernoulli, net: mlp}}\n"
+        + f"encoder: {{z: {{given: x, dist: normal, net: {TURNS[:-1]}, positions: axes}}}}}}",
+        "reconstruction.x kl.z",
+        "lower",
+        "lower",
+        "classify",
+    ),
+    "critic_that_attends": case(
+        UNIT_Y
+        + "\ncondition: [y]\nprior: {z: {dist: normal, shape: [4]}}\n"
+        + "decoder: {x: {given: [z, y], dist: deterministic, net: mlp}}\n"
+        + f"adversary: {{d: {{sees: [x, y], penalty: r1, net: {TURNS}}}}}",
+        "adversary.d critic.d r1.d",
+        "none",
+        None,
+        "log_prob encode reconstruct interpolate ood impute compress classify",
+    ),
+}
+
 ENERGIES = {
     "planar_flow_2d": case(
         "energy: {z: {type: u1, shape: [2]}}\nencoder: {z: {dist: normal, flow: [{type: planar, repeat: 2}]}}",
@@ -1763,6 +1796,14 @@ ENERGIES = {
         "none",
         "estimate",
         "impute compress classify reconstruct interpolate",
+    ),
+    "energy_of_a_recurrent_reader": case(
+        MOONS
+        + "\nenergy: {x: {net: {type: rnn, width: 6}, negatives: {type: langevin, steps: 2, buffer: 20}}}",
+        "energy.x",
+        "none",
+        "estimate",
+        NO_CODE,
     ),
     "energy_given_a_label": case(
         MOONS_Y
@@ -1899,7 +1940,7 @@ mixture_of_logistics_given_a_label pixelcnn_pp
 """
 PLAIN_NORMAL = (
     "vae beta_vae iwae joint_vae pixel_vae info_vae denoising_vae classifier_of_observed shared_trunk "
-    "discretized_logistic_vae denoised_integers vae_gan_of_bits"
+    "discretized_logistic_vae denoised_integers vae_gan_of_bits encoder_that_attends"
 )
 COMPRESSED = frozenset(f"{LATENT_FREE} {PLAIN_NORMAL}".split())
 """Cases of discrete rows, without latents or with one level of plain normal ones."""
@@ -1911,7 +1952,7 @@ def _whole(name: str, case: Case) -> Case:
     return replace(case, refused=case.refused | more)
 
 
-CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | ENERGIES | CHAINS).items()}
+CASES = {name: _whole(name, case) for name, case in (NAMED | HYBRIDS | READERS | ENERGIES | CHAINS).items()}
 
 
 def problems(body: str) -> list[tuple[str, str]]:

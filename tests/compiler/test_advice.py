@@ -54,7 +54,7 @@ def refusals(text: str) -> list[tuple[str, str]]:
     [
         *((BINARY + LATENT % dist, "GD502", 1) for dist in ("normal", "gamma", "beta", "poisson")),
         *((BINARY + ENCODER % dist, "GD502", 1) for dist in ("laplace", "gamma", "beta", "bernoulli")),
-        (BINARY + VAE.replace("x, dist: normal, net: mlp", "x, dist: normal, net: transformer"), "GD504", 1),
+        (BINARY + VAE.replace("x, dist: normal, net: mlp", "x, dist: normal, net: made"), "GD504", 1),
         (BINARY + VAE.replace("shape: [4]}", "shape: [4], net: made}"), "GD504", 1),
         ("data: {source: digits, bind: {x: image}}" + FLOW, "GD404", 1),
         (UNIT + FLOW, "GD404", 1),

@@ -121,6 +121,19 @@ def test_the_best_weights_are_averaged_ones(tmp_path: Path) -> None:
         assert not torch.equal(state.best[name], parameter)
 
 
+def test_no_weights_are_best_while_a_warm_up_lasts(tmp_path: Path) -> None:
+    """The objective of half a KL is lower whatever the weights: the first of them would be kept."""
+    options = ("objective.kl.z.warmup=9", "train.validate={every: 2, patience: 1}", "train.steps=12")
+    session = begin(VAE, tmp_path / "a", (*SMALL, *options))
+    judged = []
+    judge = session.trainer.state.judge
+    session.trainer.state.judge = lambda loss: judged.append(session.trainer.step) or judge(loss)  # type: ignore[method-assign, func-returns-value]
+    session.trainer.fit()
+    session.run.close()
+    assert [r["step"] for r in records(tmp_path / "a", "valid")] == [2, 4, 6, 8, 10, 12][: len(judged) + 4]
+    assert judged[0] == 10
+
+
 def test_averaged_weights_are_used_afterwards(tmp_path: Path) -> None:
     session = begin(VAE, tmp_path / "a", (*SMALL, "train.ema=0.99"))
     session.trainer.fit()

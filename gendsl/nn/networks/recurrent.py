@@ -7,9 +7,21 @@ from torch import Tensor, nn
 from gendsl.nn.conditioning import Context, Film, Values
 from gendsl.nn.networks.frames import entering, said, saying, stepping
 from gendsl.nn.networks.layers import require
+from gendsl.nn.networks.tokens import Tokens
 from gendsl.nn.stepping import Stepper
-from gendsl.schema.components.net_seq import Recurrent
-from gendsl.schema.facts import Input, Inputs
+from gendsl.schema.components.net_seq import Reader, Recurrent, instants
+from gendsl.schema.facts import Input, Inputs, Shape
+
+
+def recurrence(spec: Recurrent) -> nn.RNN | nn.LSTM | nn.GRU:
+    """The layers of a recurrent net, over tokens [B, T, width]."""
+    cells: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
+        "rnn": nn.RNN,
+        "lstm": nn.LSTM,
+        "gru": nn.GRU,
+    }
+    dropout = spec.dropout if spec.layers > 1 else 0.0
+    return cells[spec.tag](spec.width, spec.width, spec.layers, batch_first=True, dropout=dropout)
 
 
 class RecurrentNet(nn.Module):
@@ -21,18 +33,7 @@ class RecurrentNet(nn.Module):
         self.enter = entering(spec, target, spec.width, order)
         self.context = Context(inputs) if inputs else None
         self.film = Film(self.context.width, spec.width) if self.context is not None else None
-        cells: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
-            "rnn": nn.RNN,
-            "lstm": nn.LSTM,
-            "gru": nn.GRU,
-        }
-        self.body = cells[spec.tag](
-            spec.width,
-            spec.width,
-            spec.layers,
-            batch_first=True,
-            dropout=spec.dropout if spec.layers > 1 else 0.0,
-        )
+        self.body = recurrence(spec)
         self.drop = nn.Dropout(spec.dropout)
         self.out = saying(spec, target, spec.width, outputs)
 
@@ -72,3 +73,32 @@ def build_recurrent(
     """The module of an `rnn`, `lstm` or `gru`; `order` is the rank of every flattened entry."""
     require(spec, inputs, target)
     return RecurrentNet(spec, inputs, target, outputs, order)
+
+
+class RecurrentReader(nn.Module):
+    """Values -> the state after the last token of a parent, [B, width]; the others modulate its tokens."""
+
+    def __init__(self, spec: Reader, inputs: Inputs) -> None:
+        super().__init__()
+        assert isinstance(spec.of, Recurrent)
+        source, rest = spec.source(inputs), spec.rest(inputs)
+        self.source = source.name
+        self.enter = Tokens(source, spec.of.width, instants(source))
+        self.context = Context(rest) if rest else None
+        self.film = Film(self.context.width, spec.of.width) if self.context is not None else None
+        self.body = recurrence(spec.of)
+        self.drop = nn.Dropout(spec.of.dropout)
+
+    def forward(self, values: Values) -> Tensor:
+        h = self.enter(values[self.source])
+        if self.film is not None and self.context is not None:
+            h = self.film(h, self.context(values))
+        h, _ = self.body(self.drop(h))
+        last: Tensor = self.drop(h[:, -1])
+        return last
+
+
+def build_reader(spec: Reader, inputs: Inputs, target: Shape | None) -> RecurrentReader:
+    """The module of an `rnn`, `lstm` or `gru` that reads a parent."""
+    require(spec, inputs, target)
+    return RecurrentReader(spec, inputs)

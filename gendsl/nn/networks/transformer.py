@@ -9,9 +9,12 @@ Positions are learned or rotations (`gendsl.nn.networks.positions`). The other p
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gendsl.nn.conditioning import Context, Film, Values
 from gendsl.nn.networks.frames import entering, said, saying, stepping
@@ -19,16 +22,21 @@ from gendsl.nn.networks.layers import require
 from gendsl.nn.networks.positions import Positions, rotated
 from gendsl.nn.networks.tokens import Tokens
 from gendsl.nn.stepping import Stepper
-from gendsl.schema.components.net_seq import Transformer
+from gendsl.schema.components.net_seq import Reader, Transformer, instants
 from gendsl.schema.facts import Input, Inputs, Shape, numel
 
 
 class Attention(nn.Module):
-    """Heads of scaled dot-product attention: queries [B, T, W], memory [B, S, W] -> [B, T, W]."""
+    """Heads of scaled dot-product attention: queries [B, T, W], memory [B, S, W] -> [B, T, W].
 
-    def __init__(self, width: int, heads: int, causal: bool, rotary: bool = False) -> None:
+    `twice`: with second derivatives, which the fused kernels of torch lack.
+    """
+
+    def __init__(
+        self, width: int, heads: int, causal: bool, rotary: bool = False, twice: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.causal, self.rotary = heads, causal, rotary
+        self.heads, self.causal, self.rotary, self.twice = heads, causal, rotary, twice
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -37,7 +45,8 @@ class Attention(nn.Module):
         q = self._turned(self._split(self.query(h)), 0 if past is None else past.seen)
         k, v = self.pair(memory) if past is None else past.pair(self, memory)
         causal = self.causal and past is None
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # [B, heads, T, W / heads]
+        with sdpa_kernel(SDPBackend.MATH) if self.twice else nullcontext():
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # [B, heads, T, W / heads]
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
@@ -78,12 +87,14 @@ class Past:
 class Block(nn.Module):
     """One layer: tokens [B, T, W] -> the same shape."""
 
-    def __init__(self, spec: Transformer, *, causal: bool, cross: bool, context: int) -> None:
+    def __init__(
+        self, spec: Transformer, *, causal: bool, cross: bool, context: int, twice: bool = False
+    ) -> None:
         super().__init__()
         width = spec.width
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3 if cross else 2))
         self.films = nn.ModuleList(Film(context, width) for _ in range(2 if context else 0))
-        self.attend = Attention(width, spec.heads, causal, spec.positions == "rope")
+        self.attend = Attention(width, spec.heads, causal, spec.positions == "rope", twice)
         self.cross = Attention(width, spec.heads, causal=False) if cross else None
         self.dense = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.drop = nn.Dropout(spec.dropout)
@@ -236,3 +247,41 @@ def build_transformer(
     """
     require(spec, inputs, target)
     return TransformerNet(spec, inputs, target, outputs, order)
+
+
+class TransformerReader(nn.Module):
+    """Values -> the mean over the tokens of a parent, [B, width], each attending to all; the others modulate.
+
+    A critic or an energy may be one, so it has second derivatives.
+    """
+
+    def __init__(self, spec: Reader, inputs: Inputs) -> None:
+        super().__init__()
+        assert isinstance(spec.of, Transformer)
+        source, rest, count = spec.source(inputs), spec.rest(inputs), instants(spec.source(inputs))
+        self.source = source.name
+        self.enter = Tokens(source, spec.of.width, count)
+        shape = source.shape if len(source.shape) != 2 else source.shape[:1]
+        self.positions = placed(spec.of, shape, torch.arange(count), 0.02)
+        self.context = Context(rest) if rest else None
+        width = self.context.width if self.context is not None else 0
+        self.blocks = nn.ModuleList(
+            Block(spec.of, causal=False, cross=False, context=width, twice=True)
+            for _ in range(spec.of.layers)
+        )
+        self.norm = nn.LayerNorm(spec.of.width)
+        self.drop = nn.Dropout(spec.of.dropout)
+
+    def forward(self, values: Values) -> Tensor:
+        context = self.context(values) if self.context is not None else None
+        h = self.drop(self.positions(self.enter(values[self.source])))
+        for block in self.blocks:
+            h = block(h, None, context)
+        mean: Tensor = self.norm(h).mean(1)
+        return mean
+
+
+def build_reader(spec: Reader, inputs: Inputs, target: Shape | None) -> TransformerReader:
+    """The module of a `transformer` that reads a parent."""
+    require(spec, inputs, target)
+    return TransformerReader(spec, inputs)

@@ -95,6 +95,10 @@ class Net(Component):
         """How many entries before it an entry can depend on, where the net states a limit below all of them."""
         return None
 
+    def reading(self) -> "Net":
+        """The net of a factor whose head has no ordering: itself, or what reads the parents in its stead."""
+        return self
+
     def orderings(self) -> tuple[str, ...] | None:
         """The tags of the orderings that an autoregressive net can follow; None where it does not matter."""
         return None

@@ -2,13 +2,18 @@
 
 The entries of the head become tokens in the turn of the ordering: token t is made of entry t - 1, the first
 is learned, and what the net says at token t are the raw parameters of entry t.
+
+A head that has parents and no ordering is said from them: then the net is a `Reader`. The parent of most entries
+becomes tokens, one for each entry or instant of [T, D], all other parents modulate them, and the state after the last
+token, or of a transformer the mean over the tokens, are the features.
 """
 
+from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from gendsl.schema.components.net import Bill, Size, Target, as_input, dense, describe
+from gendsl.schema.components.net import Bill, Net, Size, Target, as_input, dense, describe
 from gendsl.schema.components.net_ar import entry_bill
 from gendsl.schema.components.net_planes import context_width
 from gendsl.schema.components.net_tokens import TokenNet
@@ -29,9 +34,34 @@ def film_bill(context: int, width: int, tokens: int) -> Bill:
     return dense(context, 2 * width) + Bill(activations=width * (tokens + 1))
 
 
-class Recurrent(TokenNet):
+class SequenceNet(TokenNet):
+    """Base of the nets that walk the head's tokens in an order, or else read those of a parent."""
+
+    reader: ClassVar[str]
+    """The builder of what reads a parent."""
+
+    width: Size = 128
+
+    def reading(self) -> Net:
+        return Reader(of=self)
+
+    def lacking(self) -> str | None:
+        """Why the net cannot be built on whatever it reads."""
+        return None
+
+    def source(self, inputs: Inputs) -> Input | None:
+        """The parent that is read token by token where its name is written."""
+        return None
+
+    @abstractmethod
+    def over(self, source: Input, context: int) -> Bill:
+        """The body over the tokens of a parent, which a context modulates."""
+
+
+class Recurrent(SequenceNet):
     """Base of the recurrent nets: `gates` maps per step, each of the token, the state and two biases."""
 
+    reader: ClassVar[str] = "gendsl.nn.networks.recurrent:build_reader"
     gates: ClassVar[int]
     kept: ClassVar[int]
     """Numbers per unit and step that the backward pass needs."""
@@ -41,17 +71,22 @@ class Recurrent(TokenNet):
         {"width": 10, "frame": {"type": "made", "hidden": [9]}},
     )
 
-    width: Size = 128
     layers: Size = 1
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         head = as_input(target)
-        entries, width, context = self.tokens(head.shape), self.width, context_width(inputs)
+        width, context = self.width, context_width(inputs)
         total = self.entering(head, width) + Bill(width + embedding_parameters(inputs), 0, context)
-        total += film_bill(context, width, entries)
-        step = dense(width, self.gates * width, entries) * 2
-        total += (step + Bill(activations=self.kept * width * entries)) * self.layers
-        return total + self.saying(head, width, outputs)
+        return total + self._body(self.tokens(head.shape), context) + self.saying(head, width, outputs)
+
+    def over(self, source: Input, context: int) -> Bill:
+        return self._body(instants(source), context)
+
+    def _body(self, tokens: int, context: int) -> Bill:
+        """The recurrence over so many tokens."""
+        step = dense(self.width, self.gates * self.width, tokens) * 2
+        step += Bill(activations=self.kept * self.width * tokens)
+        return film_bill(context, self.width, tokens) + step * self.layers
 
 
 @component("net", "rnn", build="gendsl.nn.networks.recurrent:build_recurrent")
@@ -79,11 +114,14 @@ class Gru(Recurrent):
 
 
 @component("net", "transformer", build="gendsl.nn.networks.transformer:build_transformer")
-class Transformer(TokenNet):
+class Transformer(SequenceNet):
     """Causal self-attention over the entries, and attention to one parent if `cross` names it.
 
-    Under `ordering: any` the attention is not causal: hidden entries are said from all that are not hidden.
+    Under `ordering: any` the attention is not causal: hidden entries are said from all that are not hidden. Of a head
+    without an ordering it reads a parent: every token attends to all, and their mean is what it gives.
     """
+
+    reader: ClassVar[str] = "gendsl.nn.networks.transformer:build_reader"
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"layers": 2, "width": 8, "heads": 2},
@@ -96,7 +134,6 @@ class Transformer(TokenNet):
     cloze: ClassVar[str] = "gendsl.nn.networks.cloze:build_cloze"
 
     layers: Size = 4
-    width: Size = 128
     heads: Size = 4
     positions: Literal["learned", "axes", "rope"] = Field(
         default="learned",
@@ -105,11 +142,17 @@ class Transformer(TokenNet):
     cross: str | None = None
     """The parent that is read token by token by an encoder of as many layers; all others modulate."""
 
-    def problem(self, inputs: Inputs, target: Target) -> str | None:
+    def lacking(self) -> str | None:
         if self.width % self.heads:
             return f"transformer needs a `width` divisible by its {self.heads} heads; it is {self.width}"
         if self.positions == "rope" and self.width // self.heads % 2:
             return f"transformer turns pairs of channels with rope: {self.width // self.heads} of a `width` are odd"
+        return None
+
+    def problem(self, inputs: Inputs, target: Target) -> str | None:
+        why = self.lacking()
+        if why is not None:
+            return why
         if self.cross is not None and self.cross not in [i.name for i in inputs]:
             return f"transformer attends to {self.cross}, which is not among its parents; {describe(inputs)}"
         return super().problem(inputs, target)
@@ -139,6 +182,14 @@ class Transformer(TokenNet):
             block += self._attention(entries, tokens)
         return total + block * self.layers + self._norm(entries) + self.saying(head, width, outputs)
 
+    def over(self, source: Input, context: int) -> Bill:
+        tokens = instants(source)
+        block = (
+            self._attention(tokens, tokens) + self._dense(tokens) + film_bill(context, self.width, tokens) * 2
+        )
+        shape = source.shape if len(source.shape) != 2 else source.shape[:1]
+        return block * self.layers + self._norm(tokens) + Bill(self.width * self._places(shape))
+
     def _places(self, shape: Shape) -> int:
         """How many learned vectors tell tokens of this shape apart."""
         return {"learned": numel(shape), "axes": sum(shape), "rope": 0}[self.positions]
@@ -163,3 +214,49 @@ class Transformer(TokenNet):
         width = self.width
         maps = dense(width, 4 * width, tokens) + dense(4 * width, width, tokens)
         return self._norm(tokens) + maps + Bill(activations=8 * width * tokens)
+
+
+def instants(source: Input) -> int:
+    """How many tokens a parent has: its entries, or the instants of [T, D]."""
+    return source.shape[0] if len(source.shape) == 2 else numel(source.shape)
+
+
+class Reader(Net):
+    """A sequence net that reads the tokens of a parent and gives features, [width]."""
+
+    kind: ClassVar[str] = "net"
+    tag: ClassVar[str] = "reader"
+    build: ClassVar[str] = "gendsl.nn.building:build_reader"
+
+    of: SequenceNet
+
+    @property
+    def words(self) -> str:
+        return f"{self.of.tag} over a parent"
+
+    def source(self, inputs: Inputs) -> Input:
+        """The parent that is read token by token: the one that is named, or the first of most entries."""
+        return self.of.source(inputs) or max(inputs, key=lambda i: numel(i.shape))
+
+    def rest(self, inputs: Inputs) -> Inputs:
+        """The parents that modulate."""
+        return tuple(i for i in inputs if i.name != self.source(inputs).name)
+
+    def problem(self, inputs: Inputs, target: Target) -> str | None:
+        if not inputs:
+            return f"{self.of.tag} has nothing to read"
+        if self.of.frame is not None:
+            return (
+                f"{self.of.tag} takes `frame` where its head has an ordering; here it reads {inputs[0].name}"
+            )
+        return self.of.lacking()
+
+    def features(self, inputs: Inputs, target: Target) -> Shape:
+        return (self.of.width,)
+
+    def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
+        source, rest = self.source(inputs), self.rest(inputs)
+        tokens, context, width = instants(source), context_width(rest), self.of.width
+        entering = entry_bill(source) + dense(source.width // tokens, width, tokens)
+        entering += Bill(embedding_parameters(rest), 0, width * tokens + context)
+        return entering + self.of.over(source, context)

@@ -33,7 +33,12 @@ def columns(graph: Graph) -> Graph:
                     f"{data.source.tag} has no column {binding.column!r}",
                     (*path, "column"),
                     label=f"did you mean {near[0]!r}?" if near else "",
-                    help=f"its columns: {', '.join(graph.source.columns)}",
+                    help=f"its columns: {', '.join(graph.source.columns)}"
+                    + (
+                        "; no others are read than data.columns names"
+                        if getattr(data.source, "columns", None)
+                        else ""
+                    ),
                 )
             )
             continue

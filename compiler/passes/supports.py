@@ -220,6 +220,20 @@ def _counted(factor: Factor, values: Support) -> str:
     return f"{factor.head} takes {values.count} values: {what}"
 
 
+def _declared(graph: Graph, name: str, own: Support) -> str:
+    """How to say that integers of a file lie closer together than their type tells."""
+    binding = graph.spec.data.bind.get(name) if graph.spec.data is not None else None
+    if (
+        binding is None
+        or binding.as_
+        or not own.integer
+        or "columns" not in type(graph.spec.data.source).model_fields
+    ):
+        return ""
+    ends = "high: 1" if own.high == 1 else f"low: {own.low:g}"
+    return f"; or say what the file holds: columns: {{{binding.column}: {{{ends}}}}}"
+
+
 def _data_outside(graph: Graph, factor: Factor, data: Support, own: Support) -> Diagnostic:
     assert factor.dist is not None
     head = factor.head
@@ -228,9 +242,9 @@ def _data_outside(graph: Graph, factor: Factor, data: Support, own: Support) -> 
     elif own.integer and not data.integer:
         help_ = "keep the integers: as: [ordinal], or use a distribution on the reals such as normal"
     elif own.integer and data.count is not None:
-        help_ = _counted(factor, data)
+        help_ = _counted(factor, data) + _declared(graph, head, own)
     else:
-        help_ = "change the distribution, or the preprocessing under `as`"
+        help_ = "change the distribution, or the preprocessing under `as`" + _declared(graph, head, own)
     bound = graph.variables[head].column is not None
     where = ("data", "bind", head) if bound else graph.variables[head].path
     return graph.spec.diagnostic(

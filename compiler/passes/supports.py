@@ -222,12 +222,14 @@ def _counted(factor: Factor, values: Support) -> str:
 
 def _declared(graph: Graph, name: str, own: Support) -> str:
     """How to say that integers of a file lie closer together than their type tells."""
-    binding = graph.spec.data.bind.get(name) if graph.spec.data is not None else None
+    data = graph.spec.data
+    binding = data.bind.get(name) if data is not None else None
     if (
-        binding is None
+        data is None
+        or binding is None
         or binding.as_
         or not own.integer
-        or "columns" not in type(graph.spec.data.source).model_fields
+        or not hasattr(data.source, "columns")
     ):
         return ""
     ends = "high: 1" if own.high == 1 else f"low: {own.low:g}"

@@ -114,6 +114,16 @@ class Made(AutoregressiveNet):
     activation: Activation = "relu"
     direct: bool = False
     """Also connect entries with outputs directly: for heads with more entries than a layer has units."""
+    orders: Size = 1
+    """Orders that one set of weights serves: 1, that of its head. More are refused, as a mask has one order."""
+
+    def problem(self, inputs: Inputs, target: Target) -> str | None:
+        if self.orders > 1:
+            return (
+                f"made follows the one ordering of its head, not `orders` of {self.orders}; for every order at once "
+                "use ordering: any with a transformer"
+            )
+        return super().problem(inputs, target)
 
     def complete(self, entries: int) -> bool:
         """Whether every entry is reached by every earlier one."""

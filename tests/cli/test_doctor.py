@@ -57,9 +57,10 @@ def test_every_extra_and_every_requirement_is_known() -> None:
     extras = {
         name: only
         for name, (only, *_) in PROJECT["optional-dependencies"].items()
-        if name not in ("test", "dev")
+        if name not in ("all", "test", "dev")
     }
     known = {each.extra: each for each in doctor.OPTIONAL if each.extra is not None}
+    assert PROJECT["optional-dependencies"]["all"] == [f"gendsl[{','.join(extras)}]"]
     assert {name: each.package for name, each in known.items()} == {n: bare(e) for n, e in extras.items()}
     assert {name: each.command for name, each in known.items()} == {
         n: f"pip install '{e}'" for n, e in extras.items()

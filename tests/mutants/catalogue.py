@@ -212,8 +212,8 @@ DRAWS = (
     Mutant(
         "the negative phase of an energy has lost its sign",
         "gendsl/nn/objective/energies.py",
-        "(data).mean() - below",
-        "(data).mean() + below",
+        "on_data - below",
+        "on_data + below",
         (ENERGIES + "test_the_contrast_has_the_gradient_of_the_negative_log_likelihood",),
     ),
 )

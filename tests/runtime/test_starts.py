@@ -131,3 +131,21 @@ def test_the_components_of_a_mixture_begin_around_rows_of_the_first_batch(tmp_pa
     after = module.raw.detach().clone()
     trainer.model.loss("model", trainer.model.batch(batch_at(trainer)))
     torch.testing.assert_close(module.raw.detach(), after, rtol=0, atol=0)
+
+
+def test_a_mixture_beneath_an_energy_begins_around_data_and_not_around_chains(tmp_path: Path) -> None:
+    text = """
+gendsl: 1
+data: {source: two_moons, bind: {x: {column: point}}}
+decoder: {x: {dist: mixture, of: normal, components: 5}}
+energy: {x: {net: {type: mlp, hidden: [8]}, negatives: {type: langevin, steps: 2}}}
+"""
+    trainer = begin(text, tmp_path, SETS).trainer
+    module = trainer.model.factor("decoder.x")
+    assert isinstance(module, FromRows)
+    rows = batch_at(trainer)["x"]
+    trainer.model.train().loss("model", trainer.model.batch(batch_at(trainer)))
+    locations = module.raw.detach()[5:].view(5, 2, 2)[:, 0]
+    assert float(torch.cdist(locations, rows).min(1).values.max()) < 0.4, (
+        "each a tenth of a normal step from a row"
+    )

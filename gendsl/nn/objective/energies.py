@@ -36,9 +36,11 @@ def contrast(e: Evaluation, name: str) -> Value:
     """
     observed = e.graph.variables[name].role is Role.OBSERVED
     data, given = e.batch.values[name].to(e.model.dtype) if observed else None, of_batch(e, name)
+    # the data first: what starts from the values that it is asked for (`FromRows`) is not to start from a chain's
+    on_data = None if data is None else tilt.potential(e.model, name, given)(data).mean()
     ends, beside = tilt.chain_ends(e.model, name, len(e.batch), data, given, keep=e.training)
     below = tilt.potential(e.model, name, beside)(ends).mean()
-    value = -below if data is None else tilt.potential(e.model, name, given)(data).mean() - below
+    value = -below if on_data is None else on_data - below
     weight = negatives(e.graph, name).magnitude
     if not weight:
         return Value(value, value)

@@ -42,6 +42,11 @@ class SequenceNet(TokenNet):
 
     width: Size = 128
 
+    @property
+    def named(self) -> str | None:
+        """The parent that the spec names, to be read token by token."""
+        return None
+
     def reading(self) -> Net:
         return Reader(of=self)
 
@@ -50,8 +55,8 @@ class SequenceNet(TokenNet):
         return None
 
     def source(self, inputs: Inputs) -> Input | None:
-        """The parent that is read token by token where its name is written."""
-        return None
+        """The parent that is named; None where none is, or it is not among these."""
+        return next((i for i in inputs if i.name == self.named), None)
 
     @abstractmethod
     def over(self, source: Input, context: int) -> Bill:
@@ -157,9 +162,9 @@ class Transformer(SequenceNet):
             return f"transformer attends to {self.cross}, which is not among its parents; {describe(inputs)}"
         return super().problem(inputs, target)
 
-    def source(self, inputs: Inputs) -> Input | None:
-        """The parent that is attended to."""
-        return next((i for i in inputs if i.name == self.cross), None)
+    @property
+    def named(self) -> str | None:
+        return self.cross
 
     def rest(self, inputs: Inputs) -> Inputs:
         """The parents that modulate."""
@@ -246,9 +251,10 @@ class Reader(Net):
         if not inputs:
             return f"{self.of.tag} has nothing to read"
         if self.of.frame is not None:
-            return (
-                f"{self.of.tag} takes `frame` where its head has an ordering; here it reads {inputs[0].name}"
-            )
+            reads = self.source(inputs).name
+            return f"{self.of.tag} takes `frame` where its head has an ordering; here it reads {reads}"
+        if self.of.named is not None and self.of.source(inputs) is None:
+            return f"{self.of.tag} attends to {self.of.named}, which is not among its parents; {describe(inputs)}"
         return self.of.lacking()
 
     def features(self, inputs: Inputs, target: Target) -> Shape:

@@ -37,6 +37,8 @@ BOUND, POWER = 1e-3, 2e-3
 DISCRETE_BOUND, DISCRETE_POWER = 1e-7, 1e-6
 FLOW_BOUND, FLOW_POWER = 1e-7, 1e-6
 PARENTS = 4
+DRAWS = 4096
+"""Draws that say where the mass of a density is."""
 
 
 @torch.no_grad()
@@ -92,7 +94,7 @@ def _whole(subject: Subject, factor: Factor, conditioned: Conditioned) -> Iterat
             f"sum:{factor.name}", float((total - 1).abs().max()), DISCRETE_BOUND, DISCRETE_POWER, note
         )
     elif not support.integer and numel(shape) in (1, 2):
-        draws = conditioned.repeat(129).draw()[0].view(129, PARENTS, -1)
+        draws = conditioned.repeat(DRAWS).draw()[0].view(DRAWS, PARENTS, -1)
         log_prob = partial(_tiled_log_prob, conditioned)
         total = integral(log_prob, draws, shape, support, grid=bool(factor.flow))
         note = f"over {numel(shape)} dimension{'s' * (numel(shape) > 1)}, drawn parameters"
@@ -187,8 +189,8 @@ def _exact(subject: Subject) -> Iterator[Certificate]:
         return
     rows = 1
     given = first({n: v for n, v in subject.rows.values.items() if n != names[0]}, rows)
-    repeated = {n: tile(v, 513) for n, v in given.items()}
-    draws = model.ancestral(513, repeated)[names[0]].view(513, 1, -1)
+    repeated = {n: tile(v, DRAWS) for n, v in given.items()}
+    draws = model.ancestral(DRAWS, repeated)[names[0]].view(DRAWS, 1, -1)
     total = integral(
         lambda x: model.log_prob(_batch(model, names[0], x, given)),
         draws,

@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from gendsl.compiler.graph import Role
 from gendsl.compiler.plans.impute import filled
-from gendsl.data.dataset import Batch, Dataset
+from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import pictures
-from gendsl.runtime.samples import PAIRS, check_target, grey, save_arrays, to_column
+from gendsl.runtime.samples import PAIRS, check_given, check_target, grey, held, save_arrays, to_column
 from gendsl.runtime.streams import stream
 
 AT_ONCE = 64
@@ -35,6 +36,7 @@ def impute(
     rate: float | None,
     path: Path,
     first: int | None = None,
+    given: Mapping[str, float] = MappingProxyType({}),
     particles: int = 100,
     say: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Tensor]:
@@ -42,12 +44,15 @@ def impute(
 
     Beside each variable `NAME_known`, the mask of the entries that were given, and `row`, the rows' places in the
     source. `rate`: a share of the known entries that is removed first, at random. `first`: so many rows of the part.
+    `given`: conditions that are constant instead of the rows' own.
     `particles`: importance samples for each draw, where they are needed; a long order takes a pass of the network for
     each of its entries and particles, and `say` is told how much is left.
 
-    Raises UsageError where the model cannot impute, where nothing is missing, or for a file of another kind.
+    Raises UsageError where the model cannot impute, where nothing is missing, for what is no condition, or for a file
+    of another kind.
     """
     check_target(path)
+    check_given(model.graph, given)
     part = data.parts[split].to(model.device)
     found: dict[str, list[Tensor]] = {}
     rows = part.rows if path.suffix == ".npz" else min(PAIRS, part.rows)
@@ -59,7 +64,7 @@ def impute(
             say(f"{start} of {rows} rows completed, about {(told - began) * (rows / start - 1):.0f} s to go")
         index = torch.arange(start, min(start + AT_ONCE, rows), device=model.device)
         with stream(seed, "sample/impute", i), torch.no_grad():
-            batch = part.batch(index)
+            batch = held(model, part.batch(index), given)
             batch = batch if rate is None else removed(model, batch, rate)
             draws = model.impute(batch, n=n, particles=particles)
         for name, value in draws.items():
@@ -78,6 +83,12 @@ def impute(
     else:
         save_picture(path, model, joined)
     return joined
+
+
+def complete(model: Model, part: Part) -> bool:
+    """Whether the part has every entry that the model can fill in."""
+    masks = [part.variables[name].known for name in filled(model.graph) if name in part.variables]
+    return all(mask is None or bool(mask.all()) for mask in masks)
 
 
 def removed(model: Model, batch: Batch, rate: float) -> Batch:

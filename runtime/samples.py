@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gendsl.compiler.graph import Graph, Role
 from gendsl.compiler.plans.reconstruct import decodable, rebuilt
-from gendsl.data.dataset import Dataset, Part
+from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import pictures
@@ -132,19 +132,37 @@ def encode(
     where there is nothing to encode, for no such part, and for a value that is not one of a condition.
     """
     check_given(model.graph, given)
-    if split not in data.parts:
-        raise UsageError(f"the data has no part {split!r}; it has {', '.join(data.parts)}")
-    part = data.parts[split].to(model.device)
+    part = data.part(split).to(model.device)
     part = part if n is None else part.first(n)
     found: dict[str, list[Tensor]] = {}
     for i, start in enumerate(range(0, part.rows, ROWS_AT_ONCE)):
         with stream(seed, "sample/encode", i), torch.no_grad():
             batch = part.batch(torch.arange(start, min(start + ROWS_AT_ONCE, part.rows), device=model.device))
-            constant = {k: _constant(model, k, len(batch), v).to(model.device) for k, v in given.items()}
-            codes = model.encode(replace(batch, values={**batch.values, **constant}))
+            codes = model.encode(held(model, batch, given))
         for name, value in {**codes, "row": batch.rows}.items():
             found.setdefault(name, []).append(value.cpu())
     return {name: torch.cat(values) for name, values in found.items()}
+
+
+def held(model: Model, batch: Batch, given: Mapping[str, float]) -> Batch:
+    """The batch with the conditions named held at one value instead of the rows' own."""
+    constant = {k: _constant(model, k, len(batch), v).to(model.device) for k, v in given.items()}
+    return replace(batch, values={**batch.values, **constant})
+
+
+def having(model: Model, part: Part, given: Mapping[str, float]) -> Part:
+    """The part with only the rows whose conditions are those given. Raises UsageError where there is none."""
+    check_given(model.graph, given)
+    if not given:
+        return part
+    every = torch.arange(part.rows, device=part.index.device)
+    values = part.batch(every).values
+    same = [(values[name] == value).reshape(part.rows, -1).all(1) for name, value in given.items()]
+    rows = every[torch.stack(same).all(0)]
+    if not len(rows):
+        said = ", ".join(f"{name} = {value:g}" for name, value in given.items())
+        raise UsageError(f"the part {part.name} has no row with {said}")
+    return part.at(rows)
 
 
 def check_target(path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from gendsl.compiler.graph import Graph
@@ -23,6 +24,7 @@ from gendsl.runtime.environment import set_threads
 from gendsl.runtime.evaluation import evaluate
 from gendsl.runtime.initial import compile_model, pick_device
 from gendsl.runtime.result import evaluated_part, header, read_json
+from gendsl.runtime.samples import having
 from gendsl.runtime.state import State
 from gendsl.schema.components.source_base import SourceProblem
 from gendsl.schema.dump import dump
@@ -88,9 +90,7 @@ class Trained:
         """A part of the data: the one named, or the one that the spec evaluates. Raises UsageError if there is none."""
         if name is None:
             return evaluated_part(self.graph.spec, self.data)
-        if name not in self.data.parts:
-            raise UsageError(f"the data has no part {name!r}; it has {', '.join(self.data.parts)}")
-        return name
+        return self.data.part(name).name
 
 
 def stored(path: Path) -> tuple[Spec, Path]:
@@ -176,20 +176,22 @@ def evaluated(
     samples: int | None = None,
     seed: int | None = None,
     rows: int | None = None,
+    given: Mapping[str, float] = MappingProxyType({}),
     warn: Warn = quiet,
 ) -> dict[str, Any]:
     """The result of a run with the metrics of one part computed afresh; the directory is only read.
 
-    `rows`: only the first rows of the part.
+    `given`: only the rows whose conditions have these values. `rows`: only the first of them.
 
-    Raises UsageError for a part that the data does not have, and where nothing is trained.
+    Raises UsageError for a part that the data does not have, for what is no condition or has no such row, and where
+    nothing is trained.
     """
     trained = restored(path, warn=warn)
     spec, part = trained.graph.spec, trained.part(split)
     began = time.monotonic()
     data = trained.data
-    if rows is not None:
-        data = replace(data, parts={**data.parts, part: data.parts[part].first(rows)})
+    chosen = having(trained.model, data.parts[part], given)
+    data = replace(data, parts={**data.parts, part: chosen if rows is None else chosen.first(rows)})
     metrics = evaluate(
         trained.model,
         data,
@@ -205,6 +207,7 @@ def evaluated(
         **before,
         "steps": trained.step,
         "metrics": {part: metrics},
+        **({"given": dict(given)} if given else {}),
     }
     result["seconds"] = {**result["seconds"], "evaluate": round(time.monotonic() - began, 2)}
     return result

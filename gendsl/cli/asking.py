@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gendsl.cli.loading import analysed, load
-from gendsl.cli.options import Given, Json, Out, RunArgument, Seed, Sets, Split, Unsets
+from gendsl.cli.options import Given, Having, Json, Out, RunArgument, Seed, Sets, Split, Unsets
 from gendsl.cli.output import DONE, FAILED, check_file, put_json, summary, tell, warn, write_json
 from gendsl.errors import UsageError
 
@@ -39,13 +39,13 @@ def sample(
 
     trained = restored(run_, warn=warn)
     chosen = seed if seed is not None else trained.graph.spec.run.seed
-    path = out_ or run_ / "samples" / f"samples-seed{chosen}.npz"
+    path = target(out_, run_, f"samples-seed{chosen}.npz")
     samples.check_target(path)
     values = samples.draw(
         trained.model,
         n,
         lambda: trained.data.parts["train"],
-        given=_given(given),
+        given=constants(given),
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
@@ -55,7 +55,18 @@ def sample(
     return saved(path, values, json_, n=n, seed=chosen)
 
 
-def _given(pairs: list[str] | None) -> dict[str, float]:
+def target(out: Path | None, run: Path, name: str) -> Path:
+    """Where values go: the file asked for, or one among the samples of a run directory.
+
+    Raises UsageError for an exported file, which holds none.
+    """
+    if out is None and run.is_file():
+        raise UsageError(f"{run} is one file, which stays as it is: say where to write, --out {name}")
+    return out or run / "samples" / name
+
+
+def constants(pairs: list[str] | None) -> dict[str, float]:
+    """The values of conditions that --given names. Raises UsageError for another form."""
     found: dict[str, float] = {}
     for pair in pairs or []:
         name, sign, value = pair.partition("=")
@@ -95,9 +106,9 @@ def encode(
     trained = restored(run_, warn=warn)
     chosen = seed if seed is not None else trained.graph.spec.run.seed
     part = trained.part(split)
-    path = out_ or run_ / "samples" / f"codes-{part}.npz"
+    path = target(out_, run_, f"codes-{part}.npz")
     samples.check_target(path)
-    values = samples.encode(trained.model, trained.data, part, chosen, n=n, given=_given(given))
+    values = samples.encode(trained.model, trained.data, part, chosen, n=n, given=constants(given))
     samples.save(path, trained.model, values)
     return saved(path, values, json_, split=part, seed=chosen)
 
@@ -109,6 +120,7 @@ def evaluate(
     n: Annotated[int | None, typer.Option("--n", min=1, help="only the first rows")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="importance samples for each row")] = None,
     seed: Seed = None,
+    given: Having = None,
     out_: Out = None,
     json_: Json = False,
 ) -> int:
@@ -117,7 +129,9 @@ def evaluate(
 
     if out_ is not None:
         check_file(out_)
-    result = evaluated(run_, split=split, samples=samples, seed=seed, rows=n, warn=warn)
+    result = evaluated(
+        run_, split=split, samples=samples, seed=seed, rows=n, given=constants(given), warn=warn
+    )
     if out_ is not None:
         write_json(out_, result)
     if json_:
@@ -134,12 +148,17 @@ def verify(
     ],
     set_: Sets = None,
     unset: Unsets = None,
+    n: Annotated[int, typer.Option("--n", min=8, help="so many rows of the data")] = 32,
+    split: Split = None,
     seed: Seed = None,
+    given: Having = None,
     out_: Out = None,
     json_: Json = False,
 ) -> int:
     """Numeric certificates: log-determinants, round trips, densities, causality, bounds, samples, kernels."""
     from gendsl.runtime.initial import untrained
+    from gendsl.runtime.result import evaluated_part
+    from gendsl.runtime.samples import having
     from gendsl.runtime.trained import restored
     from gendsl.runtime.verify import as_json
     from gendsl.runtime.verify import verify as certify
@@ -155,7 +174,14 @@ def verify(
         loaded = load(target, set_, unset)
         analysed(loaded, limit=True)
         _, model, data = untrained(loaded)
-    found = certify(model, data, seed=seed if seed is not None else model.graph.spec.run.seed)
+    part = None if split is None and not given else data.part(split or evaluated_part(model.graph.spec, data))
+    found = certify(
+        model,
+        data,
+        part=None if part is None else having(model, part, constants(given)),
+        rows=n,
+        seed=seed if seed is not None else model.graph.spec.run.seed,
+    )
     if out_ is not None:
         write_json(out_, as_json(found))
     if json_:

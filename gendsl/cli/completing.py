@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from gendsl.cli.asking import saved
-from gendsl.cli.options import Json, Out, RunArgument, Seed, Split
+from gendsl.cli.asking import constants, saved, target
+from gendsl.cli.options import Given, Json, Out, RunArgument, Seed, Split
 from gendsl.cli.output import DONE, check_file, put_json, tell, warn
 from gendsl.errors import UsageError
 
 app = typer.Typer()
+
+HALF = 0.5
+"""The share of entries that is removed where none is missing."""
 
 
 @app.command()
@@ -22,9 +25,13 @@ def impute(
     seed: Seed = None,
     split: Split = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="remove this share of the entries at random")
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="remove this share of the entries at random; half, if nothing is missing"
+        ),
     ] = None,
     rows: Annotated[int | None, typer.Option("--rows", min=1, help="only the first rows")] = None,
+    given: Given = None,
     particles: Annotated[
         int, typer.Option(min=1, help="importance samples for each draw, where they are needed")
     ] = 100,
@@ -38,7 +45,10 @@ def impute(
     trained = restored(run_, warn=warn)
     chosen = seed if seed is not None else trained.graph.spec.run.seed
     part = trained.part(split)
-    path = out_ or run_ / "samples" / f"imputations-{part}.npz"
+    path = target(out_, run_, f"imputations-{part}.npz")
+    if rate is None and runtime.complete(trained.model, trained.data.parts[part]):
+        rate = HALF
+        tell(f"nothing is missing in the part {part}: half of its entries are removed at random (--rate)")
     values = runtime.impute(
         trained.model,
         trained.data,
@@ -48,10 +58,11 @@ def impute(
         rate=rate,
         path=path,
         first=rows,
+        given=constants(given),
         particles=particles,
         say=tell,
     )
-    return saved(path, values, json_, split=part, seed=chosen, n=n)
+    return saved(path, values, json_, split=part, seed=chosen, n=n, removed=rate or 0.0)
 
 
 @app.command()

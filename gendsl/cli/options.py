@@ -33,5 +33,8 @@ Seed = Annotated[int | None, typer.Option(min=0, help="seed; the run's own if no
 Given = Annotated[
     list[str] | None, typer.Option("--given", metavar="Y=3", help="value of a condition; repeatable")
 ]
+Having = Annotated[
+    list[str] | None, typer.Option("--given", metavar="Y=3", help="only rows with this condition; repeatable")
+]
 Split = Annotated[str | None, typer.Option(help="part of the data: train, valid, test")]
 Out = Annotated[Path | None, typer.Option("--out", help="where to write")]

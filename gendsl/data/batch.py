@@ -60,6 +60,11 @@ class Resident:
     known: Tensor | None = None
     truth: bool = True
 
+    def at(self, index: Tensor) -> Resident:
+        """Its rows at `index`."""
+        known = None if self.known is None else self.known[index]
+        return Resident(self.values[index], self.log_det[index], self.rest, known, self.truth)
+
     def to(self, device: torch.device | str) -> Resident:
         """The same on another device."""
         known = None if self.known is None else self.known.to(device)
@@ -108,6 +113,11 @@ class Part:
     def first(self, n: int) -> Part:
         """The part that has only the first n rows, or all where there are fewer."""
         return Part(self.name, self.index[:n], self.variables, self.seed)
+
+    def at(self, index: Tensor) -> Part:
+        """The part that has only the rows at `index`."""
+        variables = {name: resident.at(index) for name, resident in self.variables.items()}
+        return Part(self.name, self.index[index], variables, self.seed)
 
     def to(self, device: torch.device | str) -> Part:
         """The same on another device; then `index` of `batch` is expected there too."""

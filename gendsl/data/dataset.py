@@ -59,6 +59,12 @@ class Dataset:
     digests: Mapping[str, str] = field(default_factory=dict)
     """The sha256 of every bound column's values, where they are not generated."""
 
+    def part(self, name: str) -> Part:
+        """The part of that name. Raises UsageError if there is none."""
+        if name not in self.parts:
+            raise UsageError(f"the data has no part {name!r}; it has {', '.join(self.parts)}")
+        return self.parts[name]
+
     def describe(self) -> dict[str, Any]:
         """The `data` entry of result.json: source, variant of the preprocessing, rows of each part."""
         if self.source is None or self.facts is None:

@@ -7,7 +7,7 @@ the model.
 
 from __future__ import annotations
 
-from gendsl.data.dataset import Dataset
+from gendsl.data.dataset import Dataset, Part
 from gendsl.nn.model import Model
 from gendsl.runtime.verify import (
     bounds,
@@ -25,7 +25,7 @@ from gendsl.runtime.verify import (
     states,
 )
 from gendsl.runtime.verify.certificate import Certificate, as_json
-from gendsl.runtime.verify.subject import subject
+from gendsl.runtime.verify.subject import ROWS, subject
 
 __all__ = ["Certificate", "as_json", "verify"]
 
@@ -46,11 +46,14 @@ FAMILIES = (
 )
 
 
-def verify(model: Model, data: Dataset | None, *, seed: int = 0) -> tuple[Certificate, ...]:
+def verify(
+    model: Model, data: Dataset | None, *, part: Part | None = None, rows: int = ROWS, seed: int = 0
+) -> tuple[Certificate, ...]:
     """Every certificate that applies to the model, trained or not, in the order of FAMILIES.
 
-    `data`: its rows are used where a certificate speaks of rows; without data the model's own samples are.
+    `data`: where a certificate speaks of rows, so many of `part` are used, which is the test part if there is one;
+    without data they are the model's own samples.
     The same seed gives the same values. The work is done on float64 copies.
     """
-    about = subject(model, data, seed)
+    about = subject(model, data, seed, part, rows)
     return tuple(certificate for family in FAMILIES for certificate in family.certificates(about))

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from gendsl.compiler.graph import Factor, Graph, Role, Variable
-from gendsl.data.dataset import Batch, Dataset
+from gendsl.data.dataset import Batch, Dataset, Part
 from gendsl.nn.model import Model
 from gendsl.runtime.streams import stream
 from gendsl.schema.facts import Support, mask_name
 
 ROWS = 32
+FEWEST = 8
+"""Rows of a part that has fewer are taken again."""
 DRAWN_SCALE = 0.3
 
 
@@ -47,15 +49,22 @@ class Subject:
             yield
 
 
-def subject(model: Model, data: Dataset | None, seed: int) -> Subject:
+def subject(
+    model: Model, data: Dataset | None, seed: int, part: Part | None = None, rows: int = ROWS
+) -> Subject:
     """The copies and the rows; the model itself is not touched."""
     own = copy.deepcopy(model).double().eval()
     drawn = copy.deepcopy(own)
     with stream(seed, "eval/verify/parameters"):
         perturb(drawn, DRAWN_SCALE)
     with stream(seed, "eval/verify/rows"), torch.no_grad():
-        rows = doubled(_real(data, model)) if data is not None else synthetic(own, ROWS)
-    return Subject(model, own, drawn, data, rows, seed)
+        if data is None:
+            batch = synthetic(own, rows)
+        else:
+            part = part or data.parts.get("test", data.parts["train"])
+            index = torch.arange(max(FEWEST, min(rows, part.rows))) % part.rows
+            batch = doubled(part.batch(index).to(model.device))
+    return Subject(model, own, drawn, data, batch, seed)
 
 
 @torch.no_grad()
@@ -64,11 +73,6 @@ def perturb(module: nn.Module, scale: float) -> None:
     for parameter in module.parameters():
         fan = parameter[0].numel() if parameter.dim() > 1 else 1
         parameter.add_(torch.randn_like(parameter), alpha=scale / fan**0.5)
-
-
-def _real(data: Dataset, model: Model) -> Batch:
-    part = data.parts.get("test", data.parts["train"])
-    return part.batch(torch.arange(min(ROWS, part.rows))).to(model.device)
 
 
 def doubled(batch: Batch) -> Batch:

@@ -68,4 +68,4 @@ def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained("conditional_vae", tmp_path_factory.mktemp("runs"), "evaluate.metrics=[]")
+    return trained("conditional_vae", tmp_path_factory.mktemp("runs"), "evaluate.metrics=[log_prob]")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from tests.cli.conftest import Command
 
@@ -141,9 +142,36 @@ def test_missing_entries_are_imputed(gendsl: Command, vae: Path, tmp_path: Path)
     assert np.array_equal(a["x"][0][known], a["x"][1][known])
     assert not np.array_equal(a["x"][0], a["x"][1])
     assert gendsl("impute", vae, "--rate", "0.5", "--out", "a.png").status == 0
-    complete = gendsl("impute", vae, "--json")
-    assert complete.status == 2
-    assert "--rate" in complete.document["error"]
+
+
+def test_half_of_complete_rows_is_imputed(gendsl: Command, vae: Path, tmp_path: Path) -> None:
+    said = gendsl("impute", vae, "--out", "c.npz", "--json")
+    assert said.status == 0
+    assert said.document["removed"] == 0.5
+    assert "half of its entries are removed" in said.err
+    assert 0.4 < np.load(tmp_path / "c.npz")["x_known"].mean() < 0.6
+    nothing = gendsl("impute", vae, "--rate", "0", "--json")
+    assert nothing.status == 2
+    assert "--rate" in nothing.document["error"]
+
+
+def test_queries_under_one_condition(gendsl: Command, conditional: Path, tmp_path: Path) -> None:
+    """impute holds the condition at the value; evaluate and verify take the rows that have it."""
+    for name, options in (("a", ("--given", "y=3")), ("b", ("--given", "y=5"))):
+        said = gendsl("impute", conditional, "--n", "2", "--rows", "5", *options, "--out", f"{name}.npz")
+        assert said.status == 0
+    a, b = (np.load(tmp_path / f"{n}.npz") for n in "ab")
+    assert np.array_equal(a["x_known"], b["x_known"])
+    assert not np.array_equal(a["x"], b["x"])
+    assert gendsl("encode", conditional, "--out", "z.npz").status == 0
+    threes = int((load_digits().target[np.load(tmp_path / "z.npz")["row"]] == 3).sum())
+    for more, rows in (((), threes), (("--n", "4"), 4)):
+        said = gendsl("evaluate", conditional, "--given", "y=3", *more, "--json")
+        assert said.document["metrics"]["test"]["log_prob"]["rows"] == rows
+        assert said.document["given"] == {"y": 3}
+    assert gendsl("verify", conditional, "--given", "y=3", "--n", "8", "--split", "train").status == 0
+    for command in ("evaluate", "verify", "impute"):
+        assert gendsl(command, conditional, "--given", "y=12", "--out", "no.npz").status == 2
 
 
 def test_a_long_imputation_is_cut_short_or_says_what_is_left(
@@ -188,6 +216,9 @@ def test_an_exported_file_is_asked_like_its_run(
     metrics = gendsl("evaluate", "vae.zip", "--json").document["metrics"]
     assert metrics == json.loads((vae / "result.json").read_text())["metrics"]
     assert gendsl("resume", "vae.zip").status == 2
+    nowhere = gendsl("sample", "vae.zip", "--json")
+    assert nowhere.status == 2
+    assert "--out samples-seed0.npz" in nowhere.document["error"]
     for words in (("nowhere",), (gan, "--out", "no/a.zip"), (gan, "--out", ".")):
         assert gendsl("export", *words, "--json").status == 2
     (tmp_path / "text").write_text("text")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from enum import StrEnum
 
+from gendsl.compiler.derive import notation
 from gendsl.compiler.derive.notation import says, tilt
 from gendsl.compiler.graph import Factor, Graph, Kind, Role, Term
 from gendsl.schema.components.energy_objective import NoiseContrastive, ScoreMatching
@@ -152,9 +153,11 @@ def energies(graph: Graph) -> Iterator[Term]:
         inside = tilt(graph, name).removeprefix(" + ") + (f" - log {below}" if below else "")
         path = ("energy", name)
         if chosen is Way.CONTRAST:
+            factor = graph.factors[f"energy.{name}"]
             yield Term(
                 f"energy.{name}",
-                f"-E log s(-E({name})) - E log s(E({name}~)), {name}~ from {below}, which is not moved",
+                f"-E log s(-{notation.energy_of(factor)}) - E log s({notation.energy_of(factor, '~')}), "
+                f"{name}~ from {below}, which is not moved",
                 "model",
                 Kind.ESTIMATE,
                 f"cross-entropy of telling {name} from {below}",

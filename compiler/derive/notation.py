@@ -16,9 +16,9 @@ def says(factor: Factor) -> str:
     return f"{factor.side}({factor.head}{given})"
 
 
-def energy_of(factor: Factor) -> str:
-    """An energy, without the exponential: E(z, y)."""
-    return f"E({', '.join((factor.head, *factor.parents))})"
+def energy_of(factor: Factor, mark: str = "") -> str:
+    """An energy, without the exponential: E(z, y); `mark` stands after its head."""
+    return f"E({', '.join((factor.head + mark, *factor.parents))})"
 
 
 def tilt(graph: Graph, name: str) -> str:

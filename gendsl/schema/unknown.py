@@ -21,6 +21,8 @@ WEIGHED = MappingProxyType(
     {"encoder": "kl", "decoder": "reconstruction", "adversary": "adversary", "energy": "energy"}
 )
 """Section -> the terms of its factors, which only `objective:` weighs."""
+BARE = MappingProxyType({"reconstruction": " (likelihood, where nothing latent is above it)"})
+"""What a term is called otherwise."""
 SAME = MappingProxyType({"hidden": ("width",), "width": ("hidden",), "std": ("scale",), "scale": ("std",)})
 """Keys that one component has and another has under another name."""
 MODEL = ("variables", "prior", "decoder", "flow", "encoder", "energy", "ordering")
@@ -95,6 +97,7 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
         family = WEIGHED[str(path[0])]
         label = "belongs under objective:"
         help_ = f"write objective: {{{family}: {{{path[1]}: {{{key}: ...}}}}}}" if len(path) > 1 else ""
+        help_ += BARE.get(family, "") if help_ else ""
         meant = ""
     elif same := next((k for k in SAME.get(key, ()) if k in known), ""):
         label, meant = did_you_mean([same]), same

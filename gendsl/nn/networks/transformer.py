@@ -23,7 +23,7 @@ from gendsl.nn.networks.positions import Positions, rotated
 from gendsl.nn.networks.tokens import Tokens
 from gendsl.nn.stepping import Stepper
 from gendsl.schema.components.net_seq import Reader, Transformer, instants
-from gendsl.schema.facts import Input, Inputs, Shape, numel
+from gendsl.schema.facts import Input, Inputs, Shape
 
 
 class Attention(nn.Module):
@@ -122,21 +122,27 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A parent as memory: [B, *shape] -> [B, S, width], every token attending to all."""
+    """A parent's tokens, each attending to all: [B, *shape] -> [B, S, width], with S entries, or instants of [T, D].
 
-    def __init__(self, spec: Transformer, source: Input) -> None:
+    `context`: the size of what modulates them. `twice`: with second derivatives.
+    """
+
+    def __init__(self, spec: Transformer, source: Input, context: int = 0, *, twice: bool = False) -> None:
         super().__init__()
-        self.enter = Tokens(source, spec.width)
-        self.positions = placed(spec, source.shape, torch.arange(numel(source.shape)), 0.02)
+        count = instants(source)
+        self.enter = Tokens(source, spec.width, count)
+        shape = source.shape if len(source.shape) != 2 else source.shape[:1]
+        self.positions = placed(spec, shape, torch.arange(count), 0.02)
         self.blocks = nn.ModuleList(
-            Block(spec, causal=False, cross=False, context=0) for _ in range(spec.layers)
+            Block(spec, causal=False, cross=False, context=context, twice=twice) for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width)
+        self.drop = nn.Dropout(spec.dropout)
 
-    def forward(self, value: Tensor) -> Tensor:
-        h: Tensor = self.positions(self.enter(value))
+    def forward(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        h: Tensor = self.drop(self.positions(self.enter(value)))
         for block in self.blocks:
-            h = block(h, None, None)
+            h = block(h, None, context)
         out: Tensor = self.norm(h)
         return out
 
@@ -250,7 +256,7 @@ def build_transformer(
 
 
 class TransformerReader(nn.Module):
-    """Values -> the mean over the tokens of a parent, [B, width], each attending to all; the others modulate.
+    """Values -> the mean over the tokens of a parent, [B, width], which the others modulate.
 
     A critic or an energy may be one, so it has second derivatives.
     """
@@ -258,26 +264,15 @@ class TransformerReader(nn.Module):
     def __init__(self, spec: Reader, inputs: Inputs) -> None:
         super().__init__()
         assert isinstance(spec.of, Transformer)
-        source, rest, count = spec.source(inputs), spec.rest(inputs), instants(spec.source(inputs))
+        source, rest = spec.source(inputs), spec.rest(inputs)
         self.source = source.name
-        self.enter = Tokens(source, spec.of.width, count)
-        shape = source.shape if len(source.shape) != 2 else source.shape[:1]
-        self.positions = placed(spec.of, shape, torch.arange(count), 0.02)
         self.context = Context(rest) if rest else None
         width = self.context.width if self.context is not None else 0
-        self.blocks = nn.ModuleList(
-            Block(spec.of, causal=False, cross=False, context=width, twice=True)
-            for _ in range(spec.of.layers)
-        )
-        self.norm = nn.LayerNorm(spec.of.width)
-        self.drop = nn.Dropout(spec.of.dropout)
+        self.encoder = Encoder(spec.of, source, width, twice=True)
 
     def forward(self, values: Values) -> Tensor:
         context = self.context(values) if self.context is not None else None
-        h = self.drop(self.positions(self.enter(values[self.source])))
-        for block in self.blocks:
-            h = block(h, None, context)
-        mean: Tensor = self.norm(h).mean(1)
+        mean: Tensor = self.encoder(values[self.source], context).mean(1)
         return mean
 
 

@@ -21,10 +21,17 @@ from gendsl.schema.facts import Input, Inputs, Shape, embedding_parameters, nume
 from gendsl.schema.registry import component
 
 
-def token_bill(item: Input, width: int) -> Bill:
-    """Making a token of every entry."""
-    entries = numel(item.shape)
-    return entry_bill(item) + dense(item.width // entries, width, entries) + Bill(activations=width * entries)
+def instants(source: Input) -> int:
+    """How many tokens a parent has: its entries, or the instants of [T, D]."""
+    return source.shape[0] if len(source.shape) == 2 else numel(source.shape)
+
+
+def token_bill(source: Input, width: int) -> Bill:
+    """Making its tokens of a parent."""
+    tokens = instants(source)
+    return (
+        entry_bill(source) + dense(source.width // tokens, width, tokens) + Bill(activations=width * tokens)
+    )
 
 
 def film_bill(context: int, width: int, tokens: int) -> Bill:
@@ -180,11 +187,8 @@ class Transformer(SequenceNet):
         block = self._attention(entries, entries) + self._dense(entries)
         block += film_bill(context, width, entries) * 2
         if source is not None:
-            tokens = numel(source.shape)
-            total += token_bill(source, width) + self._norm(tokens)
-            total += Bill(width * self._places(source.shape))
-            total += (self._attention(tokens, tokens) + self._dense(tokens)) * self.layers
-            block += self._attention(entries, tokens)
+            total += token_bill(source, width) + self.over(source, 0)
+            block += self._attention(entries, instants(source))
         return total + block * self.layers + self._norm(entries) + self.saying(head, width, outputs)
 
     def over(self, source: Input, context: int) -> Bill:
@@ -219,11 +223,6 @@ class Transformer(SequenceNet):
         width = self.width
         maps = dense(width, 4 * width, tokens) + dense(4 * width, width, tokens)
         return self._norm(tokens) + maps + Bill(activations=8 * width * tokens)
-
-
-def instants(source: Input) -> int:
-    """How many tokens a parent has: its entries, or the instants of [T, D]."""
-    return source.shape[0] if len(source.shape) == 2 else numel(source.shape)
 
 
 class Reader(Net):
@@ -262,7 +261,6 @@ class Reader(Net):
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         source, rest = self.source(inputs), self.rest(inputs)
-        tokens, context, width = instants(source), context_width(rest), self.of.width
-        entering = entry_bill(source) + dense(source.width // tokens, width, tokens)
-        entering += Bill(embedding_parameters(rest), 0, width * tokens + context)
+        context = context_width(rest)
+        entering = token_bill(source, self.of.width) + Bill(embedding_parameters(rest), 0, context)
         return entering + self.of.over(source, context)

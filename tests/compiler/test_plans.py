@@ -95,6 +95,16 @@ def test_why_a_question_is_refused(name: str, query: str, why: str) -> None:
     assert plan.as_json()["how"] is None
 
 
+def test_a_density_over_reals_gives_integers_no_code() -> None:
+    """Pixels that were binarized are integers; a normal's density at 0 and 1 is no probability of them."""
+    for dist in ("normal", "{type: laplace, scale: learned}"):
+        plan = graph_of(CASES["vae"].text.replace("dist: bernoulli", f"dist: {dist}")).capabilities[
+            "compress"
+        ]
+        assert plan.how is None
+        assert "a density over reals: it gives the values of x no probability" in plan.why
+
+
 def test_a_code_that_reads_clean_data_gives_no_chain() -> None:
     graph = graph_of(
         CASES["denoising_autoencoder"].text.replace("z: {given: x_noisy", "z: {given: [x, x_noisy]")

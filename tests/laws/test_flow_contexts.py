@@ -21,11 +21,11 @@ from gendsl.nn.transforms.stack import Stack
 from gendsl.runtime.verify.flows import jacobian
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.components.flow import FlowLayer, base_of
-from gendsl.schema.facts import REAL, Cost, numel
-from gendsl.schema.registry import table
+from gendsl.schema.facts import Cost, numel
 from tests.compiler.cases import graph_of
+from tests.laws.test_flow_domains import SHAPE, SPECS
 
-SHAPE, ROWS = (2, 2, 2), 4
+ROWS = 4
 COLUMNS = {
     "none": "",
     "vector": "{shape: [3]}",
@@ -33,14 +33,6 @@ COLUMNS = {
     "label": "{dtype: int64, classes: 5}",
     "sequence": "{dtype: int64, shape: [6], classes: 5}",
 }
-SPECS = [
-    spec
-    for model in table("flow").values()
-    for example in model.examples
-    if isinstance(spec := model.model_validate(example), FlowLayer)
-    and spec.problem(SHAPE) is None
-    and spec.base_support(REAL) == REAL
-]
 READS = {spec: spec.bill(SHAPE, 3).parameters != spec.bill(SHAPE, 0).parameters for spec in SPECS}
 CASES = [(spec, context) for spec in SPECS for context in COLUMNS if READS[spec] or context == "none"]
 SECTION = "prior: {u: {dist: normal}}\nflow: {x: {given: [GIVEN], stack: [LAYER]}}"

@@ -38,17 +38,28 @@ def watched(graph: Graph) -> list[str]:
     return found
 
 
+def quantised(graph: Graph) -> list[str]:
+    """Latents that are words of a codebook."""
+    return [n for n, r in graph.routes.items() if r.how is How.QUANTISED]
+
+
 @torch.no_grad()
 def activity(model: Model, batch: Batch) -> dict[str, float]:
-    """For each latent: kl.z.units, kl.z.active by variance, and kl.z.informed by KL where that has a formula.
+    """For each latent: kl.z.units, kl.z.active by variance, and kl.z.informed by KL where that has a formula; of a
+    codebook, codebook.c.codes and codebook.c.used, the words that these rows are given.
 
     Draws random numbers where a latent above is drawn; the model must be in evaluation mode.
     """
-    names = watched(model.graph)
-    if not names or len(batch) < 2:
+    names, books = watched(model.graph), quantised(model.graph)
+    if not (names or books) or len(batch) < 2:
         return {}
     means = inferred(model, batch, mean=True)
     found: dict[str, float] = {}
+    for name in books:
+        support = model.graph.variables[name].support
+        assert support is not None
+        found[f"codebook.{name}.used"] = len(means[name].unique())
+        found[f"codebook.{name}.codes"] = support.count or 0
     trace: Trace | None = None
     for name in names:
         mean: Tensor = as_vectors(means[name])

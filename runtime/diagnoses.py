@@ -20,6 +20,8 @@ from gendsl.runtime.balance import (
 )
 from gendsl.runtime.curves import Record, curve, finite, group_of, names
 
+FEW_WORDS = 0.1
+"""The share of a codebook below which its use is a collapse."""
 ENDINGS = {
     "interrupted": "the run was interrupted",
     "nan": "the run stopped at a value that is not finite",
@@ -39,6 +41,7 @@ def diagnose(records: Sequence[Record], result: Mapping[str, Any] | None = None)
         *(critic_leak(records) or critic_saturated(records)),
         *gradient_vanished(records),
         *posterior_collapse(records),
+        *codebook_collapse(records),
         *energy_runs_away(records),
     ]
     metrics = result.get("metrics")
@@ -152,6 +155,23 @@ def posterior_collapse(records: Sequence[Record]) -> list[str]:
     return found
 
 
+def codebook_collapse(records: Sequence[Record]) -> list[str]:
+    """Says that few words of a codebook are in use: at the end "codebook.c.used" < a tenth of "codebook.c.codes"."""
+    found = []
+    for name in names(records, "diagnostics"):
+        latent = name.removeprefix("codebook.").removesuffix(".used")
+        if name != f"codebook.{latent}.used":
+            continue
+        used = curve(records, "diagnostics", name)
+        codes = curve(records, "diagnostics", f"codebook.{latent}.codes")
+        if used and codes and used[-1][1] < FEW_WORDS * codes[-1][1]:
+            found.append(
+                f"Codebook collapse: {used[-1][1]:.0f} of {codes[-1][1]:.0f} words of {latent} are in use. Fewer codes, "
+                "a smaller dim, a higher weight of the codebook's term or a lower learning rate helps."
+            )
+    return found
+
+
 def energy_runs_away(records: Sequence[Record]) -> list[str]:
     """Says that an energy's contrast grows without end: its chains do not reach where the energy is low.
 
@@ -180,4 +200,7 @@ def active_units(kl_per_dimension: Sequence[float], threshold: float = 0.01) -> 
 
 
 def _collapse_sentence(seen: str) -> str:
-    return f"Posterior collapse: {seen}. A warm-up of the KL weight, free_bits, or a weaker decoder helps."
+    return (
+        f"Posterior collapse: {seen}. A smaller weight of the KL, or one that warms up, free_bits, or a weaker decoder "
+        "helps."
+    )

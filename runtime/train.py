@@ -22,7 +22,7 @@ from gendsl.errors import RunError
 from gendsl.nn.model import Model
 from gendsl.nn.objective import Loss
 from gendsl.runtime import checkpoint
-from gendsl.runtime.activity import ROWS, activity, watched
+from gendsl.runtime.activity import ROWS, activity, quantised, watched
 from gendsl.runtime.rundir import RunDirectory
 from gendsl.runtime.state import State
 from gendsl.runtime.stop import Stop
@@ -285,7 +285,7 @@ class Trainer:
 
     def _activity(self) -> dict[str, float]:
         """Active units over some rows of the training part, spread evenly."""
-        if not watched(self.graph):
+        if not (watched(self.graph) or quantised(self.graph)):
             return {}
         rows = min(ROWS, self.part.rows)
         index = torch.linspace(0, self.part.rows - 1, rows, device=self.model.device).long()

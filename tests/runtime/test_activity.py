@@ -11,7 +11,8 @@ import torch
 from gendsl.compiler.build import build
 from gendsl.compiler.pipeline import analyse
 from gendsl.runtime.activity import activity, watched
-from gendsl.runtime.diagnoses import posterior_collapse
+from gendsl.runtime.diagnoses import codebook_collapse, posterior_collapse
+from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import load, loads
 from tests.laws.test_bounds import LINEAR, raw_scale, set_linear
 from tests.runtime.runs import SMALL, whole
@@ -40,6 +41,31 @@ def test_which_latents_are_watched(name: str) -> None:
         name, ["z"]
     )
     assert watched(analyse(load(name))) == wanted
+
+
+def test_words_in_use_by_hand() -> None:
+    """As many as there are different ones among the codes of the rows: few of equal rows, more of noise."""
+    model = build(analyse(load("vq_vae"))).eval()
+    torch.manual_seed(0)
+    perturb(model, 1.0)
+    seen = []
+    for x in (torch.zeros(64, 1, 8, 8), torch.rand(64, 1, 8, 8)):
+        found = activity(model, model.batch({"x": x}))
+        assert found["codebook.c.codes"] == 64
+        assert found["codebook.c.used"] == len(model.encode({"x": x})["c"].unique())
+        seen.append(found["codebook.c.used"])
+    assert seen[0] < seen[1]
+
+
+def test_a_codebook_of_which_little_is_used_is_named() -> None:
+    def records(used: int) -> list[dict[str, object]]:
+        return [
+            {"split": "train", "step": 1, "diagnostics": {"codebook.c.used": used, "codebook.c.codes": 64}}
+        ]
+
+    (sentence,) = codebook_collapse(records(6))
+    assert "6 of 64 words of c" in sentence
+    assert codebook_collapse(records(7)) == []
 
 
 @pytest.mark.parametrize(("sets", "ill"), [(["objective.kl.z.weight=300"], True), ([], False)])

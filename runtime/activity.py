@@ -58,7 +58,7 @@ def activity(model: Model, batch: Batch) -> dict[str, float]:
     for name in books:
         support = model.graph.variables[name].support
         assert support is not None
-        found[f"codebook.{name}.used"] = len(means[name].unique())
+        found[f"codebook.{name}.used"] = len(set(means[name].flatten().tolist()))
         found[f"codebook.{name}.codes"] = support.count or 0
     trace: Trace | None = None
     for name in names:

@@ -166,8 +166,8 @@ def codebook_collapse(records: Sequence[Record]) -> list[str]:
         codes = curve(records, "diagnostics", f"codebook.{latent}.codes")
         if used and codes and used[-1][1] < FEW_WORDS * codes[-1][1]:
             found.append(
-                f"Codebook collapse: {used[-1][1]:.0f} of {codes[-1][1]:.0f} words of {latent} are in use. Fewer codes, "
-                "a smaller dim, a higher weight of the codebook's term or a lower learning rate helps."
+                f"Codebook collapse: {used[-1][1]:.0f} of {codes[-1][1]:.0f} words of {latent} are in use. Fewer "
+                "codes, a smaller dim, a higher weight of the codebook's term or a lower learning rate helps."
             )
     return found
 

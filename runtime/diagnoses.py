@@ -90,10 +90,12 @@ def skipped_steps(records: Sequence[Record]) -> list[str]:
 def overfitting(records: Sequence[Record]) -> list[str]:
     """Says that the validation loss of `model` rises while its training loss falls.
 
-    All of these must hold: no adversary (its losses have no such reading); five validation records or more;
+    Records under a weight that still grows ("warming") do not count. All of these must hold: no adversary (its losses
+    have no such reading); five validation records or more;
     the best is before three quarters of them; each of the last two exceeds it by 5 % of the fall from first
     to best and by 1 % of the best; the mean training loss of the last quarter since is below that around it.
     """
+    records = [r for r in records if not r.get("warming")]
     if any(name.startswith("adversary.") for g in ("terms", "losses") for name in names(records, g)):
         return []
     valid, train = curve(records, "losses", "model", "valid"), curve(records, "losses", "model")

@@ -278,6 +278,7 @@ class Trainer:
                     "terms": terms,
                     "losses": losses,
                     "diagnostics": diagnostics,
+                    **({"warming": True} if self._warming else {}),
                 }
             )
             self.run.append_timings({"step": self.step, "seconds": round(seconds, 4)})
@@ -310,10 +311,7 @@ class Trainer:
         validate, out_of_patience = self.train.validate_, False
         if self.valid is not None and validate is not None and self.step % validate.every == 0:
             loss = self._validate(stretch)
-            settled = all(
-                t.warmup <= self.step for t in self.model.graph.terms
-            )  # else the losses are of other weights
-            if loss is not None and validate.patience is not None and settled:
+            if loss is not None and validate.patience is not None and not self._warming:
                 out_of_patience = self.state.judge(loss)
         last = stretch is self.stretches[-1]
         if out_of_patience and last:
@@ -321,6 +319,11 @@ class Trainer:
         elif (out_of_patience or self.step == stretch.end) and not last:
             self.step = stretch.end
             self.state.next_stage()
+
+    @property
+    def _warming(self) -> bool:
+        """Whether the weight of a term still grows: losses are then of other weights than later ones."""
+        return any(self.step < term.warmup for term in self.model.graph.terms)
 
     @torch.no_grad()
     def _validate(self, stretch: _Stretch) -> float | None:
@@ -344,7 +347,13 @@ class Trainer:
                     terms[name] = terms.get(name, 0.0) + share * float(value)
         if self.run is not None:
             self.run.append_metrics(
-                {"step": self.step, "split": "valid", "terms": terms, "losses": {"model": total}}
+                {
+                    "step": self.step,
+                    "split": "valid",
+                    "terms": terms,
+                    "losses": {"model": total},
+                    **({"warming": True} if self._warming else {}),
+                }
             )
         return total
 

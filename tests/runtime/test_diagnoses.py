@@ -85,6 +85,15 @@ def test_overfitting_is_not_read_into_few_records_or_adversaries_or_a_training_l
     assert overfitting(rising) == []
 
 
+def test_losses_under_a_smaller_weight_are_not_held_against_later_ones() -> None:
+    records = vae(0.0)
+    for record in records:
+        if record["split"] == "valid" and record["step"] <= 800:
+            record["losses"]["model"] -= 20
+    assert overfitting(records) != []
+    assert overfitting([r | {"warming": True} if r["step"] <= 800 else r for r in records]) == []
+
+
 def test_a_saturated_critic_is_named_and_a_late_or_short_one_is_not() -> None:
     (sentence,) = critic_saturated(gan(1.0))
     assert sentence.startswith("adversary.d told real from generated rows")

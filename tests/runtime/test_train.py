@@ -132,6 +132,9 @@ def test_no_weights_are_best_while_a_warm_up_lasts(tmp_path: Path) -> None:
     session.run.close()
     assert [r["step"] for r in records(tmp_path / "a", "valid")] == [2, 4, 6, 8, 10, 12][: len(judged) + 4]
     assert judged[0] == 10
+    for split in ("train", "valid"):
+        lines = records(tmp_path / "a", split)
+        assert [r["step"] for r in lines if r.get("warming")] == [r["step"] for r in lines if r["step"] < 9]
 
 
 def test_averaged_weights_are_used_afterwards(tmp_path: Path) -> None:

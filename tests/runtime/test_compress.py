@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from gendsl.compiler.pipeline import analyse
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import compress as runtime
+from gendsl.runtime.compress.bits_back import WINDOW, Latents
+from gendsl.runtime.compress.tables import coder
 from gendsl.runtime.initial import compile_model, untrained
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import load, loads
@@ -123,3 +126,21 @@ def test_a_model_without_data_is_refused_by_its_plan() -> None:
     target = compile_model(analyse(load("planar_flow_2d")))
     with pytest.raises(UsageError, match="an energy tilts z"):
         runtime.compress(target, {})
+
+
+def test_a_narrow_latent_stays_near_its_mean() -> None:
+    """The coder leaves 2^-24 to every value: over a whole grid one of 2,000 draws would lie anywhere."""
+    model, _ = model_of("vae", 1)
+    latents = Latents(model, coder())
+    random = np.random.default_rng(0)
+    stack = random.integers(1, 2**32, 40000, dtype=np.uint32)
+    ans = coder().stack.AnsCoder(stack, True)
+    drawn = []
+    for _ in range(1500):
+        mean = random.uniform(-latents.grid, latents.grid, 16)
+        scale = 2.0 ** random.uniform(-3, 6, 16)
+        drawn.append((mean, scale, latents.decode(ans, mean, scale)))
+    assert max(np.abs((s - m) / np.maximum(d, 1)).max() for m, d, s in drawn) < 4 * WINDOW
+    for mean, scale, symbols in reversed(drawn):
+        latents.encode(ans, symbols, mean, scale)
+    assert np.array_equal(ans.get_compressed(), stack)

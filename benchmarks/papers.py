@@ -175,7 +175,7 @@ ROWS = (
         "mnist.npz",
         "MNIST, dequantized, logit",
         MAF,
-        (nats(1346.2, "1344.7", name="-log p given the class, test"),),
+        (nats(1346.2, "1344.7", name="-log p(x, class), test"),),
     ),
     Row(
         "glow_fashion",

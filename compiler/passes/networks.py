@@ -133,7 +133,7 @@ def _factor(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
         bill += Bill() if factor.standard else Bill(parameters=numel(raw))
     elif net.autoregressive:
         target = Input(factor.head, shape, support, head.labels)
-        why = _autoregressive(graph, factor, target)
+        why = _autoregressive(graph, factor, target) or _alone(graph, factor, bodies)
         if why is not None:
             return why
         bill += net.bill(inputs, target, raw[0])
@@ -180,6 +180,9 @@ def _body(graph: Graph, factor: Factor, bill: Bill, bodies: dict[str, Factor]) -
     shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
     if shared is factor:
         return bill
+    alone = _alone(graph, factor, bodies)
+    if alone is not None:
+        return alone
     if _agree(shared, factor):
         return replace(bill, parameters=0)
     return graph.spec.diagnostic(
@@ -187,6 +190,22 @@ def _body(graph: Graph, factor: Factor, bill: Bill, bodies: dict[str, Factor]) -
         f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but its inputs differ: "
         f"{_shapes(shared)} and {_shapes(factor)}",
         (*factor.path, "net"),
+        related=(("the other use is here", (*shared.path, "net")),),
+    )
+
+
+def _alone(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Diagnostic | None:
+    """The weights of a network that walks a variable in an order are nobody else's."""
+    shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
+    walks = next((f for f in (factor, shared) if f.autoregressive), None)
+    if shared is factor or walks is None:
+        return None
+    return graph.spec.diagnostic(
+        "GD401",
+        f"{shared.name} and {factor.name} share the network {factor.net_name!r}, but {walks.name} walks {walks.head} "
+        "in an order with it: its weights are of that walk alone",
+        (*factor.path, "net"),
+        help="name two networks, or write one of them out",
         related=(("the other use is here", (*shared.path, "net")),),
     )
 

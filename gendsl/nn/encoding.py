@@ -68,6 +68,12 @@ def centre(conditioned: Conditioned, factor: Factor, variable: Variable) -> Tens
 def most_probable(conditioned: Conditioned, variable: Variable, rows: int, device: torch.device) -> Tensor:
     """The most probable value of each entry of a finite variable, [rows, *shape] of integers."""
     assert variable.support is not None
+    return log_marginals(conditioned, variable, rows, device).argmax(-1) + int(variable.support.low)
+
+
+def log_marginals(conditioned: Conditioned, variable: Variable, rows: int, device: torch.device) -> Tensor:
+    """log p of each value of each entry of a finite variable by itself, [rows, *shape, values]."""
+    assert variable.support is not None
     assert variable.support.count is not None
     assert variable.shape is not None
     low = int(variable.support.low)
@@ -75,7 +81,7 @@ def most_probable(conditioned: Conditioned, variable: Variable, rows: int, devic
         conditioned.marginals(torch.full((rows, *variable.shape), low + i, device=device))
         for i in range(variable.support.count)
     ]
-    return torch.stack(scores).argmax(0) + low
+    return torch.stack(scores, -1)
 
 
 def _value(model: Model, encoder: Factor, values: dict[str, Tensor], rows: int, mean: bool) -> Tensor:
@@ -103,19 +109,27 @@ def _by_rule(model: Model, name: str, batch: Batch) -> Tensor:
 @torch.no_grad()
 def label(model: Model, name: str, batch: Batch, samples: int = 100) -> Tensor:
     """The most probable value of one label given the rest of its row, whether it is known or not, [B]."""
+    support = model.graph.variables[name].support
+    assert support is not None
+    return label_log_probs(model, name, batch, samples).argmax(-1) + int(support.low)
+
+
+@torch.no_grad()
+def label_log_probs(model: Model, name: str, batch: Batch, samples: int = 100) -> Tensor:
+    """log p(label | the rest of its row) of each of its values, whether it is known or not, [B, values]."""
     variable, way = model.graph.variables[name], by(model.graph, name)
     factor = model.graph.q(name) if way == "encoder" else model.graph.p(name)
     assert factor is not None
     if way == "Bayes' rule":
-        return _by_bayes(model, name, batch, samples)
+        return _by_bayes(model, name, batch, samples).log_softmax(-1)
     latent = any(p not in batch.values or p in batch.known for p in factor.parents)
     values = inferred(model, batch, mean=True) if latent else batch.values
     conditioned = model.distribution(factor.name, values, len(batch))
-    return most_probable(conditioned, variable, len(batch), model.device)
+    return log_marginals(conditioned, variable, len(batch), model.device).log_softmax(-1)
 
 
 def _by_bayes(model: Model, name: str, batch: Batch, samples: int) -> Tensor:
-    """argmax over y of log p(x, y), the same random numbers for every y."""
+    """log p(x, y) of every y with the same random numbers, [B, values]."""
     support = model.graph.variables[name].support
     assert support is not None
     assert support.count is not None
@@ -130,4 +144,4 @@ def _by_bayes(model: Model, name: str, batch: Batch, samples: int) -> Tensor:
             torch.manual_seed(seed)
             tried = replace(batch, values={**batch.values, name: value}, known=known)
             scores.append(model.log_prob(tried, samples))
-    return torch.stack(scores).argmax(0) + int(support.low)
+    return torch.stack(scores, -1)

@@ -25,6 +25,7 @@ from gendsl.compiler.plans.log_prob import proposals
 from gendsl.data.dataset import Batch
 from gendsl.nn.estimators import expected, log_probabilities, relax
 from gendsl.nn.factor import Conditioned, FactorModule, FlowSection, Plain, tile
+from gendsl.nn.starting import starting
 from gendsl.schema.components.estimator import Relaxed
 from gendsl.schema.facts import code_name, mask_name, numel
 
@@ -221,11 +222,26 @@ class Latents:
                 self.inner.add(base)
             most = max(self.values[n].shape[0] for n in read_by)
             read = {n: self.lift(self.values[n], most) for n in read_by}
-            inner, log_det = module.stack.inverse(read[factor.head], module.read(read))
+            context = module.read(read)
+            if self.known.keys() & read.keys() and starting(module):
+                self._start(module, read[factor.head], read, context)
+            inner, log_det = module.stack.inverse(read[factor.head], context)
             shape = self.graph.variables[base].shape
             assert shape is not None
             self.values[base] = inner.reshape(most, *shape)
             self.log_det[factor.head] = log_det
+
+    @torch.no_grad()
+    def _start(
+        self, module: FlowSection, value: Tensor, read: Mapping[str, Tensor], context: Tensor | None
+    ) -> None:
+        """A flow starts from the states that can be: of a row whose label is known, from that one."""
+        possible = torch.ones(len(value), dtype=torch.bool, device=value.device)
+        for name in self.known.keys() & read.keys():
+            true = self.lift(self.batch.values[name], len(value))
+            same = (read[name] == true).reshape(len(value), -1).all(1)
+            possible &= same | ~self.lift(self.known[name], len(value))
+        module.stack.inverse(value[possible], None if context is None else context[possible])
 
     def _propose(self) -> None:
         """Latents whose encoder has no density that can be used are drawn from the prior.

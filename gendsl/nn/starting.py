@@ -27,6 +27,11 @@ class Starting:
         return self.training and self.open and not bool(self.started)
 
 
+def starting(module: nn.Module) -> bool:
+    """Whether a part of the module waits for the values that it starts from."""
+    return any(isinstance(part, Starting) and part.starts_now for part in module.modules())
+
+
 def open_starts(whole: nn.Module, fitted: Iterable[nn.Module]) -> None:
     """From now on only what lies in the `fitted` parts of the whole may start."""
     ready = {id(m) for part in fitted for m in part.modules()}

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gendsl.runtime import run as runs
+from gendsl.runtime.evaluation import evaluate, gaps
 from gendsl.runtime.trained import restored
 from gendsl.schema.load import load, loads
 
@@ -61,3 +62,24 @@ def test_an_energy_of_the_plane_has_an_estimated_log_prob_and_a_picture(tmp_path
     assert (tmp_path / "run" / "samples" / "energy_x.png").is_file()
     again = restored(tmp_path / "run").model
     assert int(again.state_dict()["energy.x.started"]) == 1
+
+
+class Bowl(torch.nn.Module):
+    """4 |x|^2 / 2: a normal of standard deviation 1/2, whose energy is 1 on average in the plane."""
+
+    def forward(self, x: torch.Tensor, values: dict[str, torch.Tensor] | None = None) -> torch.Tensor:
+        return 2 * x.square().sum(1)
+
+
+def test_the_energy_gap_of_a_known_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of unit variance in the plane have E = 4; samples of the model, by its own exact draws, have E = 1."""
+    session = runs.start(loads(MOONS.replace("steps: 20", "steps: 1")), out=tmp_path / "run")
+    session.run.close()
+    bowl = Bowl()
+    monkeypatch.setattr(gaps.tilt, "energy", lambda model, name: bowl)
+    monkeypatch.setattr(session.model, "sample", lambda n, given: {"x": torch.randn(n, 2) / 2})
+    metrics = evaluate(session.model, session.data, split="train", seed=0, samples=1, metrics=("energy_gap",))
+    found = metrics["energy_gap"]
+    assert (found["kind"], found["unit"]) == ("estimate", "nats")
+    assert found["value"] == pytest.approx(3, abs=5 * found["stderr"])
+    assert 0 < found["stderr"] < 0.3

@@ -19,6 +19,7 @@ from gendsl.runtime import checkpoint
 from gendsl.runtime.evaluation import FAMILIES, evaluate
 from gendsl.runtime.evaluation.imputation import imputation_scores, usual
 from gendsl.runtime.initial import untrained
+from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import load, loads
 from tests.runtime.runs import SMALL, begin, whole
 
@@ -125,11 +126,40 @@ def test_missing_entries() -> None:
 
 def test_partly_observed_labels() -> None:
     """Rows of test have hidden labels: log p(x) sums them out; the hidden labels serve the accuracy."""
-    found = measured(PARTIAL, "log_prob", "accuracy")
+    found = measured(PARTIAL, "log_prob", "accuracy", "log_loss")
     assert found["log_prob"]["kind"] == "lower"
     assert found["log_prob"]["value"] == pytest.approx(-64 * math.log(2), rel=0.15)
     assert 0 <= found["accuracy"]["value"] < 0.5
     assert found["accuracy"]["rows"] == 360
+    assert found["log_loss"]["value"] == pytest.approx(math.log(10), rel=0.2)
+
+
+LABELS = """
+gendsl: 1
+data: {source: two_moons, n: 300, bind: {x: {column: point}, y: label}}
+decoder:
+  y: {dist: {type: categorical, logits: learned}}
+  x: {given: y, dist: {type: normal, scale: shared}, net: {type: mlp, hidden: [8]}}
+"""
+
+
+def test_the_log_loss_of_a_label_is_what_bayes_rule_leaves() -> None:
+    """log p(y | x) = log p(x, y) - log sum over y of p(x, y); log p(x) follows from a joint density by it."""
+    graph, model, data = untrained(loads(LABELS))
+    del graph
+    perturb(model, 1.0)
+    found = evaluate(
+        model, data, split="test", seed=0, samples=1, metrics=("log_prob", "log_loss", "accuracy")
+    )
+    part = data.parts["test"]
+    x, y = (part.batch(torch.arange(part.rows)).values[n] for n in "xy")
+    joint = torch.stack([model.log_prob({"x": x, "y": torch.full_like(y, k)}).double() for k in range(2)], 1)
+    said = (joint.log_softmax(1)).gather(1, y[:, None].long())[:, 0]
+    assert found["log_loss"]["value"] == pytest.approx(-float(said.mean()), rel=1e-5)
+    assert found["log_loss"]["kind"] == "exact"
+    assert found["accuracy"]["value"] == float((joint.argmax(1) == y).double().mean())
+    marginal = float(torch.logsumexp(joint, 1).mean())
+    assert found["log_prob"]["value"] + found["log_loss"]["value"] == pytest.approx(marginal, rel=1e-5)
 
 
 def test_default_metrics_say_why_not() -> None:

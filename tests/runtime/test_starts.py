@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,40 @@ def test_killed_around_the_second_stage(spec: str, tmp_path: Path) -> None:
         cut(begin(spec, path, SETS), step)
         go_on(path)
         same(right, path)
+
+
+CLASSES = """
+gendsl: 1
+data: {source: two_moons, n: 400, bind: {x: {column: point}, y: label}}
+variables: {y: {observed: {partial: 200}}}
+prior: {u: {dist: normal}, y: {dist: categorical}}
+flow: {x: {given: [u, y], stack: [{type: lu_linear, given: true, start: whiten}]}}
+train: {batch_size: 320}
+"""
+
+
+def test_a_flow_given_a_label_that_is_summed_out_starts_from_what_is_known_of_it(tmp_path: Path) -> None:
+    """The rows of a known label are whitened by it, not by the other labels that they are tried with."""
+    trainer = begin(CLASSES, tmp_path, [s for s in SMALL if "batch_size" not in s]).trainer
+    every = trainer.part.batch(torch.arange(trainer.part.rows))
+    known = every.known["y"]
+    assert 0 < int(known.sum()) == 200 < len(every)
+    start = replace(
+        every,
+        **{
+            n: {k: v[known] for k, v in getattr(every, n).items()}
+            for n in ("values", "log_det", "known", "hidden")
+        },
+        rows=every.rows[known],
+    )
+    trainer.model.train()
+    trainer.model.loss("model", start, 0, ["likelihood.x"])
+    trainer.model.eval()
+    for label in range(2):
+        rows = start.values["y"] == label
+        inner = trainer.model.encode({"x": start.values["x"][rows], "y": start.values["y"][rows]})["u"]
+        torch.testing.assert_close(inner.mean(0), torch.zeros(2), atol=1e-3, rtol=0)
+        torch.testing.assert_close(torch.cov(inner.T, correction=0), torch.eye(2), atol=1e-3, rtol=0)
 
 
 MIXTURE = """

@@ -15,7 +15,8 @@ SHAPES: dict[str, Code] = {
         page(
             "Shapes are inferred from the data and along the factors; what is written is checked against "
             "that. Both "
-            "places are shown. A network that is shared reads inputs of the same shapes everywhere.",
+            "places are shown. A network that is shared reads inputs of the same shapes everywhere, and none "
+            "that walks a variable in an order is shared.",
             "extends: vae\nencoder: {z: {shape: [8]}}",
             "extends: vae\nprior: {z: {shape: [8]}}",
         ),

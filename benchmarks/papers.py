@@ -298,6 +298,16 @@ ROWS = (
                 error_of("label_accuracy"),
                 least=True,
             ),
+            Number(
+                "test rows that this classifier gets right",
+                "estimate",
+                value_of("classifier_accuracy"),
+                0.97,
+                "",
+                3,
+                error_of("classifier_accuracy"),
+                least=True,
+            ),
         ),
     ),
 )

@@ -40,6 +40,7 @@ METRICS = (
     "fid",
     "kid",
     "label_accuracy",
+    "classifier_accuracy",
     "linear_probe",
     "code_accuracy",
     "untrained_code_accuracy",
@@ -100,7 +101,7 @@ def _undefined(graph: Graph, metric: str) -> str:
     """Why this model or its data have no such number."""
     if metric in ("code_accuracy", "untrained_code_accuracy"):
         return _uncoded(graph)
-    if metric not in ("fid", "kid", "label_accuracy"):
+    if metric not in ("fid", "kid", "label_accuracy", "classifier_accuracy"):
         return ""
     columns = graph.source.columns if graph.source is not None else {}
     labels = [n for n, c in columns.items() if c.labels and c.shape == ()]

@@ -12,10 +12,10 @@ from gendsl.data.dataset import Part, label_of
 from gendsl.nn.rows import as_vectors
 from gendsl.runtime.evaluation.entry import Entry, none
 from gendsl.runtime.evaluation.measured import CHUNK, Measured
-from gendsl.runtime.metrics.classifier import fid, kid, label_accuracy, train_classifier
+from gendsl.runtime.metrics.classifier import fid, kid, label_accuracy, own_accuracy, train_classifier
 from gendsl.runtime.streams import stream
 
-CLASSIFIED = ("fid", "kid", "label_accuracy")
+CLASSIFIED = ("fid", "kid", "label_accuracy", "classifier_accuracy")
 
 
 def classified(about: Measured) -> dict[str, Entry]:
@@ -45,6 +45,7 @@ def classified(about: Measured) -> dict[str, Entry]:
         "kid": kid(classifier, unseen, samples, seed=about.seed).as_json(
             kid(classifier, unseen, real, seed=about.seed)
         ),
+        "classifier_accuracy": own_accuracy(classifier, len(unseen)).as_json(),
     }
     assert about.data.facts is not None
     named = [n for n in about.conditions if about.data.bind[n].column == label_of(about.data.facts)]

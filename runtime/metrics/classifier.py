@@ -125,3 +125,8 @@ def label_accuracy(classifier: Classifier, fake: Rows, labels: Tensor) -> Score:
     """The share of samples that the classifier takes for what they were asked to be."""
     hits = classifier.predict(fake) == labels
     return Score(*proportion(hits), len(hits), "share of samples", classifier.name)
+
+
+def own_accuracy(classifier: Classifier, rows: int) -> Score:
+    """The share of the real rows that it was not trained on which the classifier gets right."""
+    return Score(*classifier.accuracy, rows, "share of real rows", classifier.name)

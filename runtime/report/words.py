@@ -40,6 +40,7 @@ TITLES = {
     "fid": "FID, by a classifier of this data",
     "kid": "KID, by a classifier of this data",
     "label_accuracy": "Samples classified as asked",
+    "classifier_accuracy": "Test rows that this classifier gets right",
     "code_accuracy": "Labels told by the nearest code",
     "untrained_code_accuracy": "The same before training",
     "modes": "Known modes that samples reach",

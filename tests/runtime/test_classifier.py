@@ -67,14 +67,18 @@ def test_records_state_split_rows_extractor_and_resize() -> None:
     graph = analyse(loads(SPEC))
     model, data = compile_model(graph), dataset(graph, Path())
     model.attach(data.pipelines)
-    found = evaluate(model, data, split="test", seed=0, samples=10, metrics=("fid", "kid", "label_accuracy"))
-    assert list(found) == ["fid", "kid", "label_accuracy"]
+    names = ("fid", "kid", "label_accuracy", "classifier_accuracy")
+    found = evaluate(model, data, split="test", seed=0, samples=10, metrics=names)
+    assert tuple(found) == names
     for entry in found.values():
         assert (entry["split"], entry["samples"], entry["resize"]) == ("test", 360, "none")
         assert "classifier of the data's labels" in entry["extractor"]
     assert found["fid"]["value"] > 5 * found["fid"]["floor"]["value"] > 0
     assert found["kid"]["value"] > 5 * abs(found["kid"]["floor"]["value"]) > 0
     assert found["label_accuracy"]["value"] < 0.5
+    own = found["classifier_accuracy"]
+    assert own["value"] >= 0.97
+    assert f"accuracy on unseen rows {own['value']:.1%} +- {own['stderr']:.1%}" in own["extractor"]
 
 
 def test_kid_is_about_nothing_for_the_same_law_and_grows_with_what_is_lost(

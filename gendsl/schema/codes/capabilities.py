@@ -215,7 +215,8 @@ RESOURCES: dict[str, Code] = {
         page(
             "kernels: triton asks for the Triton kernels and says why they cannot run here; kernels: auto "
             "takes the "
-            "reference where they cannot.",
+            "reference where they cannot. compile: true leaves out networks that training differentiates twice, as a "
+            "note says: compiled code has no second derivative.",
             "extends: vae_planar_flow\nrun: {kernels: triton, device: cpu}",
             "extends: vae_planar_flow\nrun: {kernels: auto}",
         ),

@@ -310,7 +310,10 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
             continue
         name = factor.head
         named = graph.spec.objective.estimator.get(name)
-        options = ["a deterministic head with as: [unit]"] if factor.section == "decoder" else []
+        label = factor.section == "decoder" and graph.variables[name].labels
+        options = (
+            ["a deterministic head with as: [unit]"] if factor.section == "decoder" and not label else []
+        )
         if graph.variables[name].finite and isinstance(named, Relaxed):
             if not factor.product:
                 instead = options[0] if options else "a network that gives all entries at once"
@@ -320,6 +323,8 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
             options.insert(
                 0, f"relaxed samples: objective: {{estimator: {{{name}: straight_through}}}} (or {RELAXED})"
             )
+        if label:
+            options.append(f"to make {name} a condition (condition: [{name}])")
         if factor.section == "prior" and not _discrete(graph, factor):
             options.append("dist: normal with a flow")
         why = "is discrete" if _discrete(graph, factor) else f"has none: {factor.dist.no_gradient}"

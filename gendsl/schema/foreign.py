@@ -224,6 +224,12 @@ _NAMES: tuple[_Row, ...] = (
     ),
     ("moons make_moons", "data.source", "write data: {source: two_moons}"),
     ("spectral_norm sn", "spectral", "write penalty: spectral"),
+    (
+        "diffaugment diff_augment cutout translation color",
+        "differentiable",
+        "write augment: {type: differentiable, policy: [color, translation, cutout]}",
+    ),
+    ("ada", "adaptive", "write augment: {type: adaptive, target: 0.6}"),
 )
 
 _CRITICS_OPTIM = "write train: {players: {adversary: {d: {optim: {lr: 0.0002}}}}}"

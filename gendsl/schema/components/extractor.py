@@ -1,6 +1,6 @@
 """What FID and KID compare samples and data by: the features of an extractor.
 
-A plug-in adds its own: a spec model, and a builder `(spec, Measured) -> Features` (`gendsl.runtime.metrics.classifier`).
+A plug-in adds its own: a spec model and a builder `(spec, Measured) -> Features` (`gendsl.runtime.metrics.classifier`).
 """
 
 import os

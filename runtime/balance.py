@@ -15,6 +15,8 @@ from gendsl.runtime.curves import Record, curve, finite, names
 
 SURE = 0.98
 """A critic that is right more often than this leaves the makers little to learn from."""
+LEFT_OUT = 0.4
+"""Samples that cover less than this of the data, for how much of them lies among the data, leave parts of it out."""
 
 
 def balance(records: Sequence[Record]) -> list[str]:
@@ -111,22 +113,28 @@ def critic_saturated(records: Sequence[Record]) -> list[str]:
 
 
 def generator_collapse(metrics: Mapping[str, Any]) -> list[str]:
-    """Says that samples look real but show little of the data: precision >= 0.5, recall or coverage < 0.1.
+    """Says that samples look real but show little of the data, of which the precision is 0.5 or more.
 
-    Where `floor` (real against real) is given, recall or coverage must also be below a quarter of it. A low recall
-    beside a coverage of half its floor is no collapse: balls of samples that lie near each other are small.
+    Either recall or coverage is below 0.1 (and below a quarter of its `floor`, real against real, where that is given),
+    or whole parts of the data are left out: coverage, as a share of its floor, is below 0.4 of precision as a share of
+    its own, and so is recall. A low recall beside a coverage of half its floor is no collapse: balls of samples that
+    lie near each other are small.
     """
-    precision, _ = _value_and_floor(metrics.get("precision"))
-    if precision is None or precision < 0.5:
+    precision, reached = _value_and_floor(metrics.get("precision"))[0], _share(metrics.get("precision"))
+    if precision is None or reached is None or precision < 0.5:
+        return []
+    covered, recalled = (_share(metrics.get(name)) for name in ("coverage", "recall"))
+    least = LEFT_OUT * min(reached, 1.0)
+    parts = covered is not None and recalled is not None and covered < least and recalled < least
+    if covered is not None and covered >= 0.5 and not parts:
         return []
     for name in ("coverage", "recall"):
         value, floor = _value_and_floor(metrics.get(name))
-        if name == "coverage" and value is not None and value >= 0.5 * (floor if floor is not None else 1.0):
-            return []
-        if value is not None and value < 0.1 and (floor is None or value < 0.25 * floor):
+        if value is not None and (parts or (value < 0.1 and (floor is None or value < 0.25 * floor))):
+            beside = f" ({floor:.0%} between two halves of these)" if floor is not None else ""
             return [
                 f"Mode collapse: {precision:.0%} of the samples lie among the real rows, but {name} is "
-                f"{value:.1%}: they show a small part of the data. Try packing (pack), unrolling (unroll), "
+                f"{value:.1%}{beside}: they show a small part of the data. Try packing (pack), unrolling (unroll), "
                 "another loss, or a larger batch."
             ]
     return []
@@ -159,6 +167,12 @@ def modes_missed(metrics: Mapping[str, Any]) -> list[str]:
         f"Mode collapse: the samples reach {reached}. Try packing (pack), unrolling (unroll), a penalty (r1), or a "
         "larger batch."
     ]
+
+
+def _share(entry: object) -> float | None:
+    """A value as a share of what real rows reach."""
+    value, floor = _value_and_floor(entry)
+    return value / floor if value is not None and floor else value
 
 
 def _value_and_floor(entry: object) -> tuple[float | None, float | None]:

@@ -399,7 +399,7 @@ def cells(row: Row, folder: Path, seed: int, at: str) -> list[list[str]]:
                 row.source,
                 at,
                 f"{minutes(folder):.1f}",
-                f"`python -m benchmarks.papers {row.spec}`",
+                f"`python -m benchmarks.papers {row.spec}{f' --seed {seed}' if seed else ''}`",
             ]
         )
     return found

@@ -98,7 +98,7 @@ def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
         found = dict(zip(HEAD, line, strict=True))
         assert found["minutes"] == "2.0"
         assert (found["ours"].startswith("**")) == number.met(number.of(metrics))
-        assert found["row"] in found["command"]
+        assert found["command"] == f"`python -m benchmarks.papers {found['row']} --seed 3`"
 
 
 def test_a_goal_is_reached_from_its_side() -> None:

@@ -333,6 +333,16 @@ ROWS = (
                 error_of("label_accuracy"),
                 least=True,
             ),
+            Number(
+                "test rows that this classifier gets right",
+                "estimate",
+                value_of("classifier_accuracy"),
+                0.97,
+                "",
+                3,
+                error_of("classifier_accuracy"),
+                least=True,
+            ),
         ),
     ),
 )
@@ -424,7 +434,7 @@ def cells(row: Row, folder: Path, seed: int, at: str) -> list[list[str]]:
                 row.source,
                 at,
                 f"{minutes(folder):.1f}",
-                f"`python -m benchmarks.papers {row.spec}`",
+                f"`python -m benchmarks.papers {row.spec}{f' --seed {seed}' if seed else ''}`",
             ]
         )
     return found

@@ -45,6 +45,7 @@ WRITTEN: Mapping[str, str] = {
     "step": "data: {bind: {x: {column: image, as: [TAG]}}}",
     "optim": "train: {optim: TAG}",
     "schedule": "train: {optim: {type: adam, schedule: TAG}}",
+    "extractor": "evaluate: {extractor: TAG}",
 }
 """Where a component of each kind stands in a spec."""
 

@@ -15,6 +15,12 @@ from gendsl.runtime.curves import Record, curve, finite, names
 
 SURE = 0.98
 """A critic that is right more often than this leaves the makers little to learn from."""
+LEAK = 0.95
+"""A critic that is right this often on average from the start to the end sees what tells the sides apart at once."""
+UNSURE = 0.85
+"""A record below this says that the makers are catching up; of a few minibatches it is noise above it."""
+LEFT_OUT = 0.4
+"""Samples that cover less than this of the data, for how much of them lies among the data, leave parts of it out."""
 
 
 def balance(records: Sequence[Record]) -> list[str]:
@@ -74,25 +80,29 @@ def early(records: Sequence[Record], name: str) -> float | None:
 
 
 def critic_leak(records: Sequence[Record]) -> list[str]:
-    """Says that a critic was right more than 98 % of the time in every record but the first, of eight or more.
+    """Says that a critic was right more than 95 % of the time on average, in every record but the first, of eight or
+    more, and in none of them below 85 %.
 
     A critic that is only too strong gets there in a while; one that sees a leak is there at once and stays.
     """
     found = []
     for critic in critics(records):
         values = [v for _, v in curve(records, "diagnostics", f"{critic}.accuracy")]
-        if len(values) >= 8 and min(values[1:]) > SURE:
+        if len(values) >= 8 and fmean(values[1:]) > LEAK and min(values[1:]) > UNSURE:
             found.append(
                 f"A leak, or a critic that is far too strong: {critic} told real from made tuples with an accuracy "
-                f"above {math.floor(min(values[1:]) * 100)} % from the start to the end. Look at what it sees: a "
+                f"above {_percent(min(values[1:]))} from the start to the end, {_percent(fmean(values[1:]))} on "
+                "average. Look at what it sees: a "
                 "value that only one side can have (discrete against continuous, a label, a scale) tells them "
-                "apart whatever is made. Dequantize the data, add instance noise, or let it see less."
+                "apart whatever is made. Dequantize the data, relax by straight_through, add instance noise, or let "
+                "it see less."
             )
     return found
 
 
 def critic_saturated(records: Sequence[Record]) -> list[str]:
-    """Says that a critic is right more than 98 % of the time in every record of the last half of training.
+    """Says that a critic was right more than 98 % of the time on average over the last half of training, and in no
+    record of it below 85 %.
 
     Reads diagnostics named "<critic>.accuracy", of at least four records in that half.
     """
@@ -100,33 +110,43 @@ def critic_saturated(records: Sequence[Record]) -> list[str]:
     for name in names(records, "diagnostics"):
         points = curve(records, "diagnostics", name)
         late = [v for s, v in points if s > points[-1][0] / 2] if points else []
-        if name.endswith(".accuracy") and len(late) >= 4 and min(late) > SURE:
+        if name.endswith(".accuracy") and len(late) >= 4 and fmean(late) > SURE and min(late) > UNSURE:
             critic = name.removesuffix(".accuracy")
             found.append(
-                f"{critic} told real from generated rows with an accuracy above "
-                f"{math.floor(min(late) * 100)} % for the last half of training: the generator then learns "
+                f"{critic} told real from generated rows with an accuracy above {_percent(min(late))} for the last "
+                f"half of training, {_percent(fmean(late))} on average: the generator then learns "
                 "little. A penalty (gradient, r1), instance noise, or a lower critic learning rate helps."
             )
     return found
 
 
-def generator_collapse(metrics: Mapping[str, Any]) -> list[str]:
-    """Says that samples look real but show little of the data: precision >= 0.5, recall or coverage < 0.1.
+def _percent(share: float) -> str:
+    return f"{math.floor(share * 100)} %"
 
-    Where `floor` (real against real) is given, recall or coverage must also be below a quarter of it. A low recall
-    beside a coverage of half its floor is no collapse: balls of samples that lie near each other are small.
+
+def generator_collapse(metrics: Mapping[str, Any]) -> list[str]:
+    """Says that samples look real but show little of the data, of which the precision is 0.5 or more.
+
+    Either recall or coverage is below 0.1 (and below a quarter of its `floor`, real against real, where that is given),
+    or whole parts of the data are left out: coverage, as a share of its floor, is below 0.4 of precision as a share of
+    its own, and so is recall. A low recall beside a coverage of half its floor is no collapse: balls of samples that
+    lie near each other are small.
     """
-    precision, _ = _value_and_floor(metrics.get("precision"))
-    if precision is None or precision < 0.5:
+    precision, reached = _value_and_floor(metrics.get("precision"))[0], _share(metrics.get("precision"))
+    if precision is None or reached is None or precision < 0.5:
+        return []
+    covered, recalled = (_share(metrics.get(name)) for name in ("coverage", "recall"))
+    least = LEFT_OUT * min(reached, 1.0)
+    parts = covered is not None and recalled is not None and covered < least and recalled < least
+    if covered is not None and covered >= 0.5 and not parts:
         return []
     for name in ("coverage", "recall"):
         value, floor = _value_and_floor(metrics.get(name))
-        if name == "coverage" and value is not None and value >= 0.5 * (floor if floor is not None else 1.0):
-            return []
-        if value is not None and value < 0.1 and (floor is None or value < 0.25 * floor):
+        if value is not None and (parts or (value < 0.1 and (floor is None or value < 0.25 * floor))):
+            beside = f" ({floor:.0%} between two halves of these)" if floor is not None else ""
             return [
                 f"Mode collapse: {precision:.0%} of the samples lie among the real rows, but {name} is "
-                f"{value:.1%}: they show a small part of the data. Try packing (pack), unrolling (unroll), "
+                f"{value:.1%}{beside}: they show a small part of the data. Try packing (pack), unrolling (unroll), "
                 "another loss, or a larger batch."
             ]
     return []
@@ -159,6 +179,12 @@ def modes_missed(metrics: Mapping[str, Any]) -> list[str]:
         f"Mode collapse: the samples reach {reached}. Try packing (pack), unrolling (unroll), a penalty (r1), or a "
         "larger batch."
     ]
+
+
+def _share(entry: object) -> float | None:
+    """A value as a share of what real rows reach."""
+    value, floor = _value_and_floor(entry)
+    return value / floor if value is not None and floor else value
 
 
 def _value_and_floor(entry: object) -> tuple[float | None, float | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from gendsl.compiler.build import build
+from gendsl.compiler.derive.twice import twice
 from gendsl.compiler.graph import Graph
 from gendsl.compiler.pipeline import analyse
 from gendsl.data.dataset import Dataset
@@ -29,14 +30,19 @@ def pick_device(wanted: str) -> str:
 
 
 def compile_model(graph: Graph) -> Model:
-    """The initialised model of a graph, from the seed's init stream, on its device."""
+    """The initialised model of a graph, from the seed's init stream, on its device.
+
+    With run.compile its networks are compiled, but for those that are differentiated twice: torch.compile cannot.
+    """
     with stream(graph.spec.run.seed, "init"):
         model = build(graph)
     model.to(graph.device)
     if graph.spec.run.compile:
+        apart = twice(graph)
         for section in ("prior", "decoder", "flow", "encoder", "energy", "adversary"):
-            for module in model.get_submodule(section).children():
-                module.compile()
+            for name, module in model.get_submodule(section).named_children():
+                if f"{section}.{name}" not in apart:
+                    module.compile()
     return model
 
 

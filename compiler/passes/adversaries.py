@@ -12,6 +12,7 @@ from gendsl.compiler.plans.sample import unsampled
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.estimator import Relaxed
 from gendsl.schema.nodes import Path
+from gendsl.schema.settings import DEFAULT_STEPS
 
 
 def adversaries(graph: Graph) -> Graph:
@@ -35,6 +36,7 @@ def adversaries(graph: Graph) -> Graph:
                     (*critic.path, "sees"),
                 )
             )
+        notes += _late(graph, critic)
         unseen = list(_conditions(graph, critic))
         problems += [*found, *(d for d in unseen if d.severity == "error")]
         notes += [d for d in unseen if d.severity != "error"]
@@ -170,7 +172,7 @@ def _penalties(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
 
 
 def _presented(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
-    """Augmentation needs a grid to transform, a pack rows to fill it."""
+    """Augmentation needs a grid to transform, a pack rows to fill it, smoothing a logistic loss."""
     images = [v for v in critic.spec.sees if len(graph.variables[v].shape or ()) == 3]
     soft = [v for v in images if isinstance(graph.spec.objective.estimator.get(v), Relaxed)]
     if critic.spec.augment is not None and soft:
@@ -197,6 +199,31 @@ def _presented(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
             (*critic.path, "pack"),
             help="a batch should hold many packs: raise train.batch_size, or lower `pack`",
         )
+    if critic.spec.smoothing > 0 and not critic.spec.loss.logistic:
+        yield graph.spec.diagnostic(
+            "GD520",
+            f"`smoothing` is of the labels of a logistic loss, and {critic.name} has {critic.spec.loss.tag}",
+            (*critic.path, "smoothing"),
+            on="key",
+            help="drop `smoothing`, or write loss: non_saturating",
+        )
+
+
+def _late(graph: Graph, critic: Critic) -> Iterator[Diagnostic]:
+    """A warning where training ends before the critic first acts on the model."""
+    train = graph.spec.train
+    if train.epochs is not None:
+        return
+    whole = train.steps or DEFAULT_STEPS
+    end = sum(s.steps or whole for s in train.stages) or whole
+    if critic.spec.start >= end:
+        yield graph.spec.diagnostic(
+            "GD520",
+            f"{critic.name} first acts on the model at step {critic.spec.start}, and training ends after {end}",
+            (*critic.path, "start"),
+            severity="warning",
+            help="lower `start`, or raise train.steps",
+        )
 
 
 def _told(graph: Graph, critic: Critic, fake: list[Factor]) -> Iterator[Diagnostic]:
@@ -206,7 +233,7 @@ def _told(graph: Graph, critic: Critic, fake: list[Factor]) -> Iterator[Diagnost
         return
     variable = graph.variables[name]
     count = variable.support.count if variable.support is not None else None
-    why = ""
+    why, label = "", name if variable.role in (Role.CONDITION, Role.OBSERVED) else "y"
     if name in critic.spec.sees:
         why = f"{critic.name} sees {name}: it would only have to read it"
     elif variable.role not in (Role.CONDITION, Role.OBSERVED):
@@ -222,8 +249,8 @@ def _told(graph: Graph, critic: Critic, fake: list[Factor]) -> Iterator[Diagnost
             "GD520",
             f"{critic.name} cannot tell {name} apart: {why}",
             (*critic.path, "classify"),
-            help=f"classify a label that the decoder is given: condition: [{name}], "
-            f"decoder: {{x: {{given: [z, {name}], ...}}}}",
+            help=f"classify a label that the decoder is given: condition: [{label}], "
+            f"decoder: {{x: {{given: [z, {label}], ...}}}}",
             related=((f"{name} is here", variable.path),),
         )
 
@@ -283,7 +310,10 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
             continue
         name = factor.head
         named = graph.spec.objective.estimator.get(name)
-        options = ["a deterministic head with as: [unit]"] if factor.section == "decoder" else []
+        label = factor.section == "decoder" and graph.variables[name].labels
+        options = (
+            ["a deterministic head with as: [unit]"] if factor.section == "decoder" and not label else []
+        )
         if graph.variables[name].finite and isinstance(named, Relaxed):
             if not factor.product:
                 instead = options[0] if options else "a network that gives all entries at once"
@@ -293,6 +323,8 @@ def _gradients(graph: Graph, critic: Critic, makers: list[Factor], side: str) ->
             options.insert(
                 0, f"relaxed samples: objective: {{estimator: {{{name}: straight_through}}}} (or {RELAXED})"
             )
+        if label:
+            options.append(f"to make {name} a condition (condition: [{name}])")
         if factor.section == "prior" and not _discrete(graph, factor):
             options.append("dist: normal with a flow")
         why = "is discrete" if _discrete(graph, factor) else f"has none: {factor.dist.no_gradient}"

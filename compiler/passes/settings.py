@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gendsl.compiler.graph import Factor, Graph, Role
 from gendsl.compiler.plans.chain import chain_of, refused
 from gendsl.compiler.plans.encode import encoded
-from gendsl.compiler.plans.sample import uncut
+from gendsl.compiler.plans.sample import drawn, uncut
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.schema.components.source_base import SourceProblem, split_counts
 from gendsl.schema.settings import ChainOptions
@@ -42,6 +42,7 @@ METRICS = (
     "fid",
     "kid",
     "label_accuracy",
+    "classifier_accuracy",
     "linear_probe",
     "code_accuracy",
     "untrained_code_accuracy",
@@ -55,6 +56,7 @@ def settings(graph: Graph) -> Graph:
     """
     problems = [
         *_metrics(graph),
+        *_extractor(graph),
         *_given(graph),
         *_chain(graph),
         *_cut(graph),
@@ -98,11 +100,25 @@ def _metrics(graph: Graph) -> Iterator[Diagnostic]:
         )
 
 
+def _extractor(graph: Graph) -> Iterator[Diagnostic]:
+    extractor = graph.spec.evaluate.extractor
+    why = extractor.problem([graph.variables[n].shape or () for n in drawn(graph)])
+    if why:
+        yield graph.spec.diagnostic(
+            "GD512",
+            f"no features of {extractor.tag}: {why}",
+            ("evaluate", "extractor"),
+            help="write extractor: classifier, which is trained on the data's own labels",
+        )
+
+
 def _undefined(graph: Graph, metric: str) -> str:
     """Why this model or its data have no such number."""
     if metric in ("code_accuracy", "untrained_code_accuracy"):
         return _uncoded(graph)
-    if metric not in ("fid", "kid", "label_accuracy"):
+    if metric not in ("fid", "kid", "label_accuracy", "classifier_accuracy"):
+        return ""
+    if metric in ("fid", "kid") and not graph.spec.evaluate.extractor.labels:
         return ""
     columns = graph.source.columns if graph.source is not None else {}
     labels = [n for n, c in columns.items() if c.labels and c.shape == ()]

@@ -1,11 +1,12 @@
 """Words of other libraries, and what they are called in a spec.
 
-Looked up only for a key or name that the language does not have at its place, before the nearest names are.
+Looked up only for a key or name that the language does not have at its place, before the nearest names are. Some words
+mean something else in one part of a spec: `lr` beside a critic's loss is that critic's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -212,7 +213,8 @@ _NAMES: tuple[_Row, ...] = (
     ("stylegan stylegan2", "style", "write net: style"),
     ("vector_quantizer vector_quantized codebook", "vq", "write dist: vq"),
     ("vampprior vamp_prior", "vamp", "write dist: vamp"),
-    ("wgan wgan_gp earth_mover", "wasserstein", "write loss: wasserstein"),
+    ("wgan earth_mover", "wasserstein", "write loss: wasserstein"),
+    ("wgan_gp wgan-gp", "wasserstein", "write loss: wasserstein, penalty: {type: gradient, weight: 10}"),
     ("lsgan mse_gan", "least_squares", "write loss: least_squares"),
     ("vanilla bce minimax", "saturating", "write loss: saturating, or non_saturating"),
     (
@@ -222,13 +224,99 @@ _NAMES: tuple[_Row, ...] = (
     ),
     ("moons make_moons", "data.source", "write data: {source: two_moons}"),
     ("spectral_norm sn", "spectral", "write penalty: spectral"),
+    (
+        "diffaugment diff_augment cutout translation color",
+        "differentiable",
+        "write augment: {type: differentiable, policy: [color, translation, cutout]}",
+    ),
+    ("ada", "adaptive", "write augment: {type: adaptive, target: 0.6}"),
+)
+
+_CRITICS_OPTIM = "write train: {players: {adversary: {d: {optim: {lr: 0.0002}}}}}"
+_MODELS_OPTIM = "write train: {players: {model: {optim: {lr: 0.0002}}}}"
+_BY_PLACE: tuple[tuple[tuple[str, ...], tuple[_Row, ...]], ...] = (
+    (
+        ("adversary",),
+        (
+            ("given inputs input compares judges on", "adversary.d.sees", "write sees: x, or sees: [x, z]"),
+            (
+                "optim optimizer optimiser opt lr learning_rate betas weight_decay ttur",
+                "train.players.adversary.d.optim",
+                _CRITICS_OPTIM,
+            ),
+            (
+                "gamma lambda lambda_ coef coefficient strength",
+                "adversary.d.penalty.weight",
+                "write weight: 10",
+            ),
+            ("k K", "adversary.d.steps", "write adversary: {d: {steps: 5}}; unrolled, unroll: {steps: 5}"),
+        ),
+    ),
+    (
+        ("train", "players"),
+        (
+            ("discriminator critic disc netD D d", "train.players.adversary", _CRITICS_OPTIM),
+            ("generator gen netG G g", "train.players.model", _MODELS_OPTIM),
+        ),
+    ),
+    (
+        ("train",),
+        (
+            (
+                "lr_d d_lr disc_lr critic_lr discriminator_lr optim_d optimizer_d opt_d optimizerD",
+                "train.players.adversary.d.optim",
+                _CRITICS_OPTIM,
+            ),
+            (
+                "lr_g g_lr gen_lr generator_lr optim_g optimizer_g opt_g optimizerG",
+                "train.players.model.optim",
+                _MODELS_OPTIM,
+            ),
+        ),
+    ),
+    (
+        ("objective",),
+        (
+            (
+                "r1 r2 gradient spectral penalty gp",
+                "adversary.d.penalty",
+                "write adversary: {d: {penalty: {type: r1, weight: 10}}}",
+            ),
+            (
+                "gan gan_loss adv adv_loss adversarial adversarial_loss",
+                "objective.adversary",
+                "write objective: {adversary: {d: {weight: 0.1}}}",
+            ),
+        ),
+    ),
 )
 
 
-def _table() -> dict[str, Foreign]:
-    rows = (*_TRAINING, *_RUNNING, *_SECTIONS, *_OBJECTIVE, *_PARTS, *_NAMES)
+def _table(rows: tuple[_Row, ...]) -> dict[str, Foreign]:
     return {word: Foreign(ours, advice) for words, ours, advice in rows for word in words.split()}
 
 
-FOREIGN: Mapping[str, Foreign] = MappingProxyType(_table())
+FOREIGN: Mapping[str, Foreign] = MappingProxyType(
+    _table((*_TRAINING, *_RUNNING, *_SECTIONS, *_OBJECTIVE, *_PARTS, *_NAMES))
+)
 """Words of Keras, Lightning, Pyro, pythae, nflows, zuko, Ludwig and others -> what they are called here."""
+
+FOREIGN_AT: Mapping[tuple[str, ...], Mapping[str, Foreign]] = MappingProxyType(
+    {place: MappingProxyType(_table(rows)) for place, rows in _BY_PLACE}
+)
+"""How the path of a map begins -> words that are something else there."""
+
+
+def foreign_at(word: str, path: Sequence[str | int]) -> Foreign | None:
+    """What a word is called here, if maps at this path have a meaning of their own for it; the longest beginning wins.
+
+    The advice names the adversary that the map belongs to, where it belongs to one.
+    """
+    for length in (2, 1):
+        found = FOREIGN_AT.get(tuple(str(e) for e in path[:length]), {}).get(word)
+        if found is None:
+            continue
+        if path[0] == "adversary" and len(path) > 1:
+            return Foreign(found.ours, found.advice.replace("{d:", f"{{{path[1]}:"))
+        return found
+    return None

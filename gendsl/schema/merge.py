@@ -23,6 +23,7 @@ _SLOTS = (
     "bound",
     "optim",
     "schedule",
+    "extractor",
     "negatives",
     "of",
     "ordering",

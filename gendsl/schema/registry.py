@@ -37,6 +37,7 @@ KINDS: dict[str, str] = {
     "step": "preprocessing step",
     "optim": "optimiser",
     "schedule": "learning-rate schedule",
+    "extractor": "feature extractor",
 }
 """Every kind of component, with the words that messages use for it."""
 
@@ -79,6 +80,7 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "step": ("step",),
         "optim": ("optim",),
         "schedule": ("optim",),
+        "extractor": ("extractor",),
     }
 )
 """Kind -> the modules of PACKAGE that register its components, those that most specs name first."""

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gendsl.schema.components.extractor import Extractor, LabelClassifier
 from gendsl.schema.components.optim import Adam, OptimSpec
 from gendsl.schema.components.source_base import Source
 from gendsl.schema.components.source_generated import Digits
@@ -172,6 +173,9 @@ class Evaluate(Strict):
     )
     samples: Count = Field(default=500, description="importance samples for each row")
     split: Literal["train", "valid", "test"] = "test"
+    extractor: Annotated[Extractor, Slot("extractor")] = Field(
+        default=LabelClassifier(), description="whose features fid and kid compare"
+    )
     judge: Literal["samples", "means"] = Field(
         default="samples",
         description="what the judges of samples compare with data: draws of x, or the means of p(x | z) at samples of "

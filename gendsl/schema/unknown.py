@@ -8,7 +8,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from gendsl.schema.components.later import LATER, LATER_VALUES, RESERVED
-from gendsl.schema.foreign import FOREIGN
+from gendsl.schema.foreign import FOREIGN, Foreign, foreign_at
 from gendsl.schema.nodes import Map, Path, Scalar
 from gendsl.schema.registry import KINDS, table
 from gendsl.schema.spec import Spec
@@ -85,14 +85,17 @@ def unknown_key(key: str, holder: Spot) -> Advice:
 
 
 def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
-    """What to put beside the caret and below it, and the key that was meant: the best of five guesses."""
+    """What to put beside the caret and below it, and the key that was meant: the best of six guesses."""
     known, path = keys(holder), holder.path
     near, foreign = nearest(key, known), FOREIGN.get(key.lower())
     listed = f"known here: {listing(known, 40)}" if known else ""
+    local = foreign_at(key, path)
     inside = _inside(key, holder) if path else ""
     label, help_, meant = did_you_mean(near), listed, near[0] if near else ""
     if near and edit_distance(key.lower(), near[0].lower()) <= 1:
         pass
+    elif local is not None:
+        label, help_, meant = _called(local, known)
     elif key in WEIGHING and path and path[0] in WEIGHED and "objective" not in path:
         family = WEIGHED[str(path[0])]
         label = "belongs under objective:"
@@ -104,12 +107,17 @@ def _meant(key: str, holder: Spot) -> tuple[str, str, str]:
     elif inside and not (foreign is not None and _deeper(foreign.ours, path)):
         label, help_, meant = inside, "", ""
     elif foreign is not None:
-        meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]
-        label = did_you_mean([meant]) if meant in known else f"here it is {foreign.ours}"
-        help_ = foreign.advice
+        label, help_, meant = _called(foreign, known)
     elif home := _home(key, path):
         label, help_, meant = home, listed if path else "", ""
     return label, help_, meant
+
+
+def _called(foreign: Foreign, known: list[str]) -> tuple[str, str, str]:
+    """What to put beside the caret and below it for another library's word, and the key that was meant."""
+    meant = foreign.ours.rsplit(".", 1)[-1].split("[")[0]
+    label = did_you_mean([meant]) if meant in known else f"here it is {foreign.ours}"
+    return label, foreign.advice, meant
 
 
 def _deeper(ours: str, path: Path) -> bool:

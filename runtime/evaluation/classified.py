@@ -1,4 +1,4 @@
-"""Samples as a classifier of the data's labels sees them, which is trained on the training rows."""
+"""Samples as an extractor of features, or a classifier of the data's labels trained on training rows, sees them."""
 
 from __future__ import annotations
 
@@ -12,48 +12,95 @@ from gendsl.data.dataset import Part, label_of
 from gendsl.nn.rows import as_vectors
 from gendsl.runtime.evaluation.entry import Entry, none
 from gendsl.runtime.evaluation.measured import CHUNK, Measured
-from gendsl.runtime.metrics.classifier import fid, kid, label_accuracy, train_classifier
+from gendsl.runtime.metrics.classifier import (
+    Classifier,
+    Features,
+    fid,
+    kid,
+    label_accuracy,
+    own_accuracy,
+    train_classifier,
+)
+from gendsl.runtime.metrics.score import Score
 from gendsl.runtime.streams import stream
+from gendsl.schema.components.extractor import LabelClassifier
+from gendsl.schema.registry import builder
 
-CLASSIFIED = ("fid", "kid", "label_accuracy")
+CLASSIFIED = ("fid", "kid", "label_accuracy", "classifier_accuracy")
 
 
 def classified(about: Measured) -> dict[str, Entry]:
-    """What a classifier of the data's labels, trained on the training rows, says of the samples."""
+    """What an extractor and a classifier of the data's labels, trained on the training rows, say of the samples."""
     plan = about.graph.capabilities["sample"]
     if plan.how is None:
         return dict.fromkeys(CLASSIFIED, none(plan.why))
+    spec, labels = about.graph.spec.evaluate.extractor, about.data.labels
+    unlabelled = none("the data have no single column of labels")
+    if labels is None and spec.labels:
+        return dict.fromkeys(CLASSIFIED, unlabelled)
+    classifier = build_classifier(LabelClassifier(), about) if labels is not None else None
+    shared = classifier if isinstance(spec, LabelClassifier) else None
+    extractor: Features = shared if shared is not None else builder(spec)(spec, about)
+    samples, which = _samples(about)
+    if not bool(torch.isfinite(samples).all()):
+        return dict.fromkeys(CLASSIFIED, none("samples are not finite"))
+    entries = _compared(about, extractor, samples)
+    if classifier is None or labels is None:
+        return {**dict.fromkeys(CLASSIFIED, unlabelled), **entries}
+    scores = {"classifier_accuracy": own_accuracy(classifier, about.part.rows)}
+    assert about.data.facts is not None
+    if any(about.data.bind[n].column == label_of(about.data.facts) for n in about.conditions):
+        scores["label_accuracy"] = label_accuracy(classifier, samples, labels[which])
+    missing = none("samples are not given their label")
+    return {
+        "label_accuracy": missing,
+        **entries,
+        **{n: _told(about, classifier, s) for n, s in scores.items()},
+    }
+
+
+def build_classifier(spec: LabelClassifier, about: Measured) -> Classifier:
+    """The classifier of the data's labels, trained on the training rows; its accuracy is that on the part's rows."""
     seen, labels = _labelled(about, about.data.parts["train"].to(about.model.device))
     unseen, answers = _labelled(about, about.part)
-    if labels is None or answers is None:
-        return dict.fromkeys(CLASSIFIED, none("the data have no single column of labels"))
-    classifier = train_classifier(seen, labels, unseen, answers, seed=about.seed)
-    fake, asked = [], []
+    assert labels is not None
+    assert answers is not None
+    return train_classifier(seen, labels, unseen, answers, seed=about.seed)
+
+
+def _samples(about: Measured) -> tuple[Tensor, Tensor]:
+    """Samples given the conditions of the part's rows, and the numbers of these rows in the source."""
+    fake, which = [], []
     for i, batch in enumerate(about.batches("eval/rows")):
         with stream(about.seed, "eval/classified", i):
             values = about.model.sample(len(batch), {n: batch.values[n] for n in about.conditions})
         fake.append(_flat(about, values))
-        assert about.data.labels is not None
-        asked.append(about.data.labels[batch.rows.cpu()])
-    samples = torch.cat(fake)
-    if not bool(torch.isfinite(samples).all()):
-        return dict.fromkeys(CLASSIFIED, none("samples are not finite"))
+        which.append(batch.rows.cpu())
+    return torch.cat(fake), torch.cat(which)
+
+
+def _compared(about: Measured, extractor: Features, samples: Tensor) -> dict[str, Entry]:
+    """FID and KID of the samples, each beside that of training rows."""
+    seen = _labelled(about, about.data.parts["train"].to(about.model.device))[0]
+    unseen = _labelled(about, about.part)[0]
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(about.seed))
-    real = seen[order[: len(unseen)]]
-    scores = {
-        "fid": fid(classifier, unseen, samples).as_json(fid(classifier, unseen, real)),
-        "kid": kid(classifier, unseen, samples, seed=about.seed).as_json(
-            kid(classifier, unseen, real, seed=about.seed)
+    real, seed = seen[order[: len(unseen)]], about.seed
+    return {
+        "fid": _told(about, extractor, fid(extractor, unseen, samples), fid(extractor, unseen, real)),
+        "kid": _told(
+            about,
+            extractor,
+            kid(extractor, unseen, samples, seed=seed),
+            kid(extractor, unseen, real, seed=seed),
         ),
     }
-    assert about.data.facts is not None
-    named = [n for n in about.conditions if about.data.bind[n].column == label_of(about.data.facts)]
-    if named:
-        scores["label_accuracy"] = label_accuracy(classifier, samples, torch.cat(asked)).as_json()
-    missing = none("samples are not given their label")
-    common = {"estimator": f"by a {classifier.name}", "split": about.split, "resize": "none"}
-    entries = {n: {**entry, **common} for n, entry in scores.items()}
-    return {"label_accuracy": missing, **entries}
+
+
+def _told(about: Measured, by: Features, score: Score, floor: Score | None = None) -> Entry:
+    """The entry of a number: who found it, on which part, at which size."""
+    article = "an" if by.name[0] in "AEIOaeiou" else "a"
+    told = {"estimator": f"by {article} {by.name}", "split": about.split, "resize": by.resize}
+    return {**score.as_json(floor), **told}
 
 
 def _labelled(about: Measured, part: Part) -> tuple[Tensor, Tensor | None]:

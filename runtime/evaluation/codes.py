@@ -48,6 +48,7 @@ def coded(about: Measured) -> dict[str, Entry]:
         "samples": len(hits),
         "extractor": f"codes of {', '.join(encoded(about.graph))}",
         "split": about.split,
+        "resize": "none",
     }
     note = f"mean over {UNTRAINED} initialisations"
     return {

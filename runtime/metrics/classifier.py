@@ -6,13 +6,14 @@ FID is the Frechet distance of two Gaussians fitted to features (Heusel et al. 2
 
 KID is the unbiased squared MMD of the same features with the kernel (x'y / D + 1)^3 (Binkowski et al. 2018, section 4).
 Both depend on the extractor and FID on the number of rows too, so both are part of the record; values of different
-extractors must not be compared. Here the features are the classifier's last hidden layer.
+extractors must not be compared. The classifier's features are its last hidden layer.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,24 @@ from gendsl.runtime.metrics.score import Rows, Score, as_rows, matched, proporti
 
 HIDDEN = (128, 32)
 STEPS = 200
+
+
+class Features(Protocol):
+    """What the builder of an extractor returns."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for the record of a metric."""
+        ...
+
+    @property
+    def resize(self) -> str:
+        """What it does to the size of an image, for the record; `none` if nothing."""
+        ...
+
+    def features(self, rows: Rows) -> Tensor:
+        """[N, D], the drawn variables side by side in the space of the bound variables -> [N, F]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,7 @@ class Classifier:
     rows: int
     accuracy: tuple[float, float]
     """On rows that it was not trained on, with its standard error."""
+    resize: str = "none"
 
     def features(self, rows: Rows) -> Tensor:
         """The last hidden layer."""
@@ -87,12 +107,12 @@ def train_classifier(rows: Rows, labels: Tensor, unseen: Rows, answers: Tensor, 
     return Classifier(made.weights, made.classes, centre, scale, len(flat), right)
 
 
-def fid(classifier: Classifier, real: Rows, fake: Rows) -> Score:
+def fid(extractor: Features, real: Rows, fake: Rows) -> Score:
     """The Frechet distance of the features of two sets of rows; 0 is best.
 
     Raises ValueError for fewer than two rows on a side.
     """
-    one, two = classifier.features(real), classifier.features(fake)
+    one, two = extractor.features(real), extractor.features(fake)
     n = min(len(one), len(two))
     first, second = torch.cov(one.T), torch.cov(two.T)
     # the eigenvalues of C_r C_f are those of a symmetric matrix, and not negative
@@ -100,15 +120,15 @@ def fid(classifier: Classifier, real: Rows, fake: Rows) -> Score:
     root = vectors @ torch.diag(values.clamp_min(0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ second @ root).clamp_min(0).sqrt().sum()
     distance = (one.mean(0) - two.mean(0)).square().sum() + first.trace() + second.trace() - 2 * cross
-    return Score(max(float(distance), 0.0), None, n, "squared feature units", classifier.name)
+    return Score(max(float(distance), 0.0), None, n, "squared feature units", extractor.name)
 
 
-def kid(classifier: Classifier, real: Rows, fake: Rows, *, seed: int) -> Score:
+def kid(extractor: Features, real: Rows, fake: Rows, *, seed: int) -> Score:
     """The unbiased squared MMD of the features of equally many rows of both sides; about 0 is best.
 
     Raises ValueError for fewer than four rows on a side.
     """
-    one, two = matched(classifier.features(real), classifier.features(fake), seed=seed)
+    one, two = matched(extractor.features(real), extractor.features(fake), seed=seed)
     if len(one) < 4:
         raise ValueError(f"KID needs at least four rows on each side, got {len(one)}")
     width = one.shape[1]
@@ -118,10 +138,15 @@ def kid(classifier: Classifier, real: Rows, fake: Rows, *, seed: int) -> Score:
     pairs = (inside + made - cross - cross.T).fill_diagonal_(0.0)
     value, error = u_statistic(pairs)
     note = "unbiased MMD^2, kernel (x'y / D + 1)^3"
-    return Score(value, error, len(one), "squared MMD", classifier.name, note)
+    return Score(value, error, len(one), "squared MMD", extractor.name, note)
 
 
 def label_accuracy(classifier: Classifier, fake: Rows, labels: Tensor) -> Score:
     """The share of samples that the classifier takes for what they were asked to be."""
     hits = classifier.predict(fake) == labels
     return Score(*proportion(hits), len(hits), "share of samples", classifier.name)
+
+
+def own_accuracy(classifier: Classifier, rows: int) -> Score:
+    """The share of the real rows that it was not trained on which the classifier gets right."""
+    return Score(*classifier.accuracy, rows, "share of real rows", classifier.name)

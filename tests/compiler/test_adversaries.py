@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gendsl.compiler.explain import as_text
+from gendsl.errors import SpecError
 from gendsl.nn.objective.evaluation import Evaluation
 from gendsl.nn.objective.tuples import tuples
 from gendsl.runtime.dataset import dataset
@@ -342,3 +343,20 @@ def test_explain_names_the_network_that_a_critic_refers_to() -> None:
     body = UNIT + GAN.replace("net: conv_down", "net: {ref: judge}")
     said = as_text(graph_of(f"{body}nets: {{judge: {{type: conv_down, width: 4}}}}"))
     assert "conv_down (nets.judge); 465 parameters" in said
+
+
+def test_a_label_that_is_made_is_not_told_to_become_deterministic() -> None:
+    """An AC-GAN of the joint p(x, y): what helps is a relaxation, or the label as a condition."""
+    body = """
+prior: {z: {dist: normal, shape: [4]}}
+decoder: {y: {dist: categorical}, x: {given: [z, y], dist: deterministic, net: mlp}}
+adversary: {d: {sees: x, classify: y, net: mlp}}
+"""
+    with pytest.raises(SpecError) as caught:
+        graph_of(UNIT_Y + body)
+    (found,) = caught.value.diagnostics
+    assert found.code == "GD505"
+    assert "straight_through" in found.help
+    assert "condition: [y]" in found.help
+    assert "unit" not in found.help
+    assert graph_of(UNIT_Y + body + "objective: {estimator: {y: straight_through}}").critics["d"].fake_makers

@@ -83,6 +83,7 @@ def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
         "energy_gap": (0.05, 0.01),
         "log_loss": (0.4, 0.02),
         "c2st": (0.66, 0.03),
+        "classifier_accuracy": (0.98, 0.01),
     }
     metrics = {n: {"value": v, "stderr": e} for n, (v, e) in values.items()}
     result = {
@@ -100,7 +101,7 @@ def test_a_result_becomes_lines(row: Row, tmp_path: Path) -> None:
         found = dict(zip(HEAD, line, strict=True))
         assert found["minutes"] == "2.0"
         assert (found["ours"].startswith("**")) == number.met(number.of(metrics))
-        assert found["row"] in found["command"]
+        assert found["command"] == f"`python -m benchmarks.papers {found['row']} --seed 3`"
 
 
 def test_a_goal_is_reached_from_its_side() -> None:

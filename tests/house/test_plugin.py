@@ -1,4 +1,4 @@
-"""A plug-in outside the tree: its flow layer, distribution and data source are registered and trained."""
+"""A plug-in outside the tree: its flow layer, distribution, data source and extractor are registered and trained."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ def test_a_spec_trains_with_components_of_a_plug_in(tmp_path: Path) -> None:
     assert done.stdout.endswith("done\n")
     result = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
     assert (result["steps"], result["status"], result["data"]["source"]) == (5, "completed", "rose")
+    assert result["metrics"]["test"]["fid"]["extractor"] == "radius of a point"
+    assert result["metrics"]["test"]["fid"]["value"] > result["metrics"]["test"]["fid"]["floor"]["value"]
 
 
 def test_a_plug_in_that_is_not_installed_is_refused_at_its_name() -> None:

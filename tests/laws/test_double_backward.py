@@ -226,3 +226,36 @@ objective: {{path_length: {{x: {{every: 1}}}}}}
         return lengths_of(Evaluation(model, batch, 0, training=True), "x").square().mean()
 
     slope_is_that_of_differences(value, [p for _, p in model.parameters_of(["decoder.x"])])
+
+
+@pytest.mark.parametrize(
+    ("body", "apart"),
+    [
+        ("adversary: {d: {sees: x, net: mlp, penalty: r1}}", {"adversary.d"}),
+        ("adversary: {d: {sees: x, net: mlp, unroll: 2}}", {"adversary.d"}),
+        ("adversary: {d: {sees: x, net: mlp, penalty: [clip, spectral]}}", set()),
+        ("adversary: {d: {sees: x, net: mlp}}\nobjective: {path_length: {x: {}}}", {"decoder.x"}),
+        (
+            "adversary: {d: {sees: x, net: mlp}}\nenergy: {x: {net: {type: mlp, activation: silu}}}\n"
+            "objective: {energy: {x: {type: score_matching}}}",
+            {"energy.x"},
+        ),
+    ],
+)
+def test_what_is_differentiated_twice_is_not_compiled(body: str, apart: set[str]) -> None:
+    """torch.compile has no second derivatives."""
+    decoder = (
+        "prior: {z: {dist: normal, shape: [4]}}\ndecoder: {x: {given: z, dist: deterministic, net: mlp}}"
+    )
+    if "energy.x" in apart:
+        decoder, body = "", body.split("\n", 1)[1]
+    graph = graph_of(f"{UNIT}\n{decoder}\n{body}\nrun: {{compile: true}}")
+    model = compile_model(graph)
+    parts = {
+        f"{s}.{n}": m
+        for s in ("decoder", "adversary", "energy")
+        for n, m in model.get_submodule(s).named_children()
+    }
+    assert {n for n, m in parts.items() if m._compiled_call_impl is None} == apart
+    said = {d.message.split(" ")[0] for d in graph.notes if "not compiled" in d.message}
+    assert said == apart

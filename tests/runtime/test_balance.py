@@ -37,6 +37,7 @@ prior: {z: {dist: normal, shape: [2]}}
 decoder: {x: {given: z, dist: deterministic, net: {type: mlp, hidden: [8]}}}
 adversary: {d: {sees: x, net: {type: mlp, hidden: [8]}}}
 """
+DIGITS = "{source: digits, bind: {x: {column: image, as: [unit]}}}"
 GAN = """
 gendsl: 1
 data: {source: npz, path: DATA, split: {train: 0.9, test: 0.1}, bind: {x: x}}
@@ -148,3 +149,62 @@ def test_a_low_recall_beside_a_fair_coverage_is_no_collapse() -> None:
     assert generator_collapse(quality(0.04, 0.75)) == []
     (sentence,) = generator_collapse(quality(0.04, 0.4))
     assert "recall is 4.0%" in sentence
+
+
+@pytest.mark.parametrize(("classes", "named"), [(1, True), (3, True), (10, False)])
+def test_samples_of_some_classes_only_are_a_collapse_of_modes_that_nobody_wrote_down(
+    classes: int, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of one or three digits, which are as good as data and far from all of it."""
+    graph = analyse(loads(RING.replace("{source: ring, n: 1000, bind: {x: point}}", DIGITS)))
+    model, data = compile_model(graph), dataset(graph, Path())
+    model.attach(data.pipelines)
+    batch = data.parts["train"].batch(torch.arange(data.parts["train"].rows))
+    assert data.labels is not None
+    rows = batch.values["x"][data.labels[batch.rows] < classes]
+    monkeypatch.setattr(model, "sample", lambda n, given: {"x": rows[torch.randint(len(rows), (n,))]})
+    metrics = evaluate(
+        model, data, split="test", seed=0, samples=1, metrics=("precision", "recall", "coverage")
+    )
+    found = diagnose([{"step": 1}], {"status": "completed", "metrics": {"test": metrics}})
+    assert bool(found) == named
+    assert all("Mode collapse" in sentence and "between two halves" in sentence for sentence in found)
+
+
+SOFT = (
+    956,
+    937,
+    943,
+    970,
+    982,
+    994,
+    995,
+    936,
+    878,
+    922,
+    994,
+    984,
+    991,
+    997,
+    998,
+    981,
+    996,
+    978,
+    963,
+    989,
+    986,
+    979,
+)
+"""Accuracy in thousandths, every 25 steps, of a critic of images and labels that is shown relaxed labels of one side
+beside certain ones of the other (gumbel at temperature 1).
+"""
+
+
+def test_a_leak_through_soft_labels_is_named_though_a_record_now_and_then_is_less_sure() -> None:
+    records = [{"step": 25 * i, "diagnostics": {"d.accuracy": a / 1000}} for i, a in enumerate(SOFT, 1)]
+    (sentence,) = diagnose(records, {"status": "completed"})
+    assert "above 87 % from the start to the end, 97 % on average" in sentence
+    assert "a label" in sentence
+    assert "straight_through" in sentence
+    caught = [{**r, "diagnostics": {"d.accuracy": r["diagnostics"]["d.accuracy"] - 0.1}} for r in records]
+    assert diagnose(caught, {"status": "completed"}) == []

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+import types
 from pathlib import Path
 
 import pytest
 import torch
 
 from gendsl.compiler.pipeline import analyse
+from gendsl.errors import RunError, SpecError
 from gendsl.runtime.dataset import dataset
-from gendsl.runtime.evaluation import evaluate
+from gendsl.runtime.evaluation import evaluate, inception
 from gendsl.runtime.initial import compile_model
 from gendsl.runtime.metrics.classifier import Classifier, fid, kid, label_accuracy, train_classifier
+from gendsl.schema.components.extractor import weights
 from gendsl.schema.load import loads
 
 SPEC = """
@@ -67,14 +72,18 @@ def test_records_state_split_rows_extractor_and_resize() -> None:
     graph = analyse(loads(SPEC))
     model, data = compile_model(graph), dataset(graph, Path())
     model.attach(data.pipelines)
-    found = evaluate(model, data, split="test", seed=0, samples=10, metrics=("fid", "kid", "label_accuracy"))
-    assert list(found) == ["fid", "kid", "label_accuracy"]
+    names = ("fid", "kid", "label_accuracy", "classifier_accuracy")
+    found = evaluate(model, data, split="test", seed=0, samples=10, metrics=names)
+    assert tuple(found) == names
     for entry in found.values():
         assert (entry["split"], entry["samples"], entry["resize"]) == ("test", 360, "none")
         assert "classifier of the data's labels" in entry["extractor"]
     assert found["fid"]["value"] > 5 * found["fid"]["floor"]["value"] > 0
     assert found["kid"]["value"] > 5 * abs(found["kid"]["floor"]["value"]) > 0
     assert found["label_accuracy"]["value"] < 0.5
+    own = found["classifier_accuracy"]
+    assert own["value"] >= 0.97
+    assert f"accuracy on unseen rows {own['value']:.1%} +- {own['stderr']:.1%}" in own["extractor"]
 
 
 def test_kid_is_about_nothing_for_the_same_law_and_grows_with_what_is_lost(
@@ -95,3 +104,60 @@ def test_kid_is_about_nothing_for_the_same_law_and_grows_with_what_is_lost(
     assert kid(classifier, rows[:5], rows[5:10], seed=0).value == pytest.approx(within - 2 * between)
     with pytest.raises(ValueError, match="at least four rows"):
         kid(classifier, rows[:3], rows, seed=0)
+
+
+class Inceptions(torch.nn.Module):
+    """In place of torchmetrics' network: means of blocks of an image of 8-bit numbers."""
+
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str) -> None:
+        super().__init__()
+        assert (name, features_list) == ("inception-v3-compat", ["64"])
+        assert Path(feature_extractor_weights_path).is_file()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.uint8
+        assert x.shape[1] == 3
+        assert x.max() > 100
+        return torch.nn.functional.adaptive_avg_pool2d(x.float(), 4).flatten(1) / 255
+
+
+def test_inception_is_used_where_its_weights_are_and_only_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    text = SPEC + "evaluate: {metrics: [fid, kid], extractor: {type: inception, width: 64}}\n"
+    with pytest.raises(SpecError) as caught:
+        analyse(loads(text))
+    (found,) = caught.value.diagnostics
+    assert found.code == "GD512"
+    assert "torchmetrics and torch_fidelity cannot be imported" in found.message
+    assert "extractor: classifier" in found.help
+    monkeypatch.setattr("gendsl.schema.components.extractor.find_spec", lambda name: name)
+    with pytest.raises(SpecError, match="its weights are not at"):
+        analyse(loads(text))
+    fid_module = types.ModuleType("torchmetrics.image.fid")
+    fid_module.NoTrainInceptionV3 = Inceptions  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", fid_module)
+    weights().parent.mkdir(parents=True)
+    weights().write_bytes(b"some weights")
+    graph = analyse(loads(text))
+    model, data = compile_model(graph), dataset(graph, Path())
+    model.attach(data.pipelines)
+    with pytest.raises(RunError, match="damaged"):
+        evaluate(model, data, split="test", seed=0, samples=10, metrics=("fid",))
+    monkeypatch.setattr(inception, "PUBLISHED", hashlib.sha256(b"some weights").hexdigest()[:8])
+    entries = evaluate(
+        model, data, split="test", seed=0, samples=10, metrics=("fid", "kid", "label_accuracy")
+    )
+    for name in ("fid", "kid"):
+        assert entries[name]["extractor"] == "InceptionV3 of torchmetrics, 64 features"
+        assert entries[name]["resize"].startswith("299 x 299")
+        assert entries[name]["value"] > 5 * abs(entries[name]["floor"]["value"])
+    assert "classifier of the data's labels" in entries["label_accuracy"]["extractor"]
+
+
+def test_inception_sees_one_image() -> None:
+    points = "gendsl: 1\ndata: {source: ring, bind: {x: point}}\nprior: {z: {dist: normal}}\n"
+    points += "flow: {x: {given: z, stack: [{type: coupling, hidden: [4]}]}}\n"
+    with pytest.raises(SpecError, match="one image"):
+        analyse(loads(points + "evaluate: {metrics: [fid], extractor: inception}\n"))

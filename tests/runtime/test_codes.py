@@ -47,7 +47,8 @@ def test_codes_that_keep_the_modes_apart_tell_them(scale: float, least: float, m
     assert list(found) == list(METRICS)
     entry = found["code_accuracy"]
     assert least <= entry["value"] <= most
-    assert (entry["split"], entry["samples"]) == ("test", data.parts["test"].rows)
+    rows = data.parts["test"].rows
+    assert (entry["split"], entry["samples"], entry["resize"]) == ("test", rows, "none")
     assert "training codes" in entry["estimator"]
 
 

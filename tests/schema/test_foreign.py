@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gendsl.errors import SpecError
-from gendsl.schema.foreign import FOREIGN
+from gendsl.schema.foreign import FOREIGN, FOREIGN_AT
 from gendsl.schema.load import loads
 from gendsl.schema.registry import table
 from gendsl.schema.spec import Spec
@@ -17,7 +17,8 @@ SECTIONS = "|".join(fields(Spec))
 FRAGMENTS = sorted(
     {
         (word, found.group(1))
-        for word, foreign in FOREIGN.items()
+        for words in (FOREIGN, *FOREIGN_AT.values())
+        for word, foreign in words.items()
         for found in re.finditer(
             rf"write ((?:{SECTIONS}|let): [^;]*?)(?=;|$| and use| \(or|, or )", foreign.advice
         )
@@ -109,3 +110,43 @@ def test_a_full_covariance_is_a_scale() -> None:
     assert (found.code, found.message) == ("GD201", "unknown key 'covariance' in prior.z")
     assert found.label == "did you mean 'scale'?"
     assert codes("prior: {z: {dist: normal, scale: full, shape: [4]}}") == set()
+
+
+PLACES = {
+    ("adversary",): "adversary: {{disc: {{sees: x, net: mlp, {}: 3}}}}",
+    ("train", "players"): "train: {{players: {{{}: {{}}}}}}",
+    ("train",): "train: {{{}: 3}}",
+    ("objective",): "objective: {{{}: 3}}",
+}
+
+
+@pytest.mark.parametrize(("place", "word"), [(p, w) for p, words in FOREIGN_AT.items() for w in words])
+def test_a_word_that_means_something_else_at_its_place_is_one_message_with_that_advice(
+    place: tuple[str, ...], word: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(f"gendsl: 1\n{PLACES[place].format(word)}\n")
+    (found,) = caught.value.diagnostics
+    assert found.code == "GD201"
+    advice = FOREIGN_AT[place][word].advice
+    assert found.help == (advice.replace("{d:", "{disc:") if place == ("adversary",) else advice)
+    assert found.place is not None
+    assert found.place.start.column == PLACES[place].format(word).index(f"{word}: ") + 1
+
+
+@pytest.mark.parametrize(
+    ("body", "column", "help_"),
+    [
+        ("adversary: {d: {sees: x, net: mlp, penalty: {type: r1, gamma: 10}}}", 56, "write weight: 10"),
+        ("adversary: {d: {sees: x, net: mlp, unroll: {K: 5}}}", 45, "unroll: {steps: 5}"),
+        ("adversary: {d: {given: x, net: mlp}}", 17, "write sees: x"),
+        ("adversary: {d: {sees: x, net: mlp, loss: wgan-gp}}", 42, "penalty: {type: gradient"),
+    ],
+)
+def test_words_of_gans_inside_an_adversary(body: str, column: int, help_: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(f"gendsl: 1\n{body}\n")
+    (found,) = caught.value.diagnostics
+    assert found.place is not None
+    assert found.place.start.column == column
+    assert help_ in found.help

@@ -119,6 +119,7 @@ def where(kind: str, component: Any) -> dict[str, Any]:
         "step": {"data": {"bind": {"x": {"column": "image", "as": [component]}}}},
         "optim": {"train": {"optim": component}},
         "schedule": {"train": {"optim": {"schedule": component}}},
+        "extractor": {"evaluate": {"extractor": component}},
     }
     return {"gendsl": 1, **sections[kind]}
 

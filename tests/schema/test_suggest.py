@@ -108,6 +108,7 @@ KEYS = {
 COMPONENTS = {
     *("normal", "deterministic", "categorical", "coupling", "masked_ar", "inverse_ar", "actnorm", "permute"),
     *("continuous", "mlp", "conv_down", "conv_up", "transformer", "style", "vq", "vamp", "wasserstein"),
+    *("differentiable", "adaptive"),
     *("least_squares", "saturating", "spectral"),
 }
 ASKED = """lr learning_rate num_epochs n_epochs max_epochs max_steps generator discriminator critic guide

@@ -146,6 +146,7 @@ def component_spec(kind: str, body: str) -> str:
         "step": f"data: {{bind: {{x: {{column: image, as: [{body}]}}}}}}",
         "optim": f"train: {{optim: {body}}}",
         "schedule": f"train: {{optim: {{schedule: {body}}}}}",
+        "extractor": f"evaluate: {{extractor: {body}}}",
     }[kind]
 
 

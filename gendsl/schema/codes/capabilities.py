@@ -189,7 +189,8 @@ CAPABILITIES: dict[str, Code] = {
         page(
             "augment: transforms images [C, H, W]; pack: puts several rows of a batch side by side; project: "
             "names a label that is seen beside something else; classify: names "
-            "a label that is known on every row, that the decoder is given, and that the critic does not see.",
+            "a label that is known on every row, that the decoder is given, and that the critic does not see; "
+            "smoothing: is of a logistic loss; start: is a step of training.",
             _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
             "adversary: {d: {sees: [x, y], classify: y, net: conv_down}}",
             _LABELS + _LATENT + "decoder: {x: {given: [z, y], dist: deterministic, net: conv_up}}\n"
@@ -214,7 +215,8 @@ RESOURCES: dict[str, Code] = {
         page(
             "kernels: triton asks for the Triton kernels and says why they cannot run here; kernels: auto "
             "takes the "
-            "reference where they cannot.",
+            "reference where they cannot. compile: true leaves out networks that training differentiates twice, as a "
+            "note says: compiled code has no second derivative.",
             "extends: vae_planar_flow\nrun: {kernels: triton, device: cpu}",
             "extends: vae_planar_flow\nrun: {kernels: auto}",
         ),

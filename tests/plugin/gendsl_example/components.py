@@ -1,4 +1,4 @@
-"""What the plug-in adds: the flow layer sinh_arcsinh, the distribution gumbel, the data source rose.
+"""What the plug-in adds: the flow layer sinh_arcsinh, the distribution gumbel, the data source rose, the feature extractor radius.
 
 Importing this module registers them. It does not import torch: their maths is in `gendsl_example.maths`.
 """
@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from gendsl.schema.components.dist import LocationScale
+from gendsl.schema.components.extractor import Extractor
 from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.net import Bill, dense
 from gendsl.schema.components.source_base import Column, Source, SourceFacts
@@ -52,3 +53,8 @@ class Rose(Source):
     def facts(self, base: Path) -> SourceFacts:
         """Constants: `point` float32 [2]."""
         return SourceFacts({"point": Column("float32", (2,))}, self.n, generated=True)
+
+
+@component("extractor", "radius", build="gendsl_example.maths:build_radius")
+class Radius(Extractor):
+    """The distance from the origin and its square: FID then compares the first four moments of the radius."""

@@ -19,8 +19,9 @@ from torch.distributions import Gumbel as TorchGumbel
 from gendsl.data.loaded import Loaded
 from gendsl.nn.distributions import LocationScaleFamily
 from gendsl.nn.transforms.stack import Transform, flat_sum
+from gendsl.runtime.evaluation.measured import Measured
 from gendsl.schema.facts import Shape, Support, numel
-from gendsl_example.components import Gumbel, Rose, SinhArcsinh
+from gendsl_example.components import Gumbel, Radius, Rose, SinhArcsinh
 
 
 class SinhArcsinhFlow(Transform):
@@ -83,3 +84,19 @@ def load_rose(source: Rose, base: Path) -> Loaded:
     radius = np.cos(source.petals * angle)
     point = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return Loaded({"point": (point + source.noise * draw.standard_normal(point.shape)).astype(np.float32)})
+
+
+class RadiusFeatures:
+    """Rows [N, D] -> radius and its square, [N, 2]."""
+
+    name = "radius of a point"
+    resize = "none"
+
+    def features(self, rows: Tensor) -> Tensor:
+        radius = rows.norm(dim=1)
+        return torch.stack([radius, radius**2], 1)
+
+
+def build_radius(spec: Radius, about: Measured) -> RadiusFeatures:
+    """The builder that the registry names."""
+    return RadiusFeatures()

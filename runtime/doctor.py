@@ -43,9 +43,10 @@ class Package:
     command: str
 
 
-def _extra(requirement: str, extra: str, gives: str, without: str) -> Package:
-    name, _, _ = requirement.partition(">")
-    return Package(name, extra, gives, without, f"pip install '{requirement}'")
+def _extra(requirements: str, extra: str, gives: str, without: str) -> Package:
+    each = requirements.split()
+    name, _, _ = each[0].partition(">")
+    return Package(name, extra, gives, without, "pip install " + " ".join(f"'{r}'" for r in each))
 
 
 OPTIONAL = (
@@ -74,6 +75,12 @@ OPTIONAL = (
         "images",
         "the data source images",
         "`source: images` is refused; npz and idx need nothing",
+    ),
+    _extra(
+        "torchmetrics>=1.4 torch-fidelity>=0.3",
+        "inception",
+        "the extractor inception of fid and kid (with its weights; brings torchvision)",
+        "`extractor: inception` is refused; classifier needs nothing",
     ),
 )
 

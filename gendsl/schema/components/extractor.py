@@ -47,7 +47,7 @@ class Inception(Extractor):
             return "it sees one image of one or three channels [C, H, W]"
         lacking = [name for name in ("torchmetrics", "torch_fidelity") if find_spec(name) is None]
         if lacking:
-            return f"{' and '.join(lacking)} cannot be imported"
+            return f"{' and '.join(lacking)} cannot be imported (pip install 'gendsl[inception]')"
         return "" if weights().is_file() else f"its weights are not at {weights()}"
 
 

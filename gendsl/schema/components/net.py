@@ -50,6 +50,8 @@ class Net(Component):
     """Of an autoregressive one: whether its walk keeps what it has computed; else every entry takes a whole pass."""
     energy: ClassVar[bool] = False
     """It gives an energy itself rather than features."""
+    op: ClassVar[str | None] = None
+    """The fused operation that it is made of, for the placement pass."""
     styled: ClassVar[bool] = False
     """Whether it maps its inputs to styles first (`mapping`), which path lengths are measured in."""
 

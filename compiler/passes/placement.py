@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gendsl.compiler.graph import Graph
+from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.errors import SpecError
 from gendsl.kernels.table import KernelError, Placement, place
 
@@ -18,7 +18,7 @@ def placement(graph: Graph) -> Graph:
 
 def _placements(graph: Graph) -> tuple[Placement, ...]:
     layers = [layer.op for factor in graph.factors.values() for layer in factor.flow]
-    made_of = (*graph.factors.values(), *graph.critics.values())
+    made_of: tuple[Factor | Critic, ...] = (*graph.factors.values(), *graph.critics.values())
     nets = [owner.net.op for owner in made_of if owner.net is not None]
     ops = sorted({op for op in (*layers, *nets) if op is not None})
     return tuple(place(op, graph.device, graph.spec.run.kernels) for op in ops)

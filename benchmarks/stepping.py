@@ -26,6 +26,7 @@ from gendsl.schema.components.flow import FlowLayer
 from gendsl.schema.components.flow_autoregressive import InverseAR, MaskedAR
 from gendsl.schema.components.net import Net
 from gendsl.schema.components.net_ar import GatedPixelCNN, Made
+from gendsl.schema.components.net_pixels import PixelCNNpp
 from gendsl.schema.components.net_seq import Gru, Transformer
 from gendsl.schema.components.net_wave import WaveNet
 from gendsl.schema.components.ordering import Natural
@@ -60,6 +61,7 @@ IMAGE = Input("x", (1, 28, 28), BINARY)
 SOUND = Input("x", (1024,), Support(0, 255, integer=True))
 CASES = (
     Case("gated_pixelcnn 28x28, 7 layers of 32", GatedPixelCNN(layers=7, width=32), IMAGE, 1),
+    Case("pixelcnn_pp 28x28, 2 blocks of 32, 2 levels", PixelCNNpp(), IMAGE, 1),
     Case("transformer, 784 tokens, 4 layers of 128", Transformer(), IMAGE, 1),
     Case("gru of 128, 784 entries", Gru(), IMAGE, 1),
     Case("made of [512, 512], 784 entries", Made(hidden=(512, 512)), IMAGE, 1),

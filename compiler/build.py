@@ -22,6 +22,7 @@ from gendsl.nn.head import Head
 from gendsl.nn.mixtures import MixtureFamily
 from gendsl.nn.model import Model
 from gendsl.nn.networks.ended import Ended
+from gendsl.nn.networks.transformer import Attention
 from gendsl.nn.ordering import rank_tensor, turns
 from gendsl.nn.relative import Relative
 from gendsl.nn.transforms.reordered import reordered
@@ -43,7 +44,7 @@ def build(graph: Graph) -> Model:
         built[factor.name] = _factor(graph, factor, bodies, built)
     factors = {f.name: built[f.name] for f in own}
     critics = {n: _critic(graph, c) for n, c in graph.critics.items()}
-    return Model(
+    model = Model(
         graph,
         factors,
         critics,
@@ -52,6 +53,10 @@ def build(graph: Graph) -> Model:
         {n: _constraints(c) for n, c in graph.critics.items()},
         {f.head: _channel(graph, f) for f in graph.factors.values() if f.channel is not None},
     )
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.kernels = graph.spec.run.kernels
+    return model
 
 
 def _factor(

@@ -11,7 +11,6 @@ from gendsl.compiler.derive.notation import says
 from gendsl.compiler.graph import Critic, Factor, Graph, Role, Stage, Term
 from gendsl.compiler.resolve import model_hash
 from gendsl.schema.components.flow import FlowLayer
-from gendsl.schema.facts import numel
 from gendsl.schema.settings import DEFAULT_STEPS
 
 
@@ -263,8 +262,8 @@ def _end(graph: Graph, factor: Factor) -> str:
 def _reach(graph: Graph, factor: Factor) -> str:
     """How far back an autoregressive net looks, where that is a limit."""
     shape = graph.variables[factor.head].shape
-    reach = factor.net.reach(numel(shape)) if factor.net is not None and shape is not None else None
-    return "" if reach is None else f", seeing the last {reach:,} entries"
+    reach = factor.net.reach(shape) if factor.net is not None and shape is not None else None
+    return "" if reach is None else f", seeing the last {reach[0]:,} {reach[1]}"
 
 
 def layer_words(layer: FlowLayer) -> str:

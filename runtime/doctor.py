@@ -54,7 +54,7 @@ OPTIONAL = (
         "triton",
         None,
         "fused kernels on a CUDA or ROCm device",
-        "every operator runs as its PyTorch reference; `run.kernels: triton` is refused",
+        "fused operators of its own run as PyTorch references; `run.kernels: triton` is refused",
         "pip install triton",
     ),
     _extra("constriction>=0.4", "compress", "compress and decompress", "compress and decompress are refused"),
@@ -153,7 +153,12 @@ def _kernels(torch: Any) -> list[dict[str, str]]:
     placed = [place(op.name, device, "auto") for op in OPS]
     aside = " (TRITON_INTERPRET=1: triton may be asked for on the CPU, slowly)" if INTERPRETED else ""
     return [
-        {"op": p.op, "device": device, "implementation": p.implementation, "reason": p.reason + aside}
+        {
+            "op": p.op,
+            "device": device,
+            "implementation": p.implementation,
+            "reason": p.reason + (aside if p.implementation != "torch" else ""),
+        }
         for p in placed
     ]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gendsl.compiler.derive.twice import twice
-from gendsl.compiler.graph import Graph
+from gendsl.compiler.graph import Critic, Factor, Graph
 from gendsl.errors import Diagnostic, SpecError
 from gendsl.kernels.table import KernelError, Placement, place
 
 
 def placement(graph: Graph) -> Graph:
-    """One placement for each operation that a layer of the graph names. Refuses a kernel that cannot run."""
+    """One placement for each operation that a layer or a net of the graph names. Refuses a kernel that cannot run."""
     try:
         return graph.update(placements=_placements(graph), notes=(*graph.notes, *_uncompiled(graph)))
     except KernelError as error:
@@ -20,7 +20,10 @@ def placement(graph: Graph) -> Graph:
 
 
 def _placements(graph: Graph) -> tuple[Placement, ...]:
-    ops = sorted({layer.op for f in graph.factors.values() for layer in f.flow if layer.op is not None})
+    layers = [layer.op for factor in graph.factors.values() for layer in factor.flow]
+    made_of: tuple[Factor | Critic, ...] = (*graph.factors.values(), *graph.critics.values())
+    nets = [owner.net.op for owner in made_of if owner.net is not None]
+    ops = sorted({op for op in (*layers, *nets) if op is not None})
     return tuple(place(op, graph.device, graph.spec.run.kernels) for op in ops)
 
 

@@ -6,7 +6,7 @@
 - Else by self-normalised importance sampling (Mattei and Frellsen 2019, section 4): latents from their proposals,
   missing entries from p given what came before them, each weighed by p of what is known. Consistent in the number of
   particles.
-- Under `ordering: any`: an order that begins with the known entries.
+- Under `ordering: any`: an order that begins with the known entries; weighed where something observed is below.
 - Without a prior: the chain that corrupts and denoises, with the known entries held (Bengio et al. 2014, section 3.4).
 """
 
@@ -64,7 +64,13 @@ def _known(graph: Graph, targets: list[str]) -> Capability:
         why = "consistent in the number of particles"
         why += f"; {', '.join(loose)} is proposed by the prior: many are needed" if loose else ""
         return Capability("self-normalised importance sampling", Kind.ESTIMATE, why)
-    later = late(graph)
+    later, mixed = late(graph), set(agnostic(graph))
+    if later and mixed:
+        return Capability(
+            "self-normalised importance sampling",
+            Kind.ESTIMATE,
+            f"consistent in the number of particles; {', '.join(sorted(mixed))} in random orders",
+        )
     if later:
         return Capability(
             "in the order of p; importance sampling where that is not exact",
@@ -72,7 +78,7 @@ def _known(graph: Graph, targets: list[str]) -> Capability:
             f"exact where what is known comes before what is missing ({', '.join(later)}), and where the missing "
             f"entries have at most {ENUMERATED} joint values",
         )
-    if set(agnostic(graph)) & set(targets):
+    if mixed & set(targets):
         return Capability(
             "a random order that begins with the known entries",
             Kind.ESTIMATE,
@@ -100,12 +106,17 @@ def late(graph: Graph) -> list[str]:
     return [n for n in filled(graph) if sequential(graph.p(n)) or followed(graph, n)]
 
 
+def enumerated(graph: Graph) -> bool:
+    """Whether one pass gives log p of a row; of a mixture over orders it draws an order."""
+    return not agnostic(graph)
+
+
 def passes(graph: Graph, particles: int) -> int:
     """How often one draw of a row's missing entries runs a network that takes them in a random order, one for each
     pass; 1 where there is none.
     """
     each = [numel(graph.variables[n].shape or ()) for n in agnostic(graph) if n in filled(graph)]
-    return max(each) * (particles if uncertain(graph) else 1) if each else 1
+    return max(each) * (particles if uncertain(graph) or late(graph) else 1) if each else 1
 
 
 def sequential(factor: Factor | None) -> bool:

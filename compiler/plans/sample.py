@@ -98,7 +98,7 @@ def unsampled(graph: Graph, targets: list[str], given: tuple[str, ...] = ()) -> 
 def _whole(graph: Graph, name: str) -> bool:
     """Whether drawing an entry runs the whole network anew."""
     factor = graph.p(name)
-    return factor is not None and factor.net is not None and not factor.net.cached
+    return factor is not None and factor.net is not None and (factor.agnostic or not factor.net.cached)
 
 
 def _sequential(graph: Graph, name: str) -> bool:

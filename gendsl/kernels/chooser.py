@@ -17,6 +17,6 @@ def choose(op: KernelOp, x: Tensor, sizes: tuple[tuple[str, int], ...], policy: 
     Raises KernelError under the policy `triton` if the kernel cannot run, ValueError for an unknown policy.
     """
     placement = decide(op, x.device.type, policy, str(x.dtype).removeprefix("torch."), sizes)
-    if placement.implementation == "triton" and transformed():
+    if placement.implementation != "reference" and transformed():
         return Placement(op.name, "reference", "forward-mode differentiation or a torch.func transform")
     return placement

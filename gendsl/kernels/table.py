@@ -2,6 +2,7 @@
 
 A policy is the spec's `run.kernels`: `auto` takes the Triton kernel where it can run, `reference` never does,
 and `triton` insists: where the kernel cannot run, that is an error with the reason and not a quiet fallback.
+An operator that torch does well by itself has no Triton kernel: `auto` takes torch's, `triton` is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 from gendsl.errors import GendslError
 
 Policy = Literal["auto", "reference", "triton"]
-Implementation = Literal["reference", "triton"]
+Implementation = Literal["reference", "triton", "torch"]
 
 INSTALLED = find_spec("triton") is not None
 """Whether triton can be imported."""
@@ -28,13 +29,17 @@ class KernelError(GendslError):
 
 @dataclass(frozen=True)
 class KernelOp:
-    """A fused operator: what its Triton kernels accept. `limits` bounds sizes by their letters in `sizes`."""
+    """A fused operator: what its Triton kernels accept. `limits` bounds sizes by their letters in `sizes`.
+
+    `torchs` names the function of torch that serves where there are no Triton kernels of ours.
+    """
 
     name: str
     summary: str
     sizes: str
-    dtypes: tuple[str, ...]
-    limits: tuple[tuple[str, int], ...]
+    dtypes: tuple[str, ...] = ()
+    limits: tuple[tuple[str, int], ...] = ()
+    torchs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,13 @@ PLANAR_STACK = KernelOp(
     dtypes=("float32", "float64"),
     limits=(("D", 2048), ("K", 1024)),
 )
-OPS: tuple[KernelOp, ...] = (PLANAR_STACK,)
+ATTENTION = KernelOp(
+    name="attention",
+    summary="softmax(q k^T / sqrt(E)) v of every head, causal or not",
+    sizes="q [B, H, T, E]; k, v [B, H, S, E]",
+    torchs="scaled_dot_product_attention",
+)
+OPS: tuple[KernelOp, ...] = (PLANAR_STACK, ATTENTION)
 
 
 def operator(name: str) -> KernelOp:
@@ -79,6 +90,10 @@ def decide(
         return Placement(op.name, "reference", "asked for")
     if policy not in ("auto", "triton"):
         raise ValueError(f"unknown kernel policy {policy!r}: auto, reference or triton")
+    if op.torchs is not None and policy == "auto":
+        return Placement(op.name, "torch", op.torchs)
+    if op.torchs is not None:
+        raise KernelError(f"kernels: triton, but {op.name} has no Triton kernel: torch's {op.torchs} serves")
     if policy == "auto" and device == "cpu":
         return Placement(op.name, "reference", "CPU")
     reason = _refusal(op, device, dtype, sizes)
@@ -97,6 +112,8 @@ def place(op_name: str, device: str, policy: Policy) -> Placement:
     unknown operator.
     """
     op = operator(op_name)
+    if op.torchs is not None:
+        return decide(op, device, policy)
     if device == "auto" and policy == "auto":
         return Placement(op.name, "reference", "CPU; triton where the run finds a CUDA device")
     if device == "auto" and policy == "triton":

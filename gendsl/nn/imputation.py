@@ -88,7 +88,9 @@ def _ways(
             direct &= _last(model, name, batch.known[name])
     if bool(direct.any()):
         yield every[direct], drawn(1)
-    few = ~direct & (_log_states(model, batch) <= math.log(plans.ENUMERATED) + 1e-6)
+    few = torch.zeros_like(direct)
+    if plans.enumerated(model.graph):
+        few = ~direct & (_log_states(model, batch) <= math.log(plans.ENUMERATED) + 1e-6)
     for row in every[few]:
         yield row[None], lambda rows, n: _by_enumeration(model, pick(batch, rows), n)
     if bool((~direct & ~few).any()):

@@ -7,20 +7,34 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from gendsl.kernels.attention import attention
+from gendsl.kernels.attention import reference as attention_reference
 from gendsl.kernels.planar import planar_stack
 from gendsl.kernels.planar_reference import layers
+from gendsl.nn.networks.transformer import Attention
 from gendsl.nn.transforms.planar import PlanarFlow, invertible
 from gendsl.runtime.verify.certificate import Certificate, at_most
 from gendsl.runtime.verify.subject import Subject
 
 BOUND, POWER = 1e-4, 1e-3
 """In float32; a float64 model is held to the same."""
-ROWS = 33
+ROWS, TOKENS = 33, 7
 
 
 def certificates(subject: Subject) -> Iterator[Certificate]:
-    """kernel of every planar stack of the model: output, log-determinant and gradients."""
+    """kernel of every planar stack: output, log-determinant and gradients; of every network's attention, likewise."""
     placed = {p.op: p for p in subject.graph.placements}
+    owners: dict[str, Attention] = {}
+    for path, module in subject.model.named_modules():
+        if isinstance(module, Attention):
+            owners.setdefault(_owner(path), module)
+    for owner, module in owners.items():
+        with subject.draws(f"kernels/{owner}"):
+            error = attention_error(module, subject.model)
+        placement = placed["attention"]
+        note = f"{placement.implementation} ({placement.reason}), output and gradients, "
+        note += str(subject.model.dtype).removeprefix("torch.")
+        yield at_most(f"kernel:attention:{owner}", error, BOUND, POWER, note)
     for path, module in subject.model.named_modules():
         if isinstance(module, PlanarFlow) and "planar_stack" in placed:
             name = _named(subject, path)
@@ -37,6 +51,22 @@ def _named(subject: Subject, path: str) -> str:
     factor, _, index = path.partition(".stack.layers.")
     key = "stack" if subject.graph.factors[factor].base is not None else "flow"
     return f"{factor}.{key}[{index}]"
+
+
+def _owner(path: str) -> str:
+    """decoder.x.net.blocks.0.attend -> decoder.x, the factor or critic whose module it is."""
+    return ".".join(path.split(".")[:2])
+
+
+def attention_error(module: Attention, like: torch.nn.Module) -> float:
+    """The largest error of output and gradients relative to their norms, for queries, keys and values of its sizes."""
+    tensor = next(like.parameters())
+    size = (ROWS, module.heads, TOKENS, module.query.out_features // module.heads)
+    exact = [torch.randn(size, dtype=torch.float64, device=tensor.device, requires_grad=True) for _ in "qkv"]
+    found = [t.detach().to(tensor.dtype).requires_grad_() for t in exact]
+    wanted = attention_reference(*exact, causal=module.causal)
+    given = attention(*found, causal=module.causal, twice=module.twice, kernels=module.kernels)
+    return _compare((wanted,), exact, (given,), found)
 
 
 def planar_error(module: PlanarFlow, like: torch.nn.Module) -> float:
@@ -59,7 +89,7 @@ def planar_error(module: PlanarFlow, like: torch.nn.Module) -> float:
 
 
 def _compare(
-    exact: tuple[Tensor, Tensor], at: list[Tensor], found: tuple[Tensor, Tensor], by: list[Tensor]
+    exact: tuple[Tensor, ...], at: list[Tensor], found: tuple[Tensor, ...], by: list[Tensor]
 ) -> float:
     weights = [torch.randn_like(t) for t in exact]
     wanted = torch.autograd.grad([(t * w).sum() for t, w in zip(exact, weights, strict=True)], at)

@@ -43,7 +43,9 @@ def test_the_document(gendsl: Command) -> None:
     assert found["threads"] >= 1
     assert {d["device"].split(":")[0] for d in found["devices"]} == {"cpu", "cuda", "mps"}
     assert all(d["available"] or d["why"] for d in found["devices"])
-    assert all(k["implementation"] in ("reference", "triton") and k["reason"] for k in found["kernels"])
+    assert all(
+        k["implementation"] in ("reference", "triton", "torch") and k["reason"] for k in found["kernels"]
+    )
     for each in found["optional"]:
         assert (each["version"] is None) == ("install" in each) == ("without" in each)
     words = gendsl("doctor")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 import torch
+import torch.distributions as td
 from torch import Tensor
 
 import gendsl.compiler.plans.impute as plans
@@ -13,6 +14,7 @@ from gendsl.compiler.build import build
 from gendsl.compiler.pipeline import analyse
 from gendsl.errors import UsageError
 from gendsl.nn.model import Model
+from gendsl.nn.networks.cloze import ClozeNet
 from gendsl.runtime.verify.subject import perturb
 from gendsl.schema.load import loads
 from tests.laws.test_chain import denoiser, masked, number, states, transition
@@ -83,6 +85,12 @@ LABELLED = f"""
 prior: {{z: {{dist: normal, shape: [2]}}}}
 decoder: {{x: {{given: z, dist: bernoulli, {NET}}}, y: {{given: x, dist: categorical, {NET}}}}}
 encoder: {{z: {{given: x, dist: {{type: normal, scale: 1.5}}, {NET}}}}}
+"""
+CLOZE = f"""
+ordering: {{x: any}}
+decoder:
+  x: {{dist: bernoulli, net: {{type: transformer, layers: 1, width: 8, heads: 2}}}}
+  y: {{given: x, dist: categorical, {NET}}}
 """
 MASKS = ("110101", "001000", "011110")
 """Known entries, 1, of an image in row-major order."""
@@ -174,6 +182,33 @@ def test_what_is_observed_below_weighs_what_is_filled_in_above() -> None:
     wanted = torch.stack([table.log_prob(torch.tensor([c])) for c in range(3)]).exp()[:, 0]
     counts = torch.bincount(found.flatten(), minlength=3).double() / N
     assert float((counts - wanted).abs().sum() / 2) < 0.02
+
+
+@torch.no_grad()
+def test_a_mixture_over_orders_is_weighed_by_what_is_observed_below() -> None:
+    """Under `any`, p(x) of a state is known by draws of an order only: the states cannot be enumerated by it."""
+    model = model_of(CLOZE, ", y: label")
+    y = torch.tensor([2])
+    below = model.distribution("decoder.y", {"x": states()}, 64).log_prob(y.expand(64))
+    for mask in MASKS[1:]:
+        missing = [entry for entry, known in enumerate(mask) if known == "0"]
+        orders = [in_turn(model, states(), mask, order) for order in permutations(missing)]
+        log_p = torch.logsumexp(torch.stack(orders), 0) + below
+        torch.manual_seed(1)
+        found = model.impute({"x": IMAGE, "y": y}, {"x": bits(mask)}, N, PARTICLES)["x"]
+        assert distance(found, conditional(log_p, mask)) < 0.02, mask
+
+
+def in_turn(model: Model, x: Tensor, mask: str, order: tuple[int, ...]) -> Tensor:
+    """log p of the missing entries in an order, given the known ones: [N]."""
+    net, total = model.factor("decoder.x").net, torch.zeros(len(x), dtype=torch.float64)
+    assert isinstance(net, ClozeNet)
+    for turn, entry in enumerate(order):
+        hidden = ~bits(mask).flatten()
+        hidden[list(order[:turn])] = False
+        logits = net({}, x, hidden.expand(len(x), -1).view_as(x))[:, 0].flatten(1)[:, entry]
+        total += td.Bernoulli(logits=logits).log_prob(x.flatten(1)[:, entry])
+    return total
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from gendsl.schema import registry
 from gendsl.schema.components import net_ar, net_grid, net_seq, ordering
 from gendsl.schema.components.net import Mlp, Net, Ref, head_bill, head_parameters
 from gendsl.schema.components.net_tokens import TokenNet
+from gendsl.schema.components.net_wave import WaveNet
 from gendsl.schema.facts import BINARY, COUNTS, Input, Inputs, Shape, Support, categories, numel
 
 OUTPUTS, BATCH = 3, 6
@@ -364,3 +365,27 @@ def test_the_head_is_as_its_facts_say(features: Shape, raw: Shape) -> None:
     torch.manual_seed(0)
     small = Head(features, raw, scale=0.01)(h)
     assert norm(small) == pytest.approx(0.01 * norm(head(h) - head(torch.zeros_like(h))), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "stated"),
+    [
+        (WaveNet(layers=2, width=6), (12,), (4, "entries")),
+        (WaveNet(layers=1, stacks=2, kernel=3, width=6), (12,), (5, "entries")),
+        (WaveNet(layers=2, width=6, frame=Mlp(hidden=())), (9, 2), (4, "instants")),
+        (WaveNet(layers=2, width=6), (5,), None),
+        (net_seq.Gru(width=6), (12,), None),
+    ],
+    ids=name,
+)
+def test_the_last_entry_depends_on_as_many_before_it_as_is_stated(
+    net: Net, shape: Shape, stated: tuple[int, str] | None
+) -> None:
+    assert net.reach(shape) == stated
+    torch.manual_seed(0)
+    module = build(net, (), Input("target", shape), ordering.Natural()).double()
+    x = torch.randn(1, *shape, dtype=torch.float64, requires_grad=True)
+    last = module({}, x).flatten(2)[..., -1].square().sum()
+    seen = (torch.autograd.grad(last, x)[0][0].reshape(shape[0], -1) != 0).any(1)
+    found = seen.nonzero()[:, 0].tolist()
+    assert found == list(range(max(0, shape[0] - 1 - (stated[0] if stated else shape[0])), shape[0] - 1))

@@ -16,6 +16,8 @@ the same pixel through the last layers, masked as in the gated form (in the pape
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,13 +25,15 @@ from torch.nn import functional as F
 from gendsl.nn.conditioning import Context, Planes, Read, Values, as_channels
 from gendsl.nn.networks.gated_pixelcnn import GroupedConv
 from gendsl.nn.networks.layers import require
+from gendsl.nn.networks.pixel_pp_steps import Key, PixelPPSteps
 from gendsl.schema.components.net_pixels import PixelCNNpp
-from gendsl.schema.components.net_planes import channels, plane_channels, planes, vectors
+from gendsl.schema.components.net_planes import channels, half, plane_channels, planes, vectors
 from gendsl.schema.components.ordering import Raster
 from gendsl.schema.facts import Input, Inputs, numel
 
 ROWS, PIXELS = (2, 3), (2, 2)
 """Kernels of the two streams."""
+Convolution = Callable[[Tensor], Tensor]
 
 
 class Shifted(nn.Module):
@@ -62,17 +66,28 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, other: Tensor | None, context: Tensor | None, plane: Tensor | None
     ) -> Tensor:
-        h = self.first(F.elu(x))
+        return self.through(x, other, self.told(context, plane), self.first, self.second)
+
+    def told(self, context: Tensor | None, plane: Tensor | None) -> Tensor | None:
+        """What the parents add to the gates, [B, 2 width, H or 1, W or 1]."""
+        own = self.vector(context)[:, :, None, None] if self.vector is not None else None
+        if self.plane is None:
+            return own
+        mapped: Tensor = self.plane(plane)
+        return mapped if own is None else own + mapped
+
+    def through(
+        self, x: Tensor, other: Tensor | None, told: Tensor | None, first: Convolution, second: Convolution
+    ) -> Tensor:
+        """The block, its two convolutions being these."""
+        h = first(F.elu(x))
         if self.beside is not None and other is not None:
             h = h + self.beside(other)
-        h = self.second(F.elu(h))
-        if self.vector is not None and context is not None:
-            h = h + self.vector(context)[:, :, None, None]
-        if self.plane is not None and plane is not None:
-            h = h + self.plane(plane)
+        h = second(F.elu(h))
+        if told is not None:
+            h = h + told
         a, b = h.chunk(2, dim=1)
-        out: Tensor = x + a * torch.sigmoid(b)
-        return out
+        return x + a * torch.sigmoid(b)
 
 
 class Pair(nn.Module):
@@ -95,6 +110,10 @@ class Pair(nn.Module):
         h = self.h(h, u if left is None else torch.cat([u, left[1]], 1), context, plane)
         return u, h
 
+    def __getitem__(self, which: int) -> Block:
+        """The block of the row stream (0) or of the pixel stream (1)."""
+        return (self.u, self.h)[which]
+
 
 class PixelCNNppModule(nn.Module):
     """Values and x [B, *target] -> raw parameters [B, outputs, *target]."""
@@ -104,6 +123,9 @@ class PixelCNNppModule(nn.Module):
         outer, width = numel(target.shape[:-2]), spec.width
         grids, rest = planes(inputs), vectors(inputs)
         self.target, self.raw = target, (outputs, *target.shape)
+        self.sizes = [(target.shape[-2], target.shape[-1])]
+        for _ in range(spec.levels):
+            self.sizes.append(half(self.sizes[-1]))
         self.entry = Read(target)
         self.context = Context(rest) if rest else None
         self.planes = Planes(grids, (target.shape[-2], target.shape[-1])) if grids else None
@@ -142,21 +164,16 @@ class PixelCNNppModule(nn.Module):
 
     def streams(self, values: Values, x: Tensor) -> Tensor:
         """The pixel stream after all blocks, [B, width, H, W]; x with a channel of ones."""
-        context = self.context(values) if self.context is not None else None
-        plane = None
-        if self.planes is not None and self.enter is not None:
-            plane = F.relu(self.enter(self.planes(values)))
+        context, maps = self.parents(values)
         u = late(self.rows(x), 0)
         h = late(self.above(x), 0) + late(self.before(F.pad(x, (0, 0, 1, 0))), 1)
         left = [(u, h)]
-        maps = [plane]
         for level, blocks in enumerate(self.down):
             if level:
                 halves = self.halves[level - 1]
                 assert isinstance(halves, nn.ModuleList)
                 u, h = halves[0](u), halves[1](h)
                 left.append((u, h))
-                maps.append(None if plane is None else F.adaptive_avg_pool2d(plane, u.shape[-2:]))
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
                 u, h = block(u, h, None, context, maps[level])
@@ -166,11 +183,45 @@ class PixelCNNppModule(nn.Module):
             blocks = self.up[level]
             assert isinstance(blocks, nn.ModuleList)
             if level < len(self.up) - 1:
-                rows, columns = left[-1][0].shape[-2:]
+                rows, columns = self.sizes[level]
                 u, h = doubled(u)[:, :, :rows, :columns], doubled(h)[:, :, :rows, :columns]
             for block in blocks:
                 u, h = block(u, h, left.pop(), context, maps[level])
         return h
+
+    def parents(self, values: Values) -> tuple[Tensor | None, list[Tensor | None]]:
+        """The parents' context [B, C], and of their grids a map [B, width, h, w] at each resolution."""
+        context = self.context(values) if self.context is not None else None
+        if self.planes is None or self.enter is None:
+            return context, [None for _ in self.sizes]
+        plane = F.relu(self.enter(self.planes(values)))
+        return context, [plane, *(F.adaptive_avg_pool2d(plane, size) for size in self.sizes[1:])]
+
+    def pairs(self) -> dict[Key, Pair]:
+        """The blocks of both streams, on the way down and up, in their turn at each level."""
+        ways = {False: self.down, True: self.up}
+        found = {}
+        for up, levels in ways.items():
+            for level, blocks in enumerate(levels):
+                assert isinstance(blocks, nn.ModuleList)
+                for index, pair in enumerate(blocks):
+                    assert isinstance(pair, Pair)
+                    found[up, level, index] = pair
+        return found
+
+    def halvings(self) -> list[tuple[Shifted, Shifted]]:
+        """What leads both streams from each resolution to the next."""
+        found = []
+        for pair in self.halves:
+            assert isinstance(pair, nn.ModuleList)
+            u, h = pair
+            assert isinstance(u, Shifted)
+            assert isinstance(h, Shifted)
+            found.append((u, h))
+        return found
+
+    def stepper(self, values: Values, rows: int) -> PixelPPSteps:
+        return PixelPPSteps(self, values, rows)
 
 
 def late(x: Tensor, along: int) -> Tensor:

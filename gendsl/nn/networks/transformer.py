@@ -9,13 +9,11 @@ Positions are learned or rotations (`gendsl.nn.networks.positions`). The other p
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from gendsl.kernels.attention import attention
+from gendsl.kernels.table import Policy
 from gendsl.nn.conditioning import Context, Film, Values
 from gendsl.nn.networks.frames import entering, said, saying, stepping
 from gendsl.nn.networks.layers import require
@@ -29,8 +27,10 @@ from gendsl.schema.facts import Input, Inputs, Shape
 class Attention(nn.Module):
     """Heads of scaled dot-product attention: queries [B, T, W], memory [B, S, W] -> [B, T, W].
 
-    `twice`: with second derivatives, which the fused kernels of torch lack.
+    `twice`: with second derivatives. `kernels` is the spec's policy, which `compiler.build` sets.
     """
+
+    kernels: Policy = "auto"
 
     def __init__(
         self, width: int, heads: int, causal: bool, rotary: bool = False, twice: bool = False
@@ -45,8 +45,7 @@ class Attention(nn.Module):
         q = self._turned(self._split(self.query(h)), 0 if past is None else past.seen)
         k, v = self.pair(memory) if past is None else past.pair(self, memory)
         causal = self.causal and past is None
-        with sdpa_kernel(SDPBackend.MATH) if self.twice else nullcontext():
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # [B, heads, T, W / heads]
+        mixed = attention(q, k, v, causal=causal, twice=self.twice, kernels=self.kernels)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 

@@ -50,6 +50,8 @@ class Net(Component):
     """Of an autoregressive one: whether its walk keeps what it has computed; else every entry takes a whole pass."""
     energy: ClassVar[bool] = False
     """It gives an energy itself rather than features."""
+    op: ClassVar[str | None] = None
+    """The fused operation that it is made of, for the placement pass."""
     styled: ClassVar[bool] = False
     """Whether it maps its inputs to styles first (`mapping`), which path lengths are measured in."""
 
@@ -91,8 +93,10 @@ class Net(Component):
         """Whether the normaliser of a net that is an energy is a sum over few enough states."""
         return False
 
-    def reach(self, entries: int) -> int | None:
-        """How many entries before it an entry can depend on, where the net states a limit below all of them."""
+    def reach(self, shape: Shape) -> tuple[int, str] | None:
+        """How many entries (or instants, the word says which) before it an entry of a variable of this shape can depend
+        on, where the net states a limit below all of them.
+        """
         return None
 
     def reading(self) -> "Net":

@@ -27,15 +27,13 @@ from gendsl.schema.registry import component
 class PixelCNNpp(AutoregressiveNet):
     """Gated residual blocks in two streams with short cuts across resolutions (Salimans et al. 2017).
 
-    `layers` blocks at each of `levels` + 1 resolutions, down and up again. Sampled by whole passes, one for each entry.
+    `layers` blocks at each of `levels` + 1 resolutions, down and up again.
     """
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"layers": 2, "width": 9, "levels": 1},
         {"layers": 3, "width": 8, "levels": 0},
     )
-
-    cached: ClassVar[bool] = False
 
     layers: Size = 2
     width: Size = 32

@@ -134,6 +134,7 @@ class Transformer(SequenceNet):
     """
 
     reader: ClassVar[str] = "gendsl.nn.networks.transformer:build_reader"
+    op: ClassVar[str | None] = "attention"
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"layers": 2, "width": 8, "heads": 2},
@@ -233,6 +234,11 @@ class Reader(Net):
     build: ClassVar[str] = "gendsl.nn.building:build_reader"
 
     of: SequenceNet
+
+    @property
+    def op(self) -> str | None:  # type: ignore[override]
+        """That of the net."""
+        return self.of.op
 
     @property
     def words(self) -> str:

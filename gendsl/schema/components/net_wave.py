@@ -11,7 +11,7 @@ from pydantic import Field
 from gendsl.schema.components.net import Bill, Size, Target, as_input, dense
 from gendsl.schema.components.net_planes import context_width
 from gendsl.schema.components.net_tokens import TokenNet
-from gendsl.schema.facts import Inputs, embedding_parameters
+from gendsl.schema.facts import Inputs, Shape, embedding_parameters
 from gendsl.schema.registry import component
 
 
@@ -20,7 +20,7 @@ class WaveNet(TokenNet):
     """Gated dilated causal convolutions with skip connections (van den Oord et al. 2016).
 
     z = tanh(W_f * h + V_f c) sigmoid(W_g * h + V_g c), h <- h + R z, s <- s + S z, with the dilations 1, 2, 4, ...
-    in each stack; sees the last `stacks (kernel - 1) (2^layers - 1) + 1` entries.
+    in each stack; sees the last `stacks (kernel - 1) (2^layers - 1) + 1` entries, or instants.
     """
 
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
@@ -40,12 +40,11 @@ class WaveNet(TokenNet):
         """The dilation of every layer, first to last."""
         return tuple(2**layer for layer in range(self.layers)) * self.stacks
 
-    def reach(self, entries: int) -> int | None:
-        """How many entries before it an entry depends on; None where these are all of them."""
-        if self.frame is not None:
-            return None
+    def reach(self, shape: Shape) -> tuple[int, str] | None:
+        """How many entries, or instants of frames, before it an entry depends on; None where these are all of them."""
         seen = 1 + (self.kernel - 1) * sum(self.dilations())
-        return seen if seen < entries - 1 else None
+        what = "entries" if self.frame is None else "instants"
+        return (seen, what) if seen < self.tokens(shape) - 1 else None
 
     def bill(self, inputs: Inputs, target: Target, outputs: int = 0) -> Bill:
         head = as_input(target)

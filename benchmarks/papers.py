@@ -251,7 +251,7 @@ ROWS = (
         for name, source, goal in (
             ("vae_static_mnist", "Kingma and Welling 2014", 94.0),
             ("vae_static_mnist_planar", "Rezende and Mohamed 2015", math.inf),
-            ("vae_static_mnist_iaf", "Kingma et al. 2016", math.inf),
+            ("vae_static_mnist_iaf", "Kingma et al. 2016", 89.36),  # 0.3 nats below the VAE's 89.66
         )
     ),
     *(

@@ -45,8 +45,8 @@ def test_which_latents_are_watched(name: str) -> None:
 
 def test_words_in_use_by_hand() -> None:
     """As many as there are different ones among the codes of the rows: few of equal rows, more of noise."""
-    model = build(analyse(load("vq_vae"))).eval()
     torch.manual_seed(0)
+    model = build(analyse(load("vq_vae"))).eval()
     perturb(model, 1.0)
     seen = []
     for x in (torch.zeros(64, 1, 8, 8), torch.rand(64, 1, 8, 8)):

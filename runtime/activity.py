@@ -46,7 +46,7 @@ def quantised(graph: Graph) -> list[str]:
 @torch.no_grad()
 def activity(model: Model, batch: Batch) -> dict[str, float]:
     """For each latent: kl.z.units, kl.z.active by variance, and kl.z.informed by KL where that has a formula; of a
-    codebook, codebook.c.codes and codebook.c.used, the words that these rows are given.
+    codebook, codebook.c.used, the words that these rows are given, and codebook.c.codes, how many they could be.
 
     Draws random numbers where a latent above is drawn; the model must be in evaluation mode.
     """
@@ -58,8 +58,9 @@ def activity(model: Model, batch: Batch) -> dict[str, float]:
     for name in books:
         support = model.graph.variables[name].support
         assert support is not None
-        found[f"codebook.{name}.used"] = len(set(means[name].flatten().tolist()))
-        found[f"codebook.{name}.codes"] = support.count or 0
+        words = means[name].flatten().tolist()
+        found[f"codebook.{name}.used"] = len(set(words))
+        found[f"codebook.{name}.codes"] = min(support.count or 0, len(words))
     trace: Trace | None = None
     for name in names:
         mean: Tensor = as_vectors(means[name])

@@ -15,7 +15,9 @@ from gendsl.errors import RunError, UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime.durable import writing
 
-MAGIC = b"gendsl-compressed 1\n"
+KIND = b"gendsl-compressed "
+MAGIC = KIND + b"2\n"
+"""With the number of the format, which also says how latents are coded: another one would decode to other rows."""
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -71,6 +73,10 @@ def read(path: Path, model: Model) -> Packed:
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     body = path.read_bytes()
+    if body.startswith(KIND) and not body.startswith(MAGIC):
+        raise UsageError(
+            f"{path} was compressed by another version of gendsl, which this one does not decode"
+        )
     if not body.startswith(MAGIC):
         raise UsageError(f"{path} is not a compressed file of gendsl")
     at = len(MAGIC)

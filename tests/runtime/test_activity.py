@@ -55,6 +55,8 @@ def test_words_in_use_by_hand() -> None:
         assert found["codebook.c.used"] == len(model.encode({"x": x})["c"].unique())
         seen.append(found["codebook.c.used"])
     assert seen[0] < seen[1]
+    two = activity(model, model.batch({"x": torch.rand(2, 1, 8, 8)}))
+    assert two["codebook.c.codes"] == 32  # of 64 words: two rows of 4 x 4 cannot show more
 
 
 def test_a_codebook_of_which_little_is_used_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gendsl.errors import UsageError
 from gendsl.nn.model import Model
 from gendsl.runtime import compress as runtime
 from gendsl.runtime.compress.bits_back import WINDOW, Latents
+from gendsl.runtime.compress.packed import DIGEST, KIND, MAGIC
 from gendsl.runtime.compress.tables import coder
 from gendsl.runtime.initial import compile_model, untrained
 from gendsl.runtime.verify.subject import perturb
@@ -144,3 +146,14 @@ def test_a_narrow_latent_stays_near_its_mean() -> None:
     for mean, scale, symbols in reversed(drawn):
         latents.encode(ans, symbols, mean, scale)
     assert np.array_equal(ans.get_compressed(unseal=True), stack)
+
+
+def test_a_file_of_another_format_is_not_decoded(tmp_path: Path) -> None:
+    """Its words would come out as other rows, and nothing else would tell."""
+    model, values = model_of("vae", 2)
+    file = tmp_path / "a.bin"
+    runtime.write(file, model, runtime.compress(model, values))
+    body = file.read_bytes()[:-DIGEST].replace(MAGIC, KIND + b"1\n", 1)
+    file.write_bytes(body + hashlib.sha256(body).digest())
+    with pytest.raises(UsageError, match="another version of gendsl"):
+        runtime.read(file, model)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from gendsl.compiler.derive import notation
-from gendsl.compiler.derive.notation import says, tilt
 from gendsl.compiler.graph import Factor, Graph, Kind, Role, Term
 from gendsl.schema.components.energy_objective import NoiseContrastive, ScoreMatching
 from gendsl.schema.components.negatives import ContrastiveDivergence, Langevin, Negatives
@@ -150,7 +149,7 @@ def energies(graph: Graph) -> Iterator[Term]:
         if chosen is Way.FIXED:
             continue
         below = density(graph, name)
-        inside = tilt(graph, name).removeprefix(" + ") + (f" - log {below}" if below else "")
+        inside = notation.tilt(graph, name).removeprefix(" + ") + (f" - log {below}" if below else "")
         path = ("energy", name)
         if chosen is Way.CONTRAST:
             factor = graph.factors[f"energy.{name}"]
@@ -203,7 +202,7 @@ def density(graph: Graph, name: str) -> str:
     if factor is None:
         return ""
     if factor.base is None:
-        return says(factor)
+        return notation.says(factor)
     given = conditions(graph, name)
     return f"p({name} | {', '.join(given)})" if given else f"p({name})"
 

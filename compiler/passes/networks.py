@@ -177,7 +177,7 @@ def _energy(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Factor |
 
 def _body(graph: Graph, factor: Factor, bill: Bill, bodies: dict[str, Factor]) -> Bill | Diagnostic:
     """What a network costs this factor: its parameters count where it is first used."""
-    shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
+    shared = _first(factor, bodies)
     if shared is factor:
         return bill
     alone = _alone(graph, factor, bodies)
@@ -194,9 +194,14 @@ def _body(graph: Graph, factor: Factor, bill: Bill, bodies: dict[str, Factor]) -
     )
 
 
+def _first(factor: Factor, bodies: dict[str, Factor]) -> Factor:
+    """The first factor with this one's network: itself, unless the network has a name that was used before."""
+    return factor if factor.net_name is None else bodies.setdefault(factor.net_name, factor)
+
+
 def _alone(graph: Graph, factor: Factor, bodies: dict[str, Factor]) -> Diagnostic | None:
     """The weights of a network that walks a variable in an order are nobody else's."""
-    shared = bodies.setdefault(factor.net_name, factor) if factor.net_name is not None else factor
+    shared = _first(factor, bodies)
     walks = next((f for f in (factor, shared) if f.autoregressive), None)
     if shared is factor or walks is None:
         return None
